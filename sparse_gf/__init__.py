@@ -1,0 +1,1 @@
+"""A laboratory for sparse-network training in JAX."""

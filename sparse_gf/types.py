@@ -1,0 +1,65 @@
+"""The shapes of things that pass between modules."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Array, Float
+
+Params: TypeAlias = Any
+"""A pytree of arrays as Flax makes it; kernels are its leaves named ``kernel``."""
+
+Masks: TypeAlias = Any
+"""A pytree like ``Params`` with bool leaves, True = active.
+
+Same structure and leaf shapes as the params; all True at leaves that are never
+pruned. There are no None leaves.
+"""
+
+LossFn: TypeAlias = Callable[[Params], Float[Array, ""]]
+"""``loss_fn(params)`` is the mean loss per example, without penalties."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """One classification data set in host memory.
+
+    Attributes:
+        name: The key it is configured by, for example ``"fashion_mnist"``.
+        title: The name to print, for example ``"CIFAR-10 (JPEG)"``.
+        train_images: uint8 [examples, height, width, channels].
+        train_labels: int32 [examples], in ``range(num_classes)``.
+        test_images: Like ``train_images``.
+        test_labels: Like ``train_labels``.
+        num_classes: Number of classes.
+        source: Where the arrays came from, to be recorded with every result.
+        fingerprint: The first 16 hex digits of a SHA-256 over the four arrays.
+    """
+
+    name: str
+    title: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    num_classes: int
+    source: str
+    fingerprint: str
+
+    def channel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation per channel of the training images / 255.
+
+        Each data set is normalised with its own statistics. Both arrays are
+        float64 [channels].
+        """
+        counts = np.stack(
+            [
+                np.bincount(self.train_images[..., channel].ravel(), minlength=256)
+                for channel in range(self.train_images.shape[-1])
+            ]
+        )
+        values = np.arange(256) / 255
+        mean = counts @ values / counts.sum(axis=1)
+        variance = counts @ values**2 / counts.sum(axis=1) - mean**2
+        return mean, np.sqrt(variance)
