@@ -1,0 +1,150 @@
+"""Activation functions: as functions, and as Linen layers where they are learned.
+
+Derivatives at kinks are PyTorch's, because the derivative at exactly 0 decides the
+*unmasked* gradient norm of units without active inputs: ReLU' (0) = 0,
+PReLU'(0) = slope, ELU'(0) = 1.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sparse_gf import errors
+
+FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "elu": jax.nn.elu,
+    "swish": jax.nn.swish,
+    "mish": jax.nn.mish,
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+}
+
+
+def get(name: str) -> Callable[[Array], Array]:
+    """Returns an elementwise activation function without parameters.
+
+    Raises:
+        errors.UserError: If there is no such function.
+    """
+    if name not in FUNCTIONS:
+        raise errors.unknown("activation", name, FUNCTIONS)
+    return FUNCTIONS[name]
+
+
+def pswish(
+    x: Float[Array, "*shape"], beta: Float[Array, "..."] | float
+) -> Float[Array, "*shape"]:
+    """Parametric Swish, ``x * sigmoid(beta * x)`` (Ramachandran et al. 2017).
+
+    At beta = 0 it is x / 2, not the identity; it tends to ReLU as beta grows, with a
+    largest gap of 0.2785 / beta.
+    """
+    return x * jax.nn.sigmoid(beta * x)
+
+
+def prelu(
+    x: Float[Array, "*shape"], slope: Float[Array, "..."] | float
+) -> Float[Array, "*shape"]:
+    """Parametric ReLU (He et al. 2015): x where x > 0, ``slope * x`` elsewhere."""
+    return jnp.where(x > 0, x, slope * x)
+
+
+def srelu(
+    x: Float[Array, "*shape"],
+    t_right: Float[Array, "..."] | float,
+    a_right: Float[Array, "..."] | float,
+    t_left: Float[Array, "..."] | float,
+    a_left: Float[Array, "..."] | float,
+) -> Float[Array, "*shape"]:
+    """S-shaped ReLU (Jin et al. 2015, Eq. 1).
+
+    ``t_right + a_right (x - t_right)`` where x >= t_right,
+    ``t_left + a_left (x - t_left)`` where x <= t_left, x between. Where the two
+    conditions overlap (t_left >= t_right), the right one wins.
+    """
+    left = jnp.where(x <= t_left, t_left + a_left * (x - t_left), x)
+    return jnp.where(x >= t_right, t_right + a_right * (x - t_right), left)
+
+
+class PReLU(nn.Module):
+    """PReLU with one learned slope per unit, 0.25 at first (He et al. 2015)."""
+
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
+        """Applies it to the last axis."""
+        start = nn.initializers.constant(0.25)
+        slope = self.param("slope", start, x.shape[-1:], self.param_dtype)
+        return prelu(x, slope)
+
+
+class SReLU(nn.Module):
+    """SReLU with four learned parameters per unit.
+
+    Start values: t_left 0, a_left 0.2, t_right 1, a_right 1, so that every unit
+    begins as a leaky ReLU. Jin et al. freeze a leaky ReLU for the first epochs and
+    then set t_right from the data; neither paper says more, and a deterministic
+    start keeps both arms of a comparison equal.
+    """
+
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
+        """Applies it to the last axis."""
+
+        def learned(name: str, start: float) -> Array:
+            initializer = nn.initializers.constant(start)
+            return self.param(name, initializer, x.shape[-1:], self.param_dtype)
+
+        return srelu(
+            x,
+            t_right=learned("t_right", 1.0),
+            a_right=learned("a_right", 1.0),
+            t_left=learned("t_left", 0.0),
+            a_left=learned("a_left", 0.2),
+        )
+
+
+class PSwish(nn.Module):
+    """Parametric Swish with one learned beta per unit, 1 at first."""
+
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
+        """Applies it to the last axis."""
+        beta = self.param("beta", nn.initializers.ones, x.shape[-1:], self.param_dtype)
+        return pswish(x, beta)
+
+
+LEARNED: dict[str, type[nn.Module]] = {"prelu": PReLU, "srelu": SReLU, "pswish": PSwish}
+
+LEARNED_PARAMETERS = frozenset(
+    {"slope", "t_right", "a_right", "t_left", "a_left", "beta"}
+)
+"""Names of the leaves that learned activations own; no penalty applies to them."""
+
+NAMES = frozenset({*FUNCTIONS, *LEARNED})
+
+
+def layer(name: str, param_dtype: jnp.dtype = jnp.float32) -> Callable[[Array], Array]:
+    """Returns an activation to be called inside a Linen ``@nn.compact`` method.
+
+    Args:
+        name: One of ``NAMES``; learned ones make their parameters where called.
+        param_dtype: Type of the learned parameters.
+
+    Raises:
+        errors.UserError: If there is no such activation.
+    """
+    if name in LEARNED:
+        return LEARNED[name](param_dtype=param_dtype)  # pyright: ignore
+    if name not in NAMES:
+        raise errors.unknown("activation", name, NAMES)
+    return get(name)

@@ -1,0 +1,96 @@
+"""Budgets: how many weights of each layer are active."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from sparse_gf import tree
+from sparse_gf.errors import UserError
+from sparse_gf.types import Params
+
+
+def max_width(input_dim: int) -> int:
+    """Width of the sparse networks, N_MW = n + 4 (Tessera et al. 2021, Eq. 8)."""
+    return input_dim + 4
+
+
+def dense_widths(
+    input_dim: int, fractions: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9)
+) -> tuple[int, ...]:
+    """Widths of the dense networks, as fractions of the maximum width.
+
+    Rounded to the nearest integer, halves up, in exact decimal arithmetic: for 3072
+    inputs 308, 923, 1538, 2153, 2768, as the paper lists them.
+    """
+    widest = max_width(input_dim)
+    return tuple(
+        math.floor(Fraction(str(fraction)) * widest + Fraction(1, 2))
+        for fraction in fractions
+    )
+
+
+def mlp_num_active(
+    input_dim: int, dense_width: int, hidden_layers: int, num_classes: int
+) -> tuple[int, ...]:
+    """Active weights per layer of both arms, first to last (Eqs. 8-12).
+
+    They are the sizes of the dense network's layers: I x N_W, then N_W x N_W for
+    each further hidden layer, then N_W x O. The appendix's sentence that sparsity is
+    distributed evenly contradicts these equations; the equations win.
+
+    Raises:
+        UserError: If a number is below 1, or the dense width above the maximum.
+    """
+    if min(input_dim, dense_width, hidden_layers, num_classes) < 1:
+        raise UserError(
+            f"input_dim {input_dim}, dense_width {dense_width}, hidden_layers "
+            f"{hidden_layers} and num_classes {num_classes} must all be at least 1."
+        )
+    if dense_width > max_width(input_dim):
+        raise UserError(
+            f"dense_width is {dense_width}; it must be at most "
+            f"{max_width(input_dim)}, the maximum width for {input_dim} inputs (n + 4)."
+        )
+    dims = (input_dim, *(dense_width,) * hidden_layers, num_classes)
+    return tuple(a * b for a, b in itertools.pairwise(dims))
+
+
+def uniform(params: Params, density: float) -> dict[str, int]:
+    """Gives every kernel the same density; counts are rounded to the nearest."""
+    _check_density(density)
+    return {
+        path: round(density * kernel.size)
+        for path, kernel in tree.kernels(params).items()
+    }
+
+
+def erdos_renyi_kernel(params: Params, density: float) -> dict[str, int]:
+    """The ERK budget (Evci et al. 2020, "Rigging the Lottery", section 3).
+
+    A kernel's density is proportional to the sum of its axes over their product,
+    (n_in + n_out) / (n_in n_out) for a dense layer. Kernels whose density would pass
+    1 stay dense and the rest is shared out again. The counts' sum is
+    ``density * total`` to within rounding, half a weight per kernel.
+    """
+    _check_density(density)
+    shapes = {path: kernel.shape for path, kernel in tree.kernels(params).items()}
+    sizes = {path: math.prod(shape) for path, shape in shapes.items()}
+    counts: dict[str, int] = {}
+    remaining = density * sum(sizes.values())
+    open_paths = set(sizes)
+    while open_paths:
+        scale = remaining / sum(sum(shapes[path]) for path in open_paths)
+        full = {p for p in open_paths if scale * sum(shapes[p]) >= sizes[p]}
+        if not full:
+            break
+        counts |= {path: sizes[path] for path in full}
+        remaining -= sum(sizes[path] for path in full)
+        open_paths -= full
+    counts |= {path: round(scale * sum(shapes[path])) for path in open_paths}
+    return {path: counts[path] for path in sizes}
+
+
+def _check_density(density: float) -> None:
+    if not 0 <= density <= 1:
+        raise UserError(f"density is {density!r}; it must be between 0 and 1.")

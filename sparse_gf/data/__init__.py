@@ -1,0 +1,6 @@
+"""Data sets: what they are, reading them, and augmenting batches of images."""
+
+from sparse_gf.data.datasets import INFO, DatasetInfo, info
+from sparse_gf.data.load import load
+
+__all__ = ["INFO", "DatasetInfo", "info", "load"]

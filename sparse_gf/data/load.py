@@ -1,0 +1,163 @@
+"""The only reader of data sets."""
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from sparse_gf.data import cifar, datasets, formats, tfds
+from sparse_gf.data.datasets import DatasetInfo
+from sparse_gf.data.formats import Arrays
+from sparse_gf.types import Dataset
+
+_JPEG_SOURCE = "JPEG npz file"
+
+
+def load(name: str, data_dir: str = "") -> Dataset:
+    """Reads a data set and checks it.
+
+    Args:
+        name: One of the keys of ``INFO``.
+        data_dir: A folder with local files, or one such file: an ``.npz`` or, for
+            CIFAR, an official archive. With more than one kind in the folder the
+            first of ``<name>.npz``, official files and ``<name>_jpeg.npz`` is
+            taken. Empty means tensorflow-datasets. The digits are part of the
+            package, so they do not look at it.
+
+    Returns:
+        The data set. Nothing was written if ``data_dir`` was given.
+
+    Raises:
+        UserError: The name is unknown, or a file is missing or not as expected.
+    """
+    info = datasets.info(name)
+    if name == "digits":
+        return _dataset(info, _digits(info), "embedded")
+    if not data_dir:
+        return _dataset(info, *tfds.arrays(info))
+    # os.path, unlike pathlib, raises nothing for an unknown user or bad access.
+    return _dataset(info, *_local(info, pathlib.Path(os.path.expanduser(data_dir))))
+
+
+def _dataset(info: DatasetInfo, arrays: Arrays, source: str) -> Dataset:
+    """Completes checked arrays to a data set."""
+    arrays = Arrays(*map(np.ascontiguousarray, arrays))
+    return Dataset(
+        name=info.name,
+        title=f"{info.title} (JPEG)" if source == _JPEG_SOURCE else info.title,
+        **arrays._asdict(),
+        num_classes=info.num_classes,
+        source=source,
+        fingerprint=_fingerprint(arrays),
+    )
+
+
+def _fingerprint(arrays: Arrays) -> str:
+    """The first 16 hex digits of a SHA-256 over types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape} ".encode())
+        digest.update(array.data)
+    return digest.hexdigest()[:16]
+
+
+def _digits(info: DatasetInfo) -> Arrays:
+    """The embedded digits; of each class every fifth image is for testing."""
+    path = pathlib.Path(__file__).with_name("digits.npz")
+    with np.load(path, allow_pickle=False) as file:
+        images, labels = file["images"], file["labels"].astype(np.int32)
+    is_test = np.zeros(len(labels), bool)
+    for label in range(info.num_classes):
+        is_test[np.flatnonzero(labels == label)[4::5]] = True
+    return Arrays(images[~is_test], labels[~is_test], images[is_test], labels[is_test])
+
+
+class _Candidate(NamedTuple):
+    """One way in which a data set may lie on the disk.
+
+    Attributes:
+        files: It is there if any of these is; what is missing is then an error.
+        read: Reads it: the arrays and their source.
+    """
+
+    files: tuple[pathlib.Path, ...]
+    read: Callable[[], tuple[Arrays, str]]
+
+
+def _local(info: DatasetInfo, path: pathlib.Path) -> tuple[Arrays, str]:
+    """Reads the first candidate that is there."""
+    if os.path.isdir(path):
+        candidates = list(_in_folder(info, path))
+    else:
+        candidates = list(_as_file(info, path))
+    for candidate in candidates:
+        if any(map(os.path.isfile, candidate.files)):
+            return candidate.read()
+    if os.path.exists(path):
+        expected = [candidate.files[0].name for candidate in _in_folder(info, path)]
+        problem = f"expected {' or '.join(dict.fromkeys(expected))}, found none"
+    else:
+        problem = "expected a folder or a file, found nothing of this name"
+    raise formats.wrong(info, path, problem)
+
+
+def _as_file(info: DatasetInfo, path: pathlib.Path) -> Iterator[_Candidate]:
+    """What a single file may be."""
+    if path.suffix == ".npz":
+        yield _npz(info, path)
+    for layout in cifar.LAYOUTS.get(info.name, ()):
+        if path.name == layout.archive:
+            yield _cifar_archive(info, layout, path)
+
+
+def _in_folder(info: DatasetInfo, path: pathlib.Path) -> Iterator[_Candidate]:
+    """What a folder may hold, the preferred first."""
+    yield _npz(info, path / f"{info.name}.npz")
+    if info.name == "fashion_mnist":
+        yield _idx_files(info, path)
+        yield _idx_files(info, path / info.name)
+    for layout in cifar.LAYOUTS.get(info.name, ()):
+        yield _cifar_archive(info, layout, path / layout.archive)
+        yield _cifar_folder(info, layout, path / layout.folder)
+        yield _cifar_folder(info, layout, path)
+    yield _npz(info, path / f"{info.name}_jpeg.npz")
+
+
+def _npz(info: DatasetInfo, path: pathlib.Path) -> _Candidate:
+    def read() -> tuple[Arrays, str]:
+        arrays, from_jpeg = formats.npz(info, path)
+        return arrays, _JPEG_SOURCE if from_jpeg else "npz file"
+
+    return _Candidate((path,), read)
+
+
+def _idx_files(info: DatasetInfo, folder: pathlib.Path) -> _Candidate:
+    packed = [folder / f"{name}.gz" for name in formats.IDX_FILES]
+    plain = [folder / name for name in formats.IDX_FILES]
+
+    def read() -> tuple[Arrays, str]:
+        paths = [
+            other if os.path.isfile(other) else path
+            for path, other in zip(packed, plain, strict=True)
+        ]
+        return formats.fashion_mnist(info, paths), "IDX files"
+
+    return _Candidate((*packed, *plain), read)
+
+
+def _cifar_archive(
+    info: DatasetInfo, layout: cifar.Layout, path: pathlib.Path
+) -> _Candidate:
+    source = f"CIFAR {layout.version} archive"
+    return _Candidate((path,), lambda: (cifar.archive(info, layout, path), source))
+
+
+def _cifar_folder(
+    info: DatasetInfo, layout: cifar.Layout, path: pathlib.Path
+) -> _Candidate:
+    files = tuple(path / name for name in layout.files)
+    source = f"CIFAR {layout.version} files"
+    return _Candidate(files, lambda: (cifar.folder(info, layout, path), source))

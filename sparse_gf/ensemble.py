@@ -1,0 +1,226 @@
+"""Ensembles: many networks in one program. The only place that says ``vmap``.
+
+The members of a program form a grid of seeds x networks. Networks that share a seed
+share its batches, so these are gathered and augmented once per seed.
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from sparse_gf import gradient_flow, train, tree
+from sparse_gf import masks as masks_lib
+from sparse_gf.types import Dataset
+
+InitFn = Callable[[Int[Array, ""], Any], train.TrainState]
+"""``init(seed, member)`` makes one network; hashable, so that programs are reused."""
+
+
+class Measurement(NamedTuple):
+    """Everything that is measured of a network at the end of an epoch.
+
+    Attributes:
+        flow: Gradient flow on the probe.
+        test: Scores on the test set.
+        diverged: Whether any training loss was not finite so far.
+        num_active: Active weights of each layer, counted in the masks.
+        isolated_units: Units, logits included, without active input weights.
+    """
+
+    flow: gradient_flow.GradientFlow
+    test: train.Evaluation
+    diverged: Bool[Array, ""]
+    num_active: dict[str, Int[Array, ""]]
+    isolated_units: Int[Array, ""]
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far an ensemble has come.
+
+    Attributes:
+        epoch: Epochs trained.
+        state: ``train.TrainState`` with leading axes [seeds, networks].
+        history: A ``Measurement`` of NumPy arrays [points, seeds, networks], filled up
+            to the epoch and zeros beyond.
+    """
+
+    epoch: int
+    state: Any
+    history: Any
+
+
+class Programs(NamedTuple):
+    """The jitted programs of an ensemble; states have axes [seeds, networks, ...].
+
+    Attributes:
+        init: (seeds [seeds], members [networks, ...]) to the state.
+        advance: (state, data, seeds, epoch) to the state an epoch later; the state
+            given is used up.
+        measure: (state, data) to a ``Measurement``.
+    """
+
+    init: Callable[..., Any]
+    advance: Callable[..., Any]
+    measure: Callable[..., Any]
+
+
+@functools.lru_cache(maxsize=64)
+def programs(recipe: train.Recipe, init: InitFn) -> Programs:
+    """Maps the functions of one network over seeds and networks, and jits them.
+
+    Equal arguments give the same programs: nothing is compiled twice in a process,
+    whatever the members' arrays hold.
+    """
+    epoch = functools.partial(train.epoch, recipe)
+
+    def measure(state: train.TrainState, data: train.Data) -> Measurement:
+        test = train.evaluate(recipe, state, data.test_images, data.test_labels, data)
+        kernels = tree.kernels(state.masks)
+        return Measurement(
+            flow=train.measure(recipe, state, data),
+            test=test,
+            diverged=state.diverged,
+            num_active={path: jnp.sum(mask) for path, mask in kernels.items()},
+            isolated_units=sum(
+                (masks_lib.isolated_units(mask) for mask in kernels.values()),
+                jnp.zeros((), jnp.int32),
+            ),
+        )
+
+    over_networks = (
+        jax.vmap(init, in_axes=(None, 0)),
+        jax.vmap(epoch, in_axes=(0, None, None, None)),
+        jax.vmap(measure, in_axes=(0, None)),
+    )
+    return Programs(
+        init=jax.jit(jax.vmap(over_networks[0], in_axes=(0, None))),
+        advance=jax.jit(
+            jax.vmap(over_networks[1], in_axes=(0, None, 0, None)), donate_argnums=0
+        ),
+        measure=jax.jit(jax.vmap(over_networks[2], in_axes=(0, None))),
+    )
+
+
+def to_device(dataset: Dataset, dtype: str) -> train.Data:
+    """Puts a data set on the device, images as uint8."""
+    mean, std = dataset.channel_statistics()
+    return jax.device_put(
+        train.Data(
+            train_images=dataset.train_images,
+            train_labels=dataset.train_labels,
+            test_images=dataset.test_images,
+            test_labels=dataset.test_labels,
+            mean=mean.astype(dtype),
+            # A constant channel has no spread to divide by.
+            std=np.where(std > 0, std, 1).astype(dtype),
+        )
+    )
+
+
+def shapes(
+    programs: Programs,
+    seeds: Sequence[int],
+    members: Any,
+    data: train.Data,
+    points: int,
+) -> Progress:
+    """An ensemble's progress as shapes only: nothing is computed.
+
+    Args:
+        programs: Of the ensemble.
+        seeds: One per row of the grid.
+        members: Arrays [networks, ...] in which the networks of a row differ.
+        data: On the device; only shapes are read.
+        points: Number of measurements that the history has room for.
+    """
+    state = jax.eval_shape(programs.init, np.asarray(seeds, np.int32), members)
+    measurement = jax.eval_shape(programs.measure, state, data)
+    history = jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct((points, *s.shape), s.dtype), measurement
+    )
+    return Progress(0, state, history)
+
+
+def begin(
+    programs: Programs, seeds: Sequence[int], members: Any, shapes: Progress
+) -> Progress:
+    """Makes the networks before the first step, and an empty history."""
+    state = programs.init(np.asarray(seeds, np.int32), members)
+    history = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes.history)
+    return Progress(0, state, history)
+
+
+def fit(
+    programs: Programs,
+    seeds: Sequence[int],
+    data: train.Data,
+    progress: Progress,
+    measured: Sequence[int],
+    after_epoch: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Trains an ensemble up to the last measured epoch.
+
+    Args:
+        programs: Of the ensemble.
+        seeds: One per row of the grid.
+        data: On the device.
+        progress: Where to start from; its state is used up.
+        measured: Epochs, from 1, ascending, at whose end the networks are measured.
+        after_epoch: Called after every epoch, when it has been computed.
+
+    Returns:
+        The progress after the last epoch.
+    """
+    rows = np.asarray(seeds, np.int32)
+    for epoch in range(progress.epoch + 1, measured[-1] + 1):
+        state = programs.advance(progress.state, data, rows, np.int32(epoch))
+        progress = Progress(epoch, state, progress.history)
+        if epoch in measured:
+            measurement = jax.device_get(programs.measure(state, data))
+            _write(progress.history, measured.index(epoch), measurement)
+        jax.block_until_ready(state.diverged)
+        after_epoch(progress)
+    return progress
+
+
+def networks_at_once(state_shapes: train.TrainState, memory: int) -> int:
+    """How many networks a program may hold.
+
+    A network needs its state, gradients like the params, and half as much again for
+    activations and temporaries; a fifth of the memory stays free for the data set
+    and the compiler.
+
+    Args:
+        state_shapes: Shapes of one network's state, from ``jax.eval_shape``.
+        memory: Bytes of the device.
+    """
+
+    def num_bytes(tree: Any) -> int:
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+    needed = 1.5 * (num_bytes(state_shapes) + num_bytes(state_shapes.params))
+    return max(1, int(0.8 * memory / needed))
+
+
+def device_memory() -> int:
+    """Bytes of memory that one device has, used or not."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return statistics.get("bytes_limit", physical)
+
+
+def _write(history: Measurement, point: int, measurement: Measurement) -> None:
+    """Fills one point of a history in place."""
+
+    def write(buffer: np.ndarray, value: np.ndarray) -> None:
+        buffer[point] = value
+
+    jax.tree.map(write, history, measurement)

@@ -1,0 +1,116 @@
+"""Initial weights: both arms of a comparison draw from one distribution per layer."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from sparse_gf import errors, tree
+from sparse_gf.types import Params
+
+
+class Fans(NamedTuple):
+    """Inputs and outputs per unit that scale a layer's distribution."""
+
+    inputs: float | Float[Array, ""]
+    outputs: float | Float[Array, ""]
+
+
+class Initializer(NamedTuple):
+    """A family of zero-mean distributions: their shape and their spread.
+
+    Attributes:
+        draw: Makes standard (unit variance) numbers of a shape and type.
+        variance: Variance of the weights, from the layer's fans.
+    """
+
+    draw: Callable[..., Array]
+    variance: Callable[[Fans], float | Array]
+
+
+def _unit_uniform(key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+    bound = math.sqrt(3)
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+INITIALIZERS: Mapping[str, Initializer] = {
+    # He et al. 2015; normal without truncation, as in PyTorch.
+    "he_normal": Initializer(jax.random.normal, lambda fans: 2 / fans.inputs),
+    "he_uniform": Initializer(_unit_uniform, lambda fans: 2 / fans.inputs),
+    # PyTorch's default for linear layers, U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)).
+    "torch": Initializer(_unit_uniform, lambda fans: 1 / (3 * fans.inputs)),
+    "lecun_normal": Initializer(jax.random.normal, lambda fans: 1 / fans.inputs),
+    "xavier_normal": Initializer(
+        jax.random.normal, lambda fans: 2 / (fans.inputs + fans.outputs)
+    ),
+    "xavier_uniform": Initializer(
+        _unit_uniform, lambda fans: 2 / (fans.inputs + fans.outputs)
+    ),
+}
+
+NAMES = frozenset(INITIALIZERS)
+
+REFERENCES = frozenset({"dense", "wide", "active"})
+"""Whose fans scale the distribution that both arms share; see ``reference_fans``."""
+
+
+def reference_fans(
+    reference: str,
+    dense: tuple[int, int],
+    wide: tuple[int, int],
+) -> Fans:
+    """Fans of the distribution P^l that both arms of a layer are drawn from (Eq. 3).
+
+    Args:
+        reference: ``"dense"``, the paper's: the fans of the dense network at that
+            dense width. ``"wide"``: the fans of the maximum-width network.
+            ``"active"``: the mean number of active inputs of a unit (and outputs of
+            an input) in the *sparse* network.
+        dense: Inputs and outputs of the dense network's layer.
+        wide: Inputs and outputs of the sparse network's layer.
+
+    Raises:
+        errors.UserError: If the reference is unknown.
+    """
+    if reference not in REFERENCES:
+        raise errors.unknown("initializer reference", reference, REFERENCES)
+    if reference == "dense":
+        return Fans(*dense)
+    if reference == "wide":
+        return Fans(*wide)
+    num_active = dense[0] * dense[1]
+    return Fans(num_active / wide[1], num_active / wide[0])
+
+
+def matched(
+    key: PRNGKeyArray, params: Params, name: str, fans: Mapping[str, Fans]
+) -> Params:
+    """Draws every kernel anew, each from its own distribution.
+
+    Masking comes after: an active weight's value does not depend on the mask.
+
+    Args:
+        key: Consumed.
+        params: Gives structure, shapes and types; leaves that are no kernels are
+            returned as they are.
+        name: One of ``NAMES``.
+        fans: Per kernel path the fans of its distribution; may be traced.
+
+    Raises:
+        errors.UserError: If the initializer is unknown.
+    """
+    if name not in NAMES:
+        raise errors.unknown("initializer", name, NAMES)
+    initializer = INITIALIZERS[name]
+    paths = list(tree.kernels(params))
+    keys = dict(zip(paths, jax.random.split(key, len(paths)), strict=True))
+
+    def draw(path: str, kernel: Array) -> Array:
+        unit = initializer.draw(keys[path], kernel.shape, kernel.dtype)
+        spread = jnp.sqrt(initializer.variance(fans[path]))
+        return unit * spread.astype(kernel.dtype)
+
+    return tree.map_kernels(draw, lambda leaf: leaf, params)

@@ -1,0 +1,162 @@
+"""Masks: bool pytrees over params, True = active.
+
+A mask has exactly the structure and leaf shapes of the params it belongs to, all
+True at leaves that are not pruned. Masked weights are stored as exact zeros.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, Real
+
+from sparse_gf import tree
+from sparse_gf.errors import UserError
+from sparse_gf.types import Masks, Params
+
+Count = int | Int[Array, ""]
+
+
+def ones(params: Params) -> Masks:
+    """The mask of a dense network."""
+    return jax.tree.map(lambda leaf: jnp.ones(jnp.shape(leaf), bool), params)
+
+
+def random(
+    key: PRNGKeyArray, params: Params, num_active: Mapping[str, Count] | Count
+) -> Masks:
+    """Uniformly random masks with exact counts.
+
+    Args:
+        key: Consumed.
+        params: The network's params; only shapes are read.
+        num_active: Active weights per kernel path (Eqs. 10-12 through
+            ``budgets.mlp_num_active``), or one number for all kernels together.
+
+    Returns:
+        Masks with exactly that many active weights; never a Bernoulli draw.
+
+    Raises:
+        UserError: See ``from_scores``.
+    """
+    paths = list(tree.kernels(params))
+    keys = dict(zip(paths, jax.random.split(key, max(len(paths), 1)), strict=False))
+    scores = tree.map_kernels(
+        lambda path, kernel: jax.random.bits(keys[path], kernel.shape),
+        lambda leaf: jnp.zeros(jnp.shape(leaf), jnp.uint32),
+        params,
+    )
+    return from_scores(scores, num_active)
+
+
+def from_scores(scores: Params, num_active: Mapping[str, Count] | Count) -> Masks:
+    """Keeps exactly the highest-scored weights, earlier entries first among ties.
+
+    Args:
+        scores: A pytree like the params; larger = keep. Leaves that are no kernels
+            are not looked at.
+        num_active: A dict from kernel path to count (selection within each layer), or
+            one count over all kernels (global selection).
+
+    Returns:
+        The masks, all True at leaves that are no kernels.
+
+    Raises:
+        UserError: If a path is missing or unknown, or a count is out of range.
+    """
+    kernels = tree.kernels(scores)
+    if isinstance(num_active, Mapping):
+        _check_paths(kernels, num_active)
+        for path, kernel in kernels.items():
+            _check_count(path, num_active[path], kernel.size)
+        kept = {path: _keep(kernels[path], num_active[path]) for path in kernels}
+    else:
+        _check_count("all kernels", num_active, sum(k.size for k in kernels.values()))
+        flat = jnp.concatenate([kernel.ravel() for kernel in kernels.values()])
+        kept, start, keep = {}, 0, _keep(flat, num_active)
+        for path, kernel in kernels.items():
+            stop = start + kernel.size
+            kept[path] = keep[start:stop].reshape(kernel.shape)
+            start = stop
+    return tree.map_kernels(
+        lambda path, _: kept[path],
+        lambda leaf: jnp.ones(jnp.shape(leaf), bool),
+        scores,
+    )
+
+
+def blocks(params: Params, widths: Mapping[str, tuple[Count, Count]]) -> Masks:
+    """Masks under which a wide network *is* a narrow dense one.
+
+    Args:
+        params: The wide network's params.
+        widths: Per path of a kernel [in, out] the number of leading rows and columns
+            that are active.
+    """
+
+    def block(path: str, kernel: Array) -> Bool[Array, "rows columns"]:
+        rows, columns = widths[path]
+        row = jnp.arange(kernel.shape[0])[:, None] < rows
+        column = jnp.arange(kernel.shape[1])[None, :] < columns
+        return row & column
+
+    return tree.map_kernels(block, lambda leaf: jnp.ones(jnp.shape(leaf), bool), params)
+
+
+def apply(params: Params, masks: Masks) -> Params:
+    """Sets masked entries to exactly 0.0.
+
+    ``where`` and not a product: 0 * inf is NaN, and 0 * -1 is -0.0.
+    """
+    return jax.tree.map(lambda p, m: jnp.where(m, p, jnp.zeros_like(p)), params, masks)
+
+
+def num_active(masks: Masks) -> dict[str, int]:
+    """Counts the active weights of each kernel. Not for use inside ``jit``."""
+    return {path: int(mask.sum()) for path, mask in tree.kernels(masks).items()}
+
+
+def density(masks: Masks) -> float:
+    """Active weights over all weights, kernels only."""
+    total = sum(mask.size for mask in tree.kernels(masks).values())
+    return sum(num_active(masks).values()) / total
+
+
+def isolated_units(mask: Bool[Array, "*window inputs units"]) -> Int[Array, ""]:
+    """Number of units of one layer that have no active input weight.
+
+    Their pre-activation is exactly 0 for every example, so the derivative that an
+    activation has at 0 enters the unmasked gradient norm.
+    """
+    return jnp.sum(~jnp.any(mask, axis=tuple(range(mask.ndim - 1))))
+
+
+def _keep(scores: Real[Array, "*shape"], count: Count) -> Bool[Array, "*shape"]:
+    """True at the ``count`` largest entries; ties go to the first in C order."""
+    flat = scores.ravel()
+    # Traced counts are allowed, so the threshold is looked up in the sorted scores.
+    last_kept = jnp.sort(flat)[jnp.clip(flat.size - count, 0, flat.size - 1)]
+    above = flat > last_kept
+    ties = flat == last_kept
+    wanted = count - jnp.sum(above)
+    return (above | (ties & (jnp.cumsum(ties) <= wanted))).reshape(scores.shape)
+
+
+def _check_paths(kernels: Mapping[str, Array], counts: Mapping[str, Count]) -> None:
+    if missing := sorted(kernels.keys() - counts.keys()):
+        raise UserError(
+            f"num_active has no count for {missing[0]!r}; the network's kernels are "
+            f"{', '.join(kernels)}."
+        )
+    if extra := sorted(counts.keys() - kernels.keys()):
+        raise UserError(
+            f"num_active names {extra[0]!r}, which is no kernel of the network; its "
+            f"kernels are {', '.join(kernels)}."
+        )
+
+
+def _check_count(place: str, count: Count, size: int) -> None:
+    # A traced count cannot be looked at; it comes from a budget that was checked.
+    if isinstance(count, int | np.integer) and not 0 <= count <= size:
+        raise UserError(f"num_active for {place} is {count}; it must be in 0..{size}.")

@@ -1,0 +1,216 @@
+"""Result files: one atomic Parquet file per cell, and tables made of all of them.
+
+A work directory holds
+
+    cells/<hash>.parquet          one row per network, its measurements nested
+    networks.parquet              one row per network, of all cells
+    measurements.parquet          one row per network and measured epoch
+    <dataset>-<hash>/             config.py, table.md and figures of one cell
+    checkpoints/                  only while a cell is unfinished
+"""
+
+import contextlib
+import io
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sparse_gf.errors import UserError
+
+_FLOATS = pa.list_(pa.float64())
+
+# The order here is the order of the columns. A fixed schema: readers silently drop
+# columns that only some of the files have.
+NETWORKS = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("arm", pa.string()),
+        ("dense_width", pa.int64()),
+        ("seed", pa.int64()),
+        ("hidden_layers", pa.int64()),
+        ("optimizer", pa.string()),
+        ("variant", pa.string()),
+        ("activation", pa.string()),
+        ("learning_rate", pa.float64()),
+        ("epochs", pa.int64()),
+        ("batch_size", pa.int64()),
+        ("initializer", pa.string()),
+        ("initializer_reference", pa.string()),
+        ("optimizer_preset", pa.string()),
+        ("l2", pa.float64()),
+        ("l1", pa.float64()),
+        ("weight_decay", pa.float64()),
+        ("dropout_rate", pa.float64()),
+        ("num_active", pa.int64()),
+        ("layers", pa.list_(pa.string())),
+        ("layer_num_active", pa.list_(pa.int64())),
+        ("isolated_units", pa.int64()),
+        ("test_accuracy", pa.float64()),
+        ("test_loss", pa.float64()),
+        ("train_loss", pa.float64()),
+        ("diverged", pa.bool_()),
+        ("egf1", pa.float64()),
+        ("egf2", pa.float64()),
+        ("gf1", pa.float64()),
+        ("gf2", pa.float64()),
+        ("gf1_masked", pa.float64()),
+        ("gf2_masked", pa.float64()),
+        ("test_examples", pa.int64()),
+        ("probe_examples", pa.int64()),
+        ("dataset_title", pa.string()),
+        ("dataset_source", pa.string()),
+        ("dataset_fingerprint", pa.string()),
+        ("config_hash", pa.string()),
+        ("config", pa.string()),
+        ("versions", pa.string()),
+        ("device", pa.string()),
+    ]
+)
+
+_MEASURED = pa.schema(
+    [
+        ("epoch", pa.int64()),
+        ("egf1", pa.float64()),
+        ("egf2", pa.float64()),
+        ("gf1", pa.float64()),
+        ("gf2", pa.float64()),
+        ("gf1_masked", pa.float64()),
+        ("gf2_masked", pa.float64()),
+        ("layer_norms1", _FLOATS),
+        ("layer_norms2", _FLOATS),
+        ("train_loss", pa.float64()),
+        ("test_loss", pa.float64()),
+        ("test_accuracy", pa.float64()),
+        ("diverged", pa.bool_()),
+    ]
+)
+
+_KEYS = ("config_hash", "dataset", "arm", "dense_width", "seed")
+
+MEASUREMENTS = pa.schema([*(NETWORKS.field(key) for key in _KEYS), *_MEASURED])
+
+_CELL = NETWORKS.append(pa.field("measurements", pa.list_(pa.struct(list(_MEASURED)))))
+
+
+def prepare(workdir: str | os.PathLike[str]) -> pathlib.Path:
+    """Makes a work directory and makes sure that it can be written.
+
+    Raises:
+        UserError: If it cannot.
+    """
+    path = pathlib.Path(workdir)
+    try:
+        (path / "cells").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"--workdir is {str(workdir)!r}, which cannot be written "
+            f"({error.strerror}); name a folder that can."
+        ) from error
+    return path
+
+
+def write_cell(workdir: pathlib.Path, config_hash: str, rows: Sequence[Any]) -> None:
+    """Writes a finished cell, then the tables of all cells.
+
+    Args:
+        workdir: The work directory.
+        config_hash: Names the file.
+        rows: One dict per network with the columns of ``NETWORKS`` and, under
+            ``measurements``, one dict per measured epoch.
+    """
+    table = pa.Table.from_pylist(list(rows), schema=_CELL)
+    _write_parquet(cell_path(workdir, config_hash), table)
+    compact(workdir)
+
+
+def compact(workdir: pathlib.Path) -> None:
+    """Writes ``networks.parquet`` and ``measurements.parquet`` from all cells."""
+    cells = _read_cells(workdir)
+    _write_parquet(workdir / "networks.parquet", cells.select(NETWORKS.names))
+    _write_parquet(workdir / "measurements.parquet", _measurements(cells))
+
+
+def read(path: str | os.PathLike[str], config_hash: str | None = None) -> pd.DataFrame:
+    """Reads one row per trained network from a work directory.
+
+    Args:
+        path: The work directory.
+        config_hash: Of one cell, or None for all.
+
+    Raises:
+        UserError: If there are no results.
+    """
+    return _read_cells(path, config_hash).select(NETWORKS.names).to_pandas()
+
+
+def read_measurements(
+    path: str | os.PathLike[str], config_hash: str | None = None
+) -> pd.DataFrame:
+    """Reads one row per network and measured epoch; see ``read``."""
+    return _measurements(_read_cells(path, config_hash)).to_pandas()
+
+
+def cell_path(workdir: str | os.PathLike[str], config_hash: str) -> pathlib.Path:
+    """Where a finished cell is; the file exists only when it is whole."""
+    return pathlib.Path(workdir) / "cells" / f"{config_hash}.parquet"
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a text file in one piece."""
+    with _atomic(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_figure(folder: pathlib.Path, name: str, figure: Any) -> None:
+    """Writes a Matplotlib figure as PNG and SVG."""
+    for suffix in ("png", "svg"):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=suffix, dpi=150)
+        with _atomic(folder / f"{name}.{suffix}") as temporary:
+            temporary.write_bytes(buffer.getvalue())
+
+
+def _read_cells(
+    path: str | os.PathLike[str], config_hash: str | None = None
+) -> pa.Table:
+    files = sorted((pathlib.Path(path) / "cells").glob(f"{config_hash or '*'}.parquet"))
+    if not files:
+        wanted = f"cell {config_hash}" if config_hash else "finished cells"
+        raise UserError(f"{str(path)!r} holds no {wanted}; train first.")
+    return pa.concat_tables([pq.read_table(file, schema=_CELL) for file in files])
+
+
+def _measurements(cells: pa.Table) -> pa.Table:
+    """Unnests the measurements of networks into rows of their own."""
+    long = [
+        {key: row[key] for key in _KEYS} | measurement
+        for row in cells.select([*_KEYS, "measurements"]).to_pylist()
+        for measurement in row["measurements"]
+    ]
+    return pa.Table.from_pylist(long, schema=MEASUREMENTS)
+
+
+def _write_parquet(path: pathlib.Path, table: pa.Table) -> None:
+    with _atomic(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+@contextlib.contextmanager
+def _atomic(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a temporary path that takes the place of ``path`` when all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The process id keeps two writers apart; the dot keeps globs off.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,228 @@
+"""Statistics of a comparison, on top of SciPy: Wilcoxon, Kendall, effect, interval."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+from numpy.typing import ArrayLike
+
+from sparse_gf import errors
+
+METHODS = frozenset({"auto", "exact", "asymptotic"})
+ZERO_METHODS = frozenset({"wilcox", "pratt", "zsplit"})
+
+
+class Wilcoxon(NamedTuple):
+    """A paired one-sided signed-rank test and how it was made.
+
+    Attributes:
+        p_value: Probability of a rank sum at least as large if sparse and dense
+            were exchangeable within pairs.
+        statistic: W+, the sum of the ranks of positive differences.
+        num_pairs: Pairs given, zeros included.
+        num_zeros: Pairs whose difference is exactly 0.
+        has_ties: Whether differences other than 0 have equal sizes.
+        method: ``"exact"`` or ``"asymptotic"``, what was used.
+        zero_method: How zeros were handled.
+    """
+
+    p_value: float
+    statistic: float
+    num_pairs: int
+    num_zeros: int
+    has_ties: bool
+    method: str
+    zero_method: str
+
+    def describe(self) -> str:
+        """Says how the p-value was obtained, to be printed with it."""
+        zeros = {
+            "wilcox": "dropped",
+            "pratt": "ranked, then dropped",
+            "zsplit": "ranked, half to each side",
+        }
+        ties = "mid-ranks for ties" if self.has_ties else "no ties"
+        return (
+            f"{self.method}, {self.num_pairs} pairs, {ties}, "
+            f"{self.num_zeros} zeros ({zeros[self.zero_method]})"
+        )
+
+
+def wilcoxon_greater(
+    sparse: ArrayLike,
+    dense: ArrayLike,
+    *,
+    method: str = "auto",
+    zero_method: str = "wilcox",
+) -> Wilcoxon:
+    """Tests H1: sparse > dense (Tessera et al. 2021, Eq. 4).
+
+    Args:
+        sparse: [pairs], for example test accuracies.
+        dense: [pairs], in the same order.
+        method: ``"exact"`` is the exact distribution under all sign flips of the
+            mid-ranks, which stays exact with ties and zeros, where SciPy's exact
+            method does not. ``"asymptotic"`` is SciPy's normal approximation without
+            continuity correction, as most of the paper's values are. ``"auto"`` is
+            exact.
+        zero_method: ``"wilcox"`` drops zero differences, ``"pratt"`` drops them
+            after ranking, ``"zsplit"`` gives half of their ranks to each side.
+
+    Returns:
+        The result; p is 1 if all differences are 0 and NaN if any value is NaN.
+
+    Raises:
+        errors.UserError: If an option is unknown or the arrays do not pair up.
+    """
+    if method not in METHODS:
+        raise errors.unknown("Wilcoxon method", method, METHODS)
+    if zero_method not in ZERO_METHODS:
+        raise errors.unknown("Wilcoxon zero_method", zero_method, ZERO_METHODS)
+    x, y = _pairs(sparse, dense)
+    difference = x - y
+    # Equal infinities are a zero difference, not NaN.
+    difference[x == y] = 0
+    used = "asymptotic" if method == "asymptotic" else "exact"
+    ranks, is_free = _signed_ranks(difference, zero_method)
+    sizes = np.abs(difference[difference != 0])
+    # Zeros keep half of their ranks on each side whatever the signs are.
+    constant = ranks[(difference == 0) & is_free].sum() / 2
+    statistic = ranks[difference > 0].sum() + constant
+    if np.isnan(difference).any():
+        p_value = statistic = np.nan
+    elif not difference.any():
+        p_value = 1.0
+    elif used == "exact":
+        p_value = _exact_upper_tail(ranks[difference != 0], ranks[difference > 0].sum())
+    else:
+        p_value = scipy.stats.wilcoxon(
+            difference,
+            alternative="greater",
+            method="asymptotic",
+            correction=False,
+            zero_method=zero_method,
+        ).pvalue
+    return Wilcoxon(
+        p_value=float(p_value),
+        statistic=float(statistic),
+        num_pairs=difference.size,
+        num_zeros=int(np.sum(difference == 0)),
+        has_ties=np.unique(sizes).size < sizes.size,
+        method=used,
+        zero_method=zero_method,
+    )
+
+
+def rank_biserial(sparse: ArrayLike, dense: ArrayLike) -> float:
+    """Effect size of the test: matched-pairs rank-biserial correlation (Kerby 2014).
+
+    (W+ - W-) / (W+ + W-), in [-1, 1]: 1 if sparse wins every pair, -1 if dense does,
+    0 if all differences are 0. Zeros are dropped.
+    """
+    x, y = _pairs(sparse, dense)
+    difference = np.where(x == y, 0, x - y)
+    ranks, _ = _signed_ranks(difference, "wilcox")
+    total = ranks.sum()
+    return float(ranks @ np.sign(difference) / total) if total else 0.0
+
+
+def mean_difference_interval(
+    sparse: ArrayLike, dense: ArrayLike, *, confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean paired difference sparse - dense with a bootstrap interval over pairs.
+
+    Args:
+        sparse: [pairs].
+        dense: [pairs].
+        confidence: Coverage of the interval.
+        seed: Of the 9,999 resamples (percentile bootstrap).
+
+    Returns:
+        Mean, lower end, upper end, in the unit of the arrays.
+    """
+    x, y = _pairs(sparse, dense)
+    difference = x - y
+    mean = float(difference.mean())
+    if difference.size < 2 or np.ptp(difference) == 0:
+        return mean, mean, mean
+    interval = scipy.stats.bootstrap(
+        (difference,),
+        np.mean,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return mean, float(interval.low), float(interval.high)
+
+
+def kendall_taus(measure: ArrayLike, metric: ArrayLike) -> np.ndarray:
+    """Kendall's tau-b of each cell between a measure and a metric of its networks.
+
+    Args:
+        measure: [cells, members].
+        metric: [cells, members].
+
+    Returns:
+        [cells]; NaN where a series is constant or holds a NaN: it has no tau.
+
+    Raises:
+        errors.UserError: If the shapes differ or are not two-dimensional.
+    """
+    x, y = np.asarray(measure, float), np.asarray(metric, float)
+    if x.ndim != 2 or x.shape != y.shape:
+        raise errors.UserError(
+            f"measure has shape {x.shape} and metric {y.shape}; both must be "
+            "[cells, members]."
+        )
+    return np.array(
+        [scipy.stats.kendalltau(a, b).statistic for a, b in zip(x, y, strict=True)]
+    )
+
+
+def mean_absolute_kendall(measure: ArrayLike, metric: ArrayLike) -> float:
+    """Mean over cells of |tau-b| (the paper's Table 1); see ``kendall_taus``.
+
+    Cells without a tau are left out; count them with
+    ``np.isnan(kendall_taus(...)).sum()`` and report the number. NaN if none is left.
+    """
+    taus = np.abs(kendall_taus(measure, metric))
+    return float(np.nanmean(taus)) if np.isfinite(taus).any() else float("nan")
+
+
+def _pairs(sparse: ArrayLike, dense: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    x, y = np.asarray(sparse, float), np.asarray(dense, float)
+    if x.ndim != 1 or x.shape != y.shape or not x.size:
+        raise errors.UserError(
+            f"sparse has shape {x.shape} and dense {y.shape}; both must be [pairs] "
+            "with at least one pair."
+        )
+    return x, y
+
+
+def _signed_ranks(
+    difference: np.ndarray, zero_method: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mid-ranks of |difference|, 0 where dropped, and which pairs were kept."""
+    kept = difference != 0 if zero_method == "wilcox" else ~np.isnan(difference)
+    ranks = np.zeros(difference.size)
+    ranks[kept] = scipy.stats.rankdata(np.abs(difference[kept]))
+    if zero_method == "pratt":
+        kept = kept & (difference != 0)
+        ranks[~kept] = 0
+    return ranks, kept
+
+
+def _exact_upper_tail(ranks: np.ndarray, positive_sum: float) -> float:
+    """P(W+ >= positive_sum) when every rank's sign is a fair coin.
+
+    Mid-ranks are multiples of 1/2, so twice the sum is an integer and its
+    distribution is a convolution of one coin per rank.
+    """
+    doubled = np.rint(2 * ranks).astype(int)
+    probability = np.zeros(doubled.sum() + 1)
+    probability[0] = 1
+    for rank in doubled:
+        shifted = np.zeros_like(probability)
+        shifted[rank:] = probability[: probability.size - rank]
+        probability = (probability + shifted) / 2
+    return float(probability[round(2 * positive_sum) :].sum())

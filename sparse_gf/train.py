@@ -1,0 +1,325 @@
+"""Training of one network: state, step, epoch, evaluation and measurement.
+
+Everything here is a pure function of one network; ``ensemble`` adds members.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, UInt8
+
+from sparse_gf import gradient_flow, losses, optimizers, streams
+from sparse_gf import masks as masks_lib
+from sparse_gf.data import augment
+from sparse_gf.streams import Purpose
+from sparse_gf.types import Masks, Params
+
+MAX_EVALUATION_BATCH = 1024
+"""Most images that go through a network at once when nothing is trained."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What all networks of one program share; hashable, static under ``jit``.
+
+    Attributes:
+        model: Linen module; called with images, ``train`` and ``deterministic``.
+        optimizer: One of ``optimizers.NAMES``.
+        preset: One of ``optimizers.PRESETS``.
+        batch_size: Images per step; the last partial batch of an epoch is dropped.
+        l2: Coupled L2 penalty.
+        l1: Coupled L1 penalty.
+        weight_decay: Decoupled decay.
+        crop_padding: Pixels of padding for random crops; None for no augmentation.
+        flip: Whether augmentation flips horizontally.
+        probe_size: Training images that gradient flow is measured on, from the
+            first; None for all.
+    """
+
+    model: nn.Module
+    optimizer: str
+    preset: str
+    batch_size: int
+    l2: float = 0.0
+    l1: float = 0.0
+    weight_decay: float = 0.0
+    crop_padding: int | None = None
+    flip: bool = False
+    probe_size: int | None = None
+
+    def make_optimizer(
+        self, learning_rate: float | Float[Array, ""]
+    ) -> optax.GradientTransformation:
+        """The optimizer at a learning rate, which may be traced."""
+        return optimizers.make(
+            self.optimizer,
+            learning_rate,
+            l2=self.l2,
+            l1=self.l1,
+            weight_decay=self.weight_decay,
+            preset=self.preset,
+        )
+
+
+class Data(NamedTuple):
+    """A data set on the device; images stay uint8 until a batch is used.
+
+    Attributes:
+        train_images: Training images.
+        train_labels: Their classes.
+        test_images: Test images.
+        test_labels: Their classes.
+        mean: Per channel, of training images / 255; its type is the networks'.
+        std: Likewise, the standard deviation.
+    """
+
+    train_images: UInt8[Array, "train height width channels"]
+    train_labels: Int[Array, " train"]
+    test_images: UInt8[Array, "test height width channels"]
+    test_labels: Int[Array, " test"]
+    mean: Float[Array, " channels"]
+    std: Float[Array, " channels"]
+
+
+@flax.struct.dataclass
+class TrainState:
+    """One network in training.
+
+    Attributes:
+        params: Stored masked: a masked weight is exactly 0.0.
+        masks: Like the params.
+        batch_stats: BatchNorm's running statistics; empty without BatchNorm.
+        opt_state: The optimizer's memory, exactly 0 at masked weights.
+        learning_rate: Step size.
+        diverged: Whether any training loss was not finite so far.
+    """
+
+    params: Params
+    masks: Masks
+    batch_stats: Any
+    opt_state: Any
+    learning_rate: Float[Array, ""]
+    diverged: Bool[Array, ""]
+
+
+def create(
+    recipe: Recipe,
+    params: Params,
+    masks: Masks,
+    batch_stats: Any,
+    learning_rate: float | Float[Array, ""],
+) -> TrainState:
+    """Makes the state before the first step; ``params`` are masked here."""
+    params = masks_lib.apply(params, masks)
+    dtype = jax.tree.leaves(params)[0].dtype
+    return TrainState(
+        params=params,
+        masks=masks,
+        batch_stats=batch_stats,
+        opt_state=recipe.make_optimizer(learning_rate).init(params),
+        learning_rate=jnp.asarray(learning_rate, dtype),
+        diverged=jnp.zeros((), bool),
+    )
+
+
+def step(
+    recipe: Recipe,
+    state: TrainState,
+    images: Num[Array, "batch ..."],
+    labels: Int[Array, " batch"],
+    dropout_key: PRNGKeyArray,
+) -> TrainState:
+    """One optimizer step on one batch of normalised images.
+
+    The gradient is taken at the stored (masked) params and masked before the
+    optimizer sees it, so that moments stay 0 where weights are masked; the params
+    are masked again after it, whatever the optimizer added.
+    """
+
+    def loss_fn(params: Params) -> tuple[Float[Array, ""], Any]:
+        logits, updated = recipe.model.apply(
+            {"params": params, "batch_stats": state.batch_stats},
+            images,
+            train=True,
+            deterministic=False,
+            rngs={"dropout": dropout_key},
+            mutable=["batch_stats"],
+        )
+        return losses.cross_entropy(logits, labels), updated.get("batch_stats", {})
+
+    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+    (loss, batch_stats), dense_grads = gradient(state.params)
+    grads = masks_lib.apply(dense_grads, state.masks)
+    optimizer = recipe.make_optimizer(state.learning_rate)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = masks_lib.apply(optax.apply_updates(state.params, updates), state.masks)
+    return state.replace(
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+        diverged=state.diverged | ~jnp.isfinite(loss),
+    )
+
+
+def epoch(
+    recipe: Recipe,
+    state: TrainState,
+    data: Data,
+    seed: Int[Array, ""],
+    number: Int[Array, ""],
+) -> TrainState:
+    """Trains one epoch over the training set in a fresh order.
+
+    Order, augmentation and dropout depend on the seed and the epoch alone: both arms
+    of a pair, and all widths, see the same.
+
+    Args:
+        recipe: Static.
+        state: The network.
+        data: The data set.
+        seed: The network's seed.
+        number: The epoch, from 1.
+    """
+    size = data.train_labels.shape[0]
+    steps = size // recipe.batch_size
+    order = jax.random.permutation(streams.key(seed, Purpose.ORDER, number), size)
+    batches = order[: steps * recipe.batch_size].reshape(steps, recipe.batch_size)
+
+    def body(
+        state: TrainState, inputs: tuple[Int[Array, " batch"], Int[Array, ""]]
+    ) -> tuple[TrainState, None]:
+        index, step_number = inputs
+        images = data.train_images[index]
+        if recipe.crop_padding is not None:
+            images = augment.random_crop_and_flip(
+                streams.key(seed, Purpose.AUGMENTATION, number, step_number),
+                images,
+                padding=recipe.crop_padding,
+                flip=recipe.flip,
+            )
+        images = augment.normalise(images, data.mean, data.std, data.mean.dtype)
+        key = streams.key(seed, Purpose.DROPOUT, number, step_number)
+        return step(recipe, state, images, data.train_labels[index], key), None
+
+    return jax.lax.scan(body, state, (batches, jnp.arange(steps)))[0]
+
+
+class Evaluation(NamedTuple):
+    """Scores of a network on a data set, in evaluation mode.
+
+    Attributes:
+        loss: Mean cross-entropy in nats; not finite for a diverged network.
+        num_correct: Examples whose largest logit is the true class's.
+    """
+
+    loss: Float[Array, ""]
+    num_correct: Int[Array, ""]
+
+
+def evaluate(
+    recipe: Recipe,
+    state: TrainState,
+    images: UInt8[Array, "examples height width channels"],
+    labels: Int[Array, " examples"],
+    data: Data,
+) -> Evaluation:
+    """Scores a network on all of ``images``, the last partial batch included."""
+
+    def score(
+        images: UInt8[Array, "batch height width channels"],
+        labels: Int[Array, " batch"],
+    ) -> tuple[Float[Array, ""], Int[Array, ""]]:
+        logits = recipe.model.apply(
+            {"params": state.params, "batch_stats": state.batch_stats},
+            augment.normalise(images, data.mean, data.std, data.mean.dtype),
+        )
+        total = losses.cross_entropy(logits, labels) * labels.shape[0]
+        return total, losses.num_correct(logits, labels)
+
+    total, correct = _sum_over_batches(score, images, labels)
+    return Evaluation(total / labels.shape[0], correct)
+
+
+def measure(
+    recipe: Recipe, state: TrainState, data: Data
+) -> gradient_flow.GradientFlow:
+    """Measures gradient flow on the probe, the mean over training images.
+
+    In training mode (BatchNorm uses the statistics of the probe's batches, of at
+    most ``MAX_EVALUATION_BATCH`` images, and leaves the running ones alone), without
+    augmentation and without dropout.
+    """
+    images = data.train_images[: recipe.probe_size]
+    labels = data.train_labels[: recipe.probe_size]
+
+    def gradient(
+        images: UInt8[Array, "batch height width channels"],
+        labels: Int[Array, " batch"],
+    ) -> tuple[Float[Array, ""], Params]:
+        inputs = augment.normalise(images, data.mean, data.std, data.mean.dtype)
+
+        def loss_fn(params: Params) -> Float[Array, ""]:
+            logits, _ = recipe.model.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                inputs,
+                train=True,
+                mutable=["batch_stats"],
+            )
+            return losses.cross_entropy(logits, labels) * labels.shape[0]
+
+        return jax.value_and_grad(loss_fn)(state.params)
+
+    total, dense_grads = _sum_over_batches(gradient, images, labels)
+    mean_grads = jax.tree.map(lambda g: g / labels.shape[0], dense_grads)
+    return gradient_flow.from_gradients(
+        total / labels.shape[0], mean_grads, state.masks
+    )
+
+
+def measured_epochs(epochs: int, points: int) -> tuple[int, ...]:
+    """Epochs, from 1, at whose end networks are measured.
+
+    ``points`` of them spread evenly from the first to the last; all epochs if there
+    are no more than that.
+    """
+    if points == 1:
+        return (epochs,)
+    spread = (1 + (epochs - 1) * i / (points - 1) for i in range(points))
+    return tuple(sorted({round(epoch) for epoch in spread}))
+
+
+def _sum_over_batches(
+    function: Callable[..., Any], images: Array, labels: Array
+) -> Any:
+    """Sums ``function(images, labels)`` over all examples in batches of fair size."""
+    size = _batch_size(labels.shape[0])
+    whole = labels.shape[0] // size * size
+
+    def body(total: Any, batch: tuple[Array, Array]) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, function(*batch)), None
+
+    def split(x: Array) -> Array:
+        return x[:whole].reshape(-1, size, *x.shape[1:])
+
+    shapes = jax.eval_shape(function, images[:size], labels[:size])
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    total, _ = jax.lax.scan(body, zeros, (split(images), split(labels)))
+    if whole < labels.shape[0]:
+        total, _ = body(total, (images[whole:], labels[whole:]))
+    return total
+
+
+def _batch_size(examples: int) -> int:
+    """The largest divisor of ``examples`` that is a good batch, else the limit.
+
+    A divisor leaves no partial batch, which would be compiled a second time.
+    """
+    limit = min(MAX_EVALUATION_BATCH, examples)
+    divisors = (n for n in range(limit, limit // 2, -1) if examples % n == 0)
+    return next(divisors, limit)

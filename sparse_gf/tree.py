@@ -1,0 +1,84 @@
+"""Pytrees of params: which leaves are kernels, their paths, and norms of leaves."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sparse_gf.types import Params
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """Writes a JAX key path as ``"Dense_0/kernel"``."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def is_kernel(path: tuple[Any, ...], leaf: Array) -> bool:
+    """Whether a leaf is one *layer* in the sense of the papers.
+
+    A layer is one weight matrix or convolution kernel: a leaf called ``kernel``
+    with at least two axes. Biases, normalisation and activation parameters do not
+    count (Tessera et al. 2021, Eqs. 5-7, speak of layers of weights only).
+    """
+    name = path_name(path[-1:]) if path else ""
+    return name == "kernel" and jnp.ndim(leaf) >= 2
+
+
+def kernels(params: Params) -> dict[str, Array]:
+    """Returns the kernels of a network by path, in the order of ``in_order``."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    found = {path_name(path): leaf for path, leaf in leaves if is_kernel(path, leaf)}
+    return in_order(found)
+
+
+def in_order(by_path: Mapping[str, Any]) -> dict[str, Any]:
+    """Sorts a dict by path, numbers as numbers: ``Dense_2`` before ``Dense_10``.
+
+    That is the forward order of a stack of layers that Flax has named. JAX itself
+    sorts dict keys as strings.
+    """
+    return dict(sorted(by_path.items(), key=lambda item: _natural(item[0])))
+
+
+def map_kernels(
+    function: Callable[[str, Array], Array],
+    otherwise: Callable[[Array], Array],
+    params: Params,
+) -> Params:
+    """Maps ``function(path, kernel)`` over kernels and ``otherwise`` over the rest."""
+
+    def visit(path: tuple[Any, ...], leaf: Array) -> Array:
+        if is_kernel(path, leaf):
+            return function(path_name(path), leaf)
+        return otherwise(leaf)
+
+    return jax.tree_util.tree_map_with_path(visit, params)
+
+
+def norm(x: Float[Array, "..."], order: int) -> Float[Array, ""]:
+    """The vector p-norm of all entries of ``x``, p = 1 or 2.
+
+    The 2-norm is safe to differentiate: at x = 0 its gradient is 0, not NaN, and it
+    is scaled by the largest entry, so that it neither overflows nor underflows
+    where the norm itself does not.
+
+    Raises:
+        ValueError: If ``order`` is neither 1 nor 2.
+    """
+    if order == 1:
+        return jnp.sum(jnp.abs(x))
+    if order != 2:
+        raise ValueError(f"order is {order!r}; it must be 1 or 2.")
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), initial=0))
+    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    total = jnp.sum(jnp.square(x / scale))
+    positive = total > 0
+    return jnp.where(positive, scale * jnp.sqrt(jnp.where(positive, total, 1)), total)
+
+
+def _natural(path: str) -> list[tuple[int, str]]:
+    """Sort key under which the numbers in a path count as numbers."""
+    parts = path.replace("/", "_/_").split("_")
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
