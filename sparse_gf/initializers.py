@@ -23,7 +23,7 @@ class Initializer(NamedTuple):
     """A family of zero-mean distributions: their shape and their spread.
 
     Attributes:
-        draw: Makes standard (unit variance) numbers of a shape and type.
+        draw: ``draw(key, shape)`` makes numbers of mean 0 and variance 1.
         variance: Variance of the weights, from the layer's fans.
     """
 
@@ -105,12 +105,10 @@ def matched(
     if name not in NAMES:
         raise errors.unknown("initializer", name, NAMES)
     initializer = INITIALIZERS[name]
-    paths = list(tree.kernels(params))
-    keys = dict(zip(paths, jax.random.split(key, len(paths)), strict=True))
+    units = tree.draw_kernels(key, params, initializer.draw)
 
-    def draw(path: str, kernel: Array) -> Array:
-        unit = initializer.draw(keys[path], kernel.shape, kernel.dtype)
+    def scale(path: str, kernel: Array) -> Array:
         spread = jnp.sqrt(initializer.variance(fans[path]))
-        return unit * spread.astype(kernel.dtype)
+        return (units[path] * spread).astype(kernel.dtype)
 
-    return tree.map_kernels(draw, lambda leaf: leaf, params)
+    return tree.map_kernels(scale, lambda leaf: leaf, params)

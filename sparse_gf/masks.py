@@ -40,10 +40,9 @@ def random(
     Raises:
         UserError: See ``from_scores``.
     """
-    paths = list(tree.kernels(params))
-    keys = dict(zip(paths, jax.random.split(key, max(len(paths), 1)), strict=False))
+    bits = tree.draw_kernels(key, params, jax.random.bits)
     scores = tree.map_kernels(
-        lambda path, kernel: jax.random.bits(keys[path], kernel.shape),
+        lambda path, _: bits[path],
         lambda leaf: jnp.zeros(jnp.shape(leaf), jnp.uint32),
         params,
     )

@@ -148,6 +148,14 @@ class RunSpec:
         _rate("config.checkpoint_seconds", self.checkpoint_seconds)
 
 
+KEYS = frozenset(
+    {field.name for spec in (CellSpec, RunSpec) for field in dataclasses.fields(spec)}
+    - {"optimizer"}
+    | {f"optimizer.{field.name}" for field in dataclasses.fields(OptimizerSpec)}
+)
+"""What a config may hold, nested keys with a dot."""
+
+
 def from_config(config: Mapping[str, Any]) -> tuple[CellSpec, RunSpec]:
     """Turns a config into specs.
 
@@ -161,13 +169,12 @@ def from_config(config: Mapping[str, Any]) -> tuple[CellSpec, RunSpec]:
     """
     values = {key: config[key] for key in config}
     optimizer = values.pop("optimizer", {})
-    fields = {f.name for f in dataclasses.fields(CellSpec)} - {"optimizer"}
-    run_fields = {f.name for f in dataclasses.fields(RunSpec)}
-    optimizer_fields = {f.name for f in dataclasses.fields(OptimizerSpec)}
     for key in values:
-        _one_of("config key", key, fields | run_fields | {"optimizer"})
+        _one_of("config key", key, KEYS)
     for key in optimizer:
-        _one_of("config.optimizer key", key, optimizer_fields)
+        _one_of("config key", f"optimizer.{key}", KEYS)
+    fields = {f.name for f in dataclasses.fields(CellSpec)}
+    run_fields = {f.name for f in dataclasses.fields(RunSpec)}
     cell = {key: value for key, value in values.items() if key in fields}
     run = {key: value for key, value in values.items() if key in run_fields}
     try:

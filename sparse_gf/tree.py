@@ -1,11 +1,13 @@
 """Pytrees of params: which leaves are kernels, their paths, and norms of leaves."""
 
+import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from sparse_gf.types import Params
 
@@ -55,6 +57,28 @@ def map_kernels(
         return otherwise(leaf)
 
     return jax.tree_util.tree_map_with_path(visit, params)
+
+
+def draw_kernels(
+    key: PRNGKeyArray, params: Params, draw: Callable[..., Array]
+) -> dict[str, Array]:
+    """Draws random numbers in the shape of every kernel, by path.
+
+    One draw for all of them, cut into pieces: a generator is compiled once, not once
+    per layer, which took most of the time before the first step.
+
+    Args:
+        key: Consumed.
+        params: Gives the shapes.
+        draw: Called as ``draw(key, shape)``.
+    """
+    shapes = {path: jnp.shape(kernel) for path, kernel in kernels(params).items()}
+    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes.values()))
+    pieces = jnp.split(draw(key, (ends[-1],)), ends[:-1]) if ends else []
+    return {
+        path: piece.reshape(shape)
+        for (path, shape), piece in zip(shapes.items(), pieces, strict=True)
+    }
 
 
 def norm(x: Float[Array, "..."], order: int) -> Float[Array, ""]:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
 
@@ -70,8 +71,8 @@ def random_crop_and_flip(
 
 def normalise(
     images: UInt8[Array, "... channels"],
-    mean: Float[Array, "channels"],
-    std: Float[Array, "channels"],
+    mean: Float[Array | np.ndarray, "channels"],
+    std: Float[Array | np.ndarray, "channels"],
     dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> Float[Array, "... channels"]:
     """Turns bytes into (value / 255 - mean) / std, per channel.

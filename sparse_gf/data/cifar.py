@@ -168,12 +168,12 @@ def python_batch(
     """Images and classes of one pickled batch."""
     with reading(info, path, "a pickled CIFAR batch"):
         batch = inert_pickle.loads(content)
+        labels = _integers(batch.get(layout.labels[-1]))
     data = batch.get("data")
     shape = (count, info.input_dim)
     if not isinstance(data, np.ndarray) or data.shape != shape:
         found = getattr(data, "shape", type(data).__name__)
         raise wrong(info, path, f"expected data of shape {shape}, found {found}")
-    labels = _integers(batch.get(layout.labels[-1]))
     if len(labels) != count:
         expected = f"a list {layout.labels[-1]!r} of {count} integers"
         raise wrong(info, path, f"expected {expected}, found {len(labels)} integers")

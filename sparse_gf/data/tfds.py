@@ -168,7 +168,7 @@ def _prepare(builder: Any, manual_dir: str | None) -> None:
     config = download.DownloadConfig(
         manual_dir=manual_dir, force_checksums_validation=True
     )
-    if not builder.is_prepared():
+    if not os.path.isdir(builder.data_dir):
         logging.info(
             "Preparing %s with tensorflow-datasets. Without a network it tries for "
             "some minutes before it gives up; --config.data_dir needs none.",

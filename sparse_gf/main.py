@@ -1,0 +1,54 @@
+"""Trains one cell: ``python -m sparse_gf.main --config=configs/sc_sdc.py``."""
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from sparse_gf import console, errors, specs
+from sparse_gf.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Config of the cell.")
+_WORKDIR = flags.DEFINE_string("workdir", "results", "Where results go.")
+flags.mark_flag_as_required("config")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command; its flags have been parsed."""
+    logging.set_verbosity(logging.WARNING)
+    try:
+        if len(argv) > 1:
+            raise UserError(f"{argv[1]!r} is no flag; flags start with --.")
+        console.train_cell(_CONFIG.value, _WORKDIR.value)
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command continues at the last checkpoint.")
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    """Parses flags; a mistake in them or in the config is one message, not a trace."""
+    try:
+        for argument in argv:
+            key = re.match(r"--?config\.([\w.]+)", argument)
+            if key and key.group(1) not in specs.KEYS:
+                raise errors.unknown("config key", key.group(1), specs.KEYS)
+        rest = flags.FLAGS(argv)
+        list(_CONFIG.value)  # A file that failed to load raises when it is looked at.
+    except (flags.Error, OSError, ValueError, LookupError, AttributeError) as error:
+        # A config file that fails is reported with its whole trace; the cause is last.
+        cause = [line.strip() for line in str(error).splitlines() if line.strip()]
+        _fail(cause[-1].removeprefix("sparse_gf.errors.UserError: "))
+    return rest
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=_parse)

@@ -1,0 +1,201 @@
+"""Reports of finished cells, from result rows alone."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator
+
+import pandas as pd
+
+from sparse_gf import plots, results, stats
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Sparse against dense, for the networks of one cell.
+
+    Attributes:
+        title: Data set, network and training in one line.
+        table: One row per dense width; see ``COLUMNS``.
+        wilcoxon: The paired test over all widths and seeds.
+        rank_biserial: Its effect size, in [-1, 1].
+        difference: Mean paired difference of test accuracy in percentage points,
+            sparse - dense, with the ends of its 95% bootstrap interval.
+        num_diverged: Diverged networks per arm, kept in everything above.
+        num_isolated: Mean number of units without active inputs per sparse network.
+        notes: What a reader of the variant's name should know.
+    """
+
+    title: str
+    table: pd.DataFrame
+    wilcoxon: stats.Wilcoxon
+    rank_biserial: float
+    difference: tuple[float, float, float]
+    num_diverged: dict[str, int]
+    num_isolated: float
+    notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The statistics in words, one per line."""
+        mean, low, high = self.difference
+        diverged = ", ".join(f"{n} {arm}" for arm, n in self.num_diverged.items())
+        return [
+            f"Wilcoxon signed-rank, H1: sparse > dense: p = "
+            f"{self.wilcoxon.p_value:.3g} ({self.wilcoxon.describe()})",
+            f"Effect: rank-biserial {self.rank_biserial:+.2f}; mean difference "
+            f"{mean:+.2f} points, 95% bootstrap interval {low:+.2f} to {high:+.2f}",
+            f"Diverged networks: {diverged}. Units without active inputs per sparse "
+            f"network: {self.num_isolated:.1f} on average.",
+            *(f"Note: {note}" for note in self.notes),
+        ]
+
+
+COLUMNS = {
+    "dense_width": "Dense width",
+    "num_active": "Active weights",
+    "sparse_accuracy": "Sparse accuracy %",
+    "dense_accuracy": "Dense accuracy %",
+    "sparse_egf2": "Sparse EGF_2",
+    "dense_egf2": "Dense EGF_2",
+}
+"""Columns of a comparison's table and how they are headed.
+
+Accuracy and EGF_2 are texts, mean and standard deviation over seeds.
+"""
+
+
+def compare(rows: pd.DataFrame) -> Comparison:
+    """Compares the two arms of one cell.
+
+    Args:
+        rows: One row per network, of one cell.
+    """
+    pairs = paired(rows, "test_accuracy")
+    # Whole numbers of right answers: shares would break ties by rounding errors.
+    correct = (pairs * rows["test_examples"].iloc[0]).round()
+    sparse = rows[rows["arm"] == "sparse"]
+    return Comparison(
+        title=_title(rows.iloc[0]),
+        table=_table(rows),
+        wilcoxon=stats.wilcoxon_greater(correct["sparse"], correct["dense"]),
+        rank_biserial=stats.rank_biserial(correct["sparse"], correct["dense"]),
+        difference=stats.mean_difference_interval(
+            100 * pairs["sparse"], 100 * pairs["dense"]
+        ),
+        num_diverged={
+            str(arm): int(part["diverged"].sum()) for arm, part in rows.groupby("arm")
+        },
+        num_isolated=float(sparse["isolated_units"].mean()),
+        notes=tuple(_notes(rows.iloc[0])),
+    )
+
+
+def paired(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One column of both arms side by side, one row per (dense width, seed)."""
+    return rows.pivot(index=["dense_width", "seed"], columns="arm", values=column)
+
+
+def markdown(comparison: Comparison) -> str:
+    """The comparison as a Markdown page."""
+    header = list(COLUMNS.values())
+    lines = [
+        f"# {comparison.title}",
+        "",
+        "| " + " | ".join(header) + " |",
+        "|" + " ---: |" * len(header),
+        *(
+            "| " + " | ".join(map(str, row)) + " |"
+            for row in comparison.table.itertuples(index=False)
+        ),
+        "",
+        "Mean ± standard deviation over seeds; EGF_2 is the mean over the measured "
+        "epochs.",
+        "",
+        *(f"- {line}" for line in comparison.lines()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write(workdir: pathlib.Path, config_hash: str) -> pathlib.Path:
+    """Writes table, figures and config of one finished cell.
+
+    Returns:
+        The folder with ``table.md``, figures as PNG and SVG, and ``config.py``.
+    """
+    rows = results.read(workdir, config_hash)
+    measurements = results.read_measurements(workdir, config_hash)
+    folder = workdir / f"{rows['dataset'].iloc[0]}-{config_hash}"
+    comparison = compare(rows)
+    results.write_text(folder / "table.md", markdown(comparison))
+    results.write_text(folder / "config.py", _config_file(rows["config"].iloc[0]))
+    for name, figure in {
+        "accuracy": plots.against_width(
+            rows, "test_accuracy", "Test accuracy", comparison.title
+        ),
+        "egf2": plots.against_width(
+            rows, "egf2", "EGF$_2$, mean over training", comparison.title
+        ),
+        "layer_norms": plots.layer_norms(measurements, comparison.title),
+    }.items():
+        results.write_figure(folder, name, figure)
+    return folder
+
+
+def _table(rows: pd.DataFrame) -> pd.DataFrame:
+    def spread(column: str, arm: str, scale: float, digits: str) -> list[str]:
+        groups = (scale * paired(rows, column)[arm]).groupby("dense_width")
+        return [
+            f"{group.mean():{digits}} ± {group.std(ddof=1):{digits}}"
+            if len(group) > 1
+            else f"{group.mean():{digits}}"
+            for _, group in groups
+        ]
+
+    widths = rows.groupby("dense_width")["num_active"].first()
+    return pd.DataFrame(
+        {
+            "dense_width": widths.index,
+            "num_active": widths.to_numpy(),
+            "sparse_accuracy": spread("test_accuracy", "sparse", 100, ".2f"),
+            "dense_accuracy": spread("test_accuracy", "dense", 100, ".2f"),
+            "sparse_egf2": spread("egf2", "sparse", 1, ".4f"),
+            "dense_egf2": spread("egf2", "dense", 1, ".4f"),
+        }
+    )
+
+
+def _title(row: pd.Series) -> str:
+    plural = "s" if row["hidden_layers"] > 1 else ""
+    depth = f"{row['hidden_layers']} hidden layer{plural}"
+    return (
+        f"{row['dataset_title']}, {depth}, {row['optimizer']} "
+        f"{row['learning_rate']:g}, {row['variant']}, {row['activation']}, "
+        f"{row['epochs']} epochs"
+    )
+
+
+def _notes(row: pd.Series) -> Iterator[str]:
+    tokens = row["variant"].split("_")
+    if "SC" in tokens and row["hidden_layers"] == 1:
+        yield "SC changes nothing with one hidden layer: skips start at the second."
+    if "DA" in tokens and row["dataset"] == "digits":
+        yield "DA crops digits but does not flip them."
+
+
+def _config_file(config: str) -> str:
+    """A config file from the JSON of a config: Python, with tuples for lists."""
+    values = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in json.loads(config).items()
+    }
+    text = ",\n".join(f"        {key}={value!r}" for key, value in values.items())
+    return (
+        '"""The config of a finished cell, as it was run; pass it as --config."""\n\n'
+        "from ml_collections import ConfigDict\n\n\n"
+        "def get_config() -> ConfigDict:\n"
+        '    """Makes the config."""\n'
+        "    values = dict(\n"
+        f"{text},\n"
+        "    )\n"
+        "    return ConfigDict(values)\n"
+    )
