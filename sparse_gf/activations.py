@@ -10,6 +10,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sparse_gf import errors
@@ -73,7 +74,7 @@ def srelu(
 class PReLU(nn.Module):
     """PReLU with one learned slope per unit, 0.25 at first (He et al. 2015)."""
 
-    param_dtype: jnp.dtype = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
@@ -92,7 +93,7 @@ class SReLU(nn.Module):
     start keeps both arms of a comparison equal.
     """
 
-    param_dtype: jnp.dtype = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
@@ -114,7 +115,7 @@ class SReLU(nn.Module):
 class PSwish(nn.Module):
     """Parametric Swish with one learned beta per unit, 1 at first."""
 
-    param_dtype: jnp.dtype = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
@@ -133,7 +134,7 @@ LEARNED_PARAMETERS = frozenset(
 NAMES = frozenset({*FUNCTIONS, *LEARNED})
 
 
-def layer(name: str, param_dtype: jnp.dtype = jnp.float32) -> Callable[[Array], Array]:
+def layer(name: str, param_dtype: DTypeLike = jnp.float32) -> Callable[[Array], Array]:
     """Returns an activation to be called inside a Linen ``@nn.compact`` method.
 
     Args:

@@ -28,8 +28,8 @@ def train_cell(config: Mapping[str, Any], workdir: str) -> None:
     cell, run = specs.from_config(config)
     _set_up_jax(cell)
     console = rich.console.Console()
-    with _progress(console) as on_progress:
-        rows = experiment.run(cell, run, workdir, on_progress)
+    with _monitor(console) as monitor:
+        rows = experiment.run(cell, run, workdir, monitor)
     folder = report.write(pathlib.Path(workdir), cell.hash)
     show(report.compare(rows), console)
     for line in (
@@ -63,25 +63,51 @@ def _set_up_jax(cell: specs.CellSpec) -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
+class _Lines(experiment.Monitor):
+    """Progress where there is no terminal: a line now and then."""
+
+    def __init__(self, console: rich.console.Console):
+        self._console = console
+        self._next = 0.0
+        self._origin: tuple[float, float] | None = None
+
+    def progress(self, share: float, message: str) -> None:
+        now = time.monotonic()
+        # The first epoch compiles, and a resumed run starts in the middle.
+        start, first = self._origin or (now, share)
+        if share and self._origin is None:
+            self._origin = now, share
+        if now < self._next and share < 1:
+            return
+        self._next = now + QUIET_SECONDS
+        left = (now - start) * (1 - share) / (share - first) if share > first else 0.0
+        known = f", {left:.0f} s left" if left else ""
+        self.note(f"{share:4.0%} {message}{known}")
+
+    def note(self, message: str) -> None:
+        self._console.print(message, highlight=False, soft_wrap=True)
+
+
+class _Bar(experiment.Monitor):
+    """A progress bar with the time left."""
+
+    def __init__(self, bar: progress.Progress):
+        self._bar = bar
+        self._task = bar.add_task("starting", total=1.0)
+
+    def progress(self, share: float, message: str) -> None:
+        self._bar.update(self._task, completed=share, description=message)
+
+    def note(self, message: str) -> None:
+        self._bar.console.print(message, highlight=False, soft_wrap=True)
+
+
 @contextmanager
-def _progress(console: rich.console.Console) -> Iterator[experiment.OnProgress]:
-    """A progress bar on a terminal, a line now and then elsewhere."""
+def _monitor(console: rich.console.Console) -> Iterator[experiment.Monitor]:
     if not console.is_terminal:
-        last = -float("inf")
-        start = time.monotonic()
-
-        def print_line(share: float, message: str) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last >= QUIET_SECONDS or share == 1:
-                last = now
-                left = (now - start) * (1 - share) / share if share else float("nan")
-                known = f", {left:.0f} s left" if share else ""
-                console.print(f"{share:4.0%} {message}{known}", highlight=False)
-
-        yield print_line
+        yield _Lines(console)
         return
-    bar = progress.Progress(
+    with progress.Progress(
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.TaskProgressColumn(),
@@ -89,9 +115,5 @@ def _progress(console: rich.console.Console) -> Iterator[experiment.OnProgress]:
         progress.TextColumn("left"),
         progress.TimeRemainingColumn(),
         console=console,
-    )
-    with bar:
-        task = bar.add_task("starting", total=1.0)
-        yield lambda share, message: bar.update(
-            task, completed=share, description=message
-        )
+    ) as bar:
+        yield _Bar(bar)

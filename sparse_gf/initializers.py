@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from sparse_gf import errors, tree
-from sparse_gf.types import Params
+from sparse_gf.types import Count, Params
 
 
 class Fans(NamedTuple):
     """Inputs and outputs per unit that scale a layer's distribution."""
 
-    inputs: float | Float[Array, ""]
-    outputs: float | Float[Array, ""]
+    inputs: Count | float | Float[Array, ""]
+    outputs: Count | float | Float[Array, ""]
 
 
 class Initializer(NamedTuple):
@@ -59,8 +59,8 @@ REFERENCES = frozenset({"dense", "wide", "active"})
 
 def reference_fans(
     reference: str,
-    dense: tuple[int, int],
-    wide: tuple[int, int],
+    dense: tuple[Count, Count],
+    wide: tuple[Count, Count],
 ) -> Fans:
     """Fans of the distribution P^l that both arms of a layer are drawn from (Eq. 3).
 

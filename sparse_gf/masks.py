@@ -13,9 +13,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray, Real
 
 from sparse_gf import tree
 from sparse_gf.errors import UserError
-from sparse_gf.types import Masks, Params
-
-Count = int | Int[Array, ""]
+from sparse_gf.types import Count, Masks, Params
 
 
 def ones(params: Params) -> Masks:

@@ -145,7 +145,7 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
     def spread(column: str, arm: str, scale: float, digits: str) -> list[str]:
         groups = (scale * paired(rows, column)[arm]).groupby("dense_width")
         return [
-            f"{group.mean():{digits}} ± {group.std(ddof=1):{digits}}"
+            f"{group.mean():{digits}}±{group.std(ddof=1):{digits}}"
             if len(group) > 1
             else f"{group.mean():{digits}}"
             for _, group in groups
@@ -158,8 +158,8 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
             "num_active": widths.to_numpy(),
             "sparse_accuracy": spread("test_accuracy", "sparse", 100, ".2f"),
             "dense_accuracy": spread("test_accuracy", "dense", 100, ".2f"),
-            "sparse_egf2": spread("egf2", "sparse", 1, ".4f"),
-            "dense_egf2": spread("egf2", "dense", 1, ".4f"),
+            "sparse_egf2": spread("egf2", "sparse", 1, ".3g"),
+            "dense_egf2": spread("egf2", "dense", 1, ".3g"),
         }
     )
 

@@ -21,6 +21,7 @@ from sparse_gf import masks as masks_lib
 from sparse_gf.models import mlp
 from sparse_gf.specs import CellSpec, RunSpec
 from sparse_gf.streams import Purpose
+from sparse_gf.types import Count
 
 ARMS = ("sparse", "dense")
 
@@ -118,7 +119,7 @@ def members(cell: CellSpec, group: Group) -> Member:
     info = data_lib.info(cell.dataset)
     dtype = np.dtype(cell.dtype)
 
-    def dims(width: int) -> list[tuple[int, int]]:
+    def dims(width: int) -> list[tuple[Count, Count]]:
         shapes = mlp.layer_dims(
             info.input_dim, width, cell.hidden_layers, info.num_classes
         )

@@ -12,7 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, UInt8
 
 from sparse_gf import gradient_flow, losses, optimizers, streams
 from sparse_gf import masks as masks_lib
@@ -96,16 +96,17 @@ class TrainState:
         masks: Like the params.
         batch_stats: BatchNorm's running statistics; empty without BatchNorm.
         opt_state: The optimizer's memory, exactly 0 at masked weights.
-        learning_rate: Step size.
-        diverged: Whether any training loss was not finite so far.
+        learning_rate: Step size, a scalar.
+        diverged: Whether any training loss was not finite so far, a scalar bool.
     """
 
+    # No shapes: an ensemble's states have more axes, and eval_shape makes no arrays.
     params: Params
     masks: Masks
     batch_stats: Any
     opt_state: Any
-    learning_rate: Float[Array, ""]
-    diverged: Bool[Array, ""]
+    learning_rate: Any
+    diverged: Any
 
 
 def create(
@@ -121,7 +122,8 @@ def create(
     return TrainState(
         params=params,
         masks=masks,
-        batch_stats=batch_stats,
+        # Flax makes them float32 whatever the parameters are.
+        batch_stats=jax.tree.map(lambda x: x.astype(dtype), batch_stats),
         opt_state=recipe.make_optimizer(learning_rate).init(params),
         learning_rate=jnp.asarray(learning_rate, dtype),
         diverged=jnp.zeros((), bool),
@@ -290,8 +292,10 @@ def measured_epochs(epochs: int, points: int) -> tuple[int, ...]:
     """
     if points == 1:
         return (epochs,)
-    spread = (1 + (epochs - 1) * i / (points - 1) for i in range(points))
-    return tuple(sorted({round(epoch) for epoch in spread}))
+    # The nearest epoch, halves up, in whole numbers.
+    last, twice = points - 1, 2 * (points - 1)
+    spread = {1 + (2 * (epochs - 1) * i + last) // twice for i in range(points)}
+    return tuple(sorted(spread))
 
 
 def _sum_over_batches(

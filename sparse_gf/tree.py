@@ -17,7 +17,7 @@ def path_name(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def is_kernel(path: tuple[Any, ...], leaf: Array) -> bool:
+def is_kernel(path: tuple[Any, ...], leaf: Any) -> bool:
     """Whether a leaf is one *layer* in the sense of the papers.
 
     A layer is one weight matrix or convolution kernel: a leaf called ``kernel``
@@ -28,7 +28,7 @@ def is_kernel(path: tuple[Any, ...], leaf: Array) -> bool:
     return name == "kernel" and jnp.ndim(leaf) >= 2
 
 
-def kernels(params: Params) -> dict[str, Array]:
+def kernels(params: Params) -> dict[str, Any]:
     """Returns the kernels of a network by path, in the order of ``in_order``."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     found = {path_name(path): leaf for path, leaf in leaves if is_kernel(path, leaf)}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 Params: TypeAlias = Any
 """A pytree of arrays as Flax makes it; kernels are its leaves named ``kernel``."""
@@ -16,6 +16,9 @@ Masks: TypeAlias = Any
 Same structure and leaf shapes as the params; all True at leaves that are never
 pruned. There are no None leaves.
 """
+
+Count: TypeAlias = int | Int[Array, ""]
+"""A number of weights or units; traced where networks of a program differ in it."""
 
 LossFn: TypeAlias = Callable[[Params], Float[Array, ""]]
 """``loss_fn(params)`` is the mean loss per example, without penalties."""

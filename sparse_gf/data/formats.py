@@ -125,6 +125,24 @@ def npz(info: DatasetInfo, path: pathlib.Path) -> tuple[Arrays, bool]:
     Returns:
         The arrays, and whether they were decoded from JPEG.
     """
+    content, from_jpeg = _npz_content(info, path)
+    decode = _decode_jpeg if from_jpeg else _plain_images
+    arrays = []
+    for split in SPLITS:
+        images = decode(info, path, content, split)
+        place = f"{path} ({split}_labels)"
+        labels = check_labels(info, place, content[f"{split}_labels"])
+        if len(labels) != len(images) or not len(labels):
+            problem = f"expected one label per image, found {len(labels)} labels"
+            raise wrong(info, place, f"{problem} and {len(images)} images")
+        arrays += [images, labels]
+    return Arrays(*arrays), from_jpeg
+
+
+def _npz_content(
+    info: DatasetInfo, path: pathlib.Path
+) -> tuple[dict[str, np.ndarray], bool]:
+    """All arrays of the file, and whether they are those of joined JPEG files."""
     with (
         reading(info, path, "an .npz file without pickled objects"),
         np.load(path, allow_pickle=False) as file,
@@ -137,18 +155,7 @@ def npz(info: DatasetInfo, path: pathlib.Path) -> tuple[Arrays, bool]:
         found = ", ".join(sorted(content)) or "nothing"
         problem = f"expected the array {min(missing)!r} in it, found {found}"
         raise wrong(info, path, problem)
-    arrays = []
-    for split in SPLITS:
-        images = (_decode_jpeg if from_jpeg else _plain_images)(
-            info, path, content, split
-        )
-        place = f"{path} ({split}_labels)"
-        labels = check_labels(info, place, content[f"{split}_labels"])
-        if len(labels) != len(images) or not len(labels):
-            problem = f"expected one label per image, found {len(labels)} labels"
-            raise wrong(info, place, f"{problem} and {len(images)} images")
-        arrays += [images, labels]
-    return Arrays(*arrays), from_jpeg
+    return content, from_jpeg
 
 
 def _plain_images(

@@ -3,9 +3,11 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
 from sparse_gf import activations
+from sparse_gf.types import Count
 from sparse_gf.variants import Variant
 
 
@@ -38,7 +40,7 @@ class MLP(nn.Module):
     variant: Variant = Variant()
     dropout_rate: float = 0.1
     max_width: int | None = None
-    param_dtype: jnp.dtype = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -94,8 +96,8 @@ class MLP(nn.Module):
 
 
 def layer_dims(
-    input_dim: int, width: int, hidden_layers: int, num_classes: int
-) -> dict[str, tuple[int, int]]:
+    input_dim: int, width: Count, hidden_layers: int, num_classes: int
+) -> dict[str, tuple[Count, Count]]:
     """Inputs and outputs of each kernel of an ``MLP``, by path, in forward order."""
     dims = (input_dim, *(width,) * hidden_layers, num_classes)
     return {

@@ -1,0 +1,131 @@
+"""Result rows: from the measurements of a group to the columns of ``results``."""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from sparse_gf import ensemble, specs, train, tree
+from sparse_gf.sc_sdc import Group
+from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf.types import Dataset
+
+PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+"""Whose versions are recorded with every result."""
+
+MEASURES = ("egf1", "egf2", "gf1", "gf2", "gf1_masked", "gf2_masked")
+
+
+def make(
+    cell: CellSpec,
+    run: RunSpec,
+    dataset: Dataset,
+    group: Group,
+    history: ensemble.Measurement,
+) -> Iterator[dict[str, Any]]:
+    """One row per network of a group, with the columns of ``results.NETWORKS``."""
+    shared = _shared_columns(cell, run, dataset)
+    for column, (arm, width) in enumerate(group.networks):
+        for row, seed in enumerate(group.seeds):
+            own = jax.tree.map(lambda x, at=(row, column): x[:, *at], history)
+            measurements = _measurements(cell, dataset, arm, own)
+            last = measurements[-1]
+            means = {
+                name: float(np.mean([m[name] for m in measurements]))
+                for name in MEASURES
+            }
+            counts = [
+                int(count[-1]) for count in tree.in_order(own.num_active).values()
+            ]
+            yield (
+                shared
+                | means
+                | {
+                    "arm": arm,
+                    "dense_width": width,
+                    "seed": seed,
+                    "num_active": sum(counts),
+                    "layers": list(tree.in_order(own.num_active)),
+                    "layer_num_active": counts,
+                    "isolated_units": 0
+                    if arm == "dense"
+                    else int(own.isolated_units[-1]),
+                    "test_accuracy": last["test_accuracy"],
+                    "test_loss": last["test_loss"],
+                    "train_loss": last["train_loss"],
+                    "diverged": last["diverged"],
+                    "measurements": measurements,
+                }
+            )
+
+
+def _measurements(
+    cell: CellSpec, dataset: Dataset, arm: str, own: ensemble.Measurement
+) -> list[dict[str, Any]]:
+    """One dict per measured epoch of one network, axes [points] taken apart.
+
+    A dense network has masks of ones, so its unmasked norms are its masked ones. Where
+    it was trained padded, the gradients at padding are not part of it.
+    """
+    flow = own.flow
+    unmasked = (
+        (flow.gf1, flow.gf2) if arm == "sparse" else (flow.gf1_masked, flow.gf2_masked)
+    )
+    points = train.measured_epochs(cell.epochs, cell.measurements)
+    layers1 = list(tree.in_order(flow.layer_norms1).values())
+    layers2 = list(tree.in_order(flow.layer_norms2).values())
+    return [
+        {
+            "epoch": epoch,
+            "egf1": float(flow.egf1[i]),
+            "egf2": float(flow.egf2[i]),
+            "gf1": float(unmasked[0][i]),
+            "gf2": float(unmasked[1][i]),
+            "gf1_masked": float(flow.gf1_masked[i]),
+            "gf2_masked": float(flow.gf2_masked[i]),
+            "layer_norms1": [float(norm[i]) for norm in layers1],
+            "layer_norms2": [float(norm[i]) for norm in layers2],
+            "train_loss": float(flow.loss[i]),
+            "test_loss": float(own.test.loss[i]),
+            "test_accuracy": int(own.test.num_correct[i]) / len(dataset.test_labels),
+            "diverged": bool(own.diverged[i]),
+        }
+        for i, epoch in enumerate(points)
+    ]
+
+
+def _shared_columns(cell: CellSpec, run: RunSpec, dataset: Dataset) -> dict[str, Any]:
+    """The columns that all networks of a cell have in common."""
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    device = jax.local_devices()[0].device_kind
+    return {
+        "dataset": cell.dataset,
+        "hidden_layers": cell.hidden_layers,
+        "optimizer": cell.optimizer.name,
+        "variant": cell.variant,
+        "activation": cell.activation,
+        "learning_rate": cell.optimizer.learning_rate,
+        "epochs": cell.epochs,
+        "batch_size": cell.batch_size,
+        "initializer": cell.initializer,
+        "initializer_reference": cell.initializer_reference,
+        "optimizer_preset": cell.optimizer.preset,
+        "l2": cell.l2,
+        "l1": cell.l1,
+        "weight_decay": cell.weight_decay,
+        "dropout_rate": cell.dropout_rate,
+        "test_examples": len(dataset.test_labels),
+        "probe_examples": cell.probe_size or len(dataset.train_labels),
+        "dataset_title": dataset.title,
+        "dataset_source": dataset.source,
+        "dataset_fingerprint": dataset.fingerprint,
+        "config_hash": cell.hash,
+        "config": json.dumps(specs.to_config(cell, run)),
+        "versions": json.dumps({"python": platform.python_version()} | versions),
+        "device": f"{device} ({platform.machine()}, {os.cpu_count()} CPU cores)",
+    }
