@@ -3,7 +3,7 @@
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ QUIET_SECONDS = 10
 """Time between lines of progress where there is no terminal to draw a bar on."""
 
 
-def train_cell(config: Mapping[str, Any], workdir: str) -> None:
+def train_cell(config: Any, workdir: str) -> None:
     """Trains one cell with a progress bar; prints its table and where files are.
 
     Raises:

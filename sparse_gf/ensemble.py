@@ -112,16 +112,14 @@ def programs(recipe: train.Recipe, init: InitFn) -> Programs:
 def to_device(dataset: Dataset, dtype: str) -> train.Data:
     """Puts a data set on the device, images as uint8."""
     mean, std = dataset.channel_statistics()
-    return jax.device_put(
-        train.Data(
-            train_images=dataset.train_images,
-            train_labels=dataset.train_labels,
-            test_images=dataset.test_images,
-            test_labels=dataset.test_labels,
-            mean=mean.astype(dtype),
-            # A constant channel has no spread to divide by.
-            std=np.where(std > 0, std, 1).astype(dtype),
-        )
+    return train.Data(
+        train_images=jnp.asarray(dataset.train_images),
+        train_labels=jnp.asarray(dataset.train_labels),
+        test_images=jnp.asarray(dataset.test_images),
+        test_labels=jnp.asarray(dataset.test_labels),
+        mean=jnp.asarray(mean.astype(dtype)),
+        # A constant channel has no spread to divide by.
+        std=jnp.asarray(np.where(std > 0, std, 1).astype(dtype)),
     )
 
 

@@ -148,7 +148,7 @@ class _Saver:
         self._next = now + max(self._seconds, wait)
 
 
-def _work(cell: CellSpec, group: Group) -> float:
+def _work(cell: CellSpec, group: Group) -> int:
     """Relative time that a group takes: its multiplications."""
     input_dim = data_lib.info(cell.dataset).input_dim
     hidden = group.width**2 * (cell.hidden_layers - 1)

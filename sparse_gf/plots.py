@@ -1,5 +1,8 @@
 """Figures, from result rows alone."""
 
+# pandas infers a union of all it could return where a column is looked up.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+
 from typing import Any
 
 import numpy as np

@@ -1,9 +1,13 @@
 """Reports of finished cells, from result rows alone."""
 
+# pandas infers a union of all it could return where a column is looked up.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+
 import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -164,7 +168,7 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _title(row: pd.Series) -> str:
+def _title(row: Any) -> str:
     plural = "s" if row["hidden_layers"] > 1 else ""
     depth = f"{row['hidden_layers']} hidden layer{plural}"
     return (
@@ -174,7 +178,7 @@ def _title(row: pd.Series) -> str:
     )
 
 
-def _notes(row: pd.Series) -> Iterator[str]:
+def _notes(row: Any) -> Iterator[str]:
     tokens = row["variant"].split("_")
     if "SC" in tokens and row["hidden_layers"] == 1:
         yield "SC changes nothing with one hidden layer: skips start at the second."

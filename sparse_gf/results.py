@@ -99,15 +99,16 @@ _CELL = NETWORKS.append(pa.field("measurements", pa.list_(pa.struct(list(_MEASUR
 
 
 def prepare(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    """Makes a work directory and makes sure that it can be written.
+    """Makes sure that a work directory can be written; leaves nothing behind.
 
     Raises:
-        UserError: If it cannot.
+        UserError: If it cannot, or if a file is in its place.
     """
     path = pathlib.Path(workdir)
+    above = path.absolute()
+    nearest = next(p for p in (above, *above.parents) if p.exists())
     try:
-        (path / "cells").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         raise UserError(

@@ -142,13 +142,14 @@ def members(cell: CellSpec, group: Group) -> Member:
         )
         for _, width in group.networks
     ]
+    rates = np.full(len(counts), cell.optimizer.learning_rate, dtype)
     return Member(
-        is_dense=np.array([arm == "dense" for arm, _ in group.networks]),
-        dense_width=np.array([width for _, width in group.networks], np.int32),
-        num_active=np.array(counts, np.int32),
-        fan_in=fans[..., 0],
-        fan_out=fans[..., 1],
-        learning_rate=np.full(len(counts), cell.optimizer.learning_rate, dtype),
+        is_dense=jnp.asarray([arm == "dense" for arm, _ in group.networks]),
+        dense_width=jnp.asarray(np.array([w for _, w in group.networks], np.int32)),
+        num_active=jnp.asarray(np.array(counts, np.int32)),
+        fan_in=jnp.asarray(fans[..., 0]),
+        fan_out=jnp.asarray(fans[..., 1]),
+        learning_rate=jnp.asarray(rates),
     )
 
 

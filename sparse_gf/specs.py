@@ -6,7 +6,6 @@ Everything that can be wrong in a config is found here, before any data is read.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from sparse_gf import activations, budgets, errors, initializers, optimizers, variants
@@ -156,7 +155,7 @@ KEYS = frozenset(
 """What a config may hold, nested keys with a dot."""
 
 
-def from_config(config: Mapping[str, Any]) -> tuple[CellSpec, RunSpec]:
+def from_config(config: Any) -> tuple[CellSpec, RunSpec]:
     """Turns a config into specs.
 
     Args:

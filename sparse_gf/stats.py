@@ -42,9 +42,11 @@ class Wilcoxon(NamedTuple):
             "zsplit": "ranked, half to each side",
         }
         ties = "mid-ranks for ties" if self.has_ties else "no ties"
+        plural = "" if self.num_zeros == 1 else "s"
+        equal = f"{self.num_zeros} zero{plural} {zeros[self.zero_method]}"
         return (
             f"{self.method}, {self.num_pairs} pairs, {ties}, "
-            f"{self.num_zeros} zeros ({zeros[self.zero_method]})"
+            f"{equal if self.num_zeros else 'no zeros'}"
         )
 
 
@@ -95,15 +97,15 @@ def wilcoxon_greater(
     elif used == "exact":
         p_value = _exact_upper_tail(ranks[difference != 0], ranks[difference > 0].sum())
     else:
-        p_value = scipy.stats.wilcoxon(
+        _, p_value = scipy.stats.wilcoxon(
             difference,
             alternative="greater",
             method="asymptotic",
             correction=False,
             zero_method=zero_method,
-        ).pvalue
+        )
     return Wilcoxon(
-        p_value=float(p_value),
+        p_value=float(p_value),  # pyright: ignore[reportArgumentType]
         statistic=float(statistic),
         num_pairs=difference.size,
         num_zeros=int(np.sum(difference == 0)),
@@ -175,7 +177,7 @@ def kendall_taus(measure: ArrayLike, metric: ArrayLike) -> np.ndarray:
             "[cells, members]."
         )
     return np.array(
-        [scipy.stats.kendalltau(a, b).statistic for a, b in zip(x, y, strict=True)]
+        [scipy.stats.kendalltau(a, b)[0] for a, b in zip(x, y, strict=True)]
     )
 
 

@@ -5,7 +5,7 @@ Everything here is a pure function of one network; ``ensemble`` adds members.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import flax.struct
@@ -161,7 +161,8 @@ def step(
     optimizer = recipe.make_optimizer(state.learning_rate)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = masks_lib.apply(optax.apply_updates(state.params, updates), state.masks)
-    return state.replace(
+    return dataclasses.replace(
+        state,
         params=params,
         batch_stats=batch_stats,
         opt_state=opt_state,
@@ -237,10 +238,9 @@ def evaluate(
         images: UInt8[Array, "batch height width channels"],
         labels: Int[Array, " batch"],
     ) -> tuple[Float[Array, ""], Int[Array, ""]]:
-        logits = recipe.model.apply(
-            {"params": state.params, "batch_stats": state.batch_stats},
-            augment.normalise(images, data.mean, data.std, data.mean.dtype),
-        )
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        inputs = augment.normalise(images, data.mean, data.std, data.mean.dtype)
+        logits = cast(Array, recipe.model.apply(variables, inputs))
         total = losses.cross_entropy(logits, labels) * labels.shape[0]
         return total, losses.num_correct(logits, labels)
 

@@ -1,0 +1,206 @@
+"""A whole cell: rows, resume after SIGKILL, finished cells, divergence, refusals."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparse_gf import budgets, data, experiment, results
+from sparse_gf.errors import UserError
+from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+CELL = CellSpec(
+    dense_widths=(7, 30), seeds=(0, 3), hidden_layers=2, epochs=4, measurements=3
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("finished")
+    rows = experiment.run(CELL, RunSpec(), workdir)
+    return workdir, rows
+
+
+def test_a_row_per_network_with_the_columns_promised(finished):
+    _, rows = finished
+    assert list(rows.columns) == results.NETWORKS.names
+    assert len(rows) == 2 * 2 * 2
+    keys = rows[["arm", "dense_width", "seed"]]
+    assert len(keys.drop_duplicates()) == 8
+    for _, row in rows.iterrows():
+        counts = budgets.mlp_num_active(64, row["dense_width"], 2, 10)
+        assert tuple(row["layer_num_active"]) == counts
+        assert row["num_active"] == sum(counts)
+        assert row["config_hash"] == CELL.hash
+        assert json.loads(row["config"])["epochs"] == 4
+        assert "jax" in json.loads(row["versions"])
+    assert (rows[rows["arm"] == "dense"]["isolated_units"] == 0).all()
+
+
+def test_a_row_per_measurement_whose_means_are_in_the_network_rows(finished):
+    workdir, rows = finished
+    long = results.read_measurements(workdir)
+    assert sorted(long["epoch"].unique()) == [1, 3, 4]
+    assert len(long) == 8 * 3
+    keys = ["arm", "dense_width", "seed"]
+    means = long.groupby(keys)[["egf1", "egf2", "gf1", "gf2"]].mean()
+    own = rows.set_index(keys)[["egf1", "egf2", "gf1", "gf2"]].sort_index()
+    pd.testing.assert_frame_equal(means, own, rtol=1e-12)
+    last = long[long["epoch"] == 4].set_index(keys)["test_accuracy"].sort_index()
+    pd.testing.assert_series_equal(
+        last, rows.set_index(keys)["test_accuracy"].sort_index()
+    )
+    layers = np.stack(list(long["layer_norms2"]))
+    np.testing.assert_allclose(layers.mean(axis=1), long["egf2"], rtol=1e-5)
+
+
+def test_a_dense_network_has_no_masked_gradient(finished):
+    workdir, _ = finished
+    long = results.read_measurements(workdir)
+    dense = long[long["arm"] == "dense"]
+    sparse = long[long["arm"] == "sparse"]
+    assert (dense["gf2"] == dense["gf2_masked"]).all()
+    assert (sparse["gf2"] > sparse["gf2_masked"]).all()
+
+
+def test_the_tables_of_all_cells_are_the_files_of_the_cells(finished):
+    workdir, rows = finished
+    table = pd.read_parquet(workdir / "networks.parquet")
+    pd.testing.assert_frame_equal(table, rows)
+    assert not (workdir / "checkpoints").exists()
+
+
+def test_a_finished_cell_is_not_trained_again(finished, monkeypatch):
+    workdir, rows = finished
+    monkeypatch.setattr(experiment, "_train", None)
+    again = experiment.run(CELL, RunSpec(), workdir)
+    pd.testing.assert_frame_equal(again, rows)
+
+
+def test_a_finished_cell_of_other_data_is_refused(finished, monkeypatch):
+    workdir, _ = finished
+    other = dataclasses.replace(data.load("digits"), fingerprint="0" * 16)
+    monkeypatch.setattr(data, "load", lambda *_: other)
+    with pytest.raises(UserError, match="computed from other data"):
+        experiment.run(CELL, RunSpec(), workdir)
+
+
+def test_another_cell_goes_beside_the_first(finished, tmp_path):
+    workdir, rows = finished
+    shorter = dataclasses.replace(CELL, epochs=1)
+    (tmp_path / "cells").mkdir()
+    old = results.cell_path(workdir, CELL.hash)
+    results.cell_path(tmp_path, CELL.hash).write_bytes(old.read_bytes())
+    experiment.run(shorter, RunSpec(), tmp_path)
+    both = results.read(tmp_path)
+    assert len(both) == 16
+    pd.testing.assert_frame_equal(results.read(tmp_path, CELL.hash), rows)
+
+
+def test_padded_and_narrow_runs_agree(finished, tmp_path):
+    _, rows = finished
+    narrow = experiment.run(CELL, RunSpec(dense_arm="narrow"), tmp_path)
+    keys = ["arm", "dense_width", "seed"]
+    for column in ("test_loss", "egf2", "gf1"):
+        pd.testing.assert_series_equal(
+            narrow.set_index(keys)[column].sort_index(),
+            rows.set_index(keys)[column].sort_index(),
+            rtol=1e-3,
+        )
+
+
+def test_a_diverged_network_keeps_its_row(tmp_path):
+    cell = dataclasses.replace(CELL, optimizer=OptimizerSpec("sgd", 1e12), epochs=2)
+    rows = experiment.run(cell, RunSpec(), tmp_path)
+    assert len(rows) == 8
+    assert rows["diverged"].any()
+    assert rows["test_accuracy"].between(0, 1).all()
+
+
+def test_data_smaller_than_a_batch_is_refused_before_training(tmp_path, monkeypatch):
+    full = data.load("digits")
+    few = dataclasses.replace(
+        full, train_images=full.train_images[:50], train_labels=full.train_labels[:50]
+    )
+    monkeypatch.setattr(data, "load", lambda *_: few)
+    with pytest.raises(UserError, match=r"batch_size is 128.*only 50"):
+        experiment.run(CELL, RunSpec(), tmp_path)
+
+
+def test_a_work_directory_that_cannot_be_written_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(UserError, match="--workdir"):
+        experiment.run(CELL, RunSpec(), file / "below")
+
+
+def command(workdir, *more):
+    return [
+        sys.executable,
+        "-m",
+        "sparse_gf.main",
+        f"--config={ROOT / 'configs' / 'sc_sdc.py'}",
+        f"--workdir={workdir}",
+        "--config.epochs=40",
+        "--config.seeds=(0,1)",
+        "--config.dense_widths=(7,20)",
+        "--config.hidden_layers=2",
+        "--config.variant=DA_L2_BN_DO",
+        "--config.optimizer.name=momentum",
+        "--config.checkpoint_seconds=0",
+        *more,
+    ]
+
+
+def run_command(arguments, cache):
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+    return subprocess.run(
+        arguments,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def kill_after_epoch(arguments, cache, workdir, epoch):
+    """Starts the command and kills it once a checkpoint of ``epoch`` is whole."""
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        steps = workdir.glob("checkpoints/*/*/[0-9]*")
+        if any(step.name.isdigit() and int(step.name) >= epoch for step in steps):
+            break
+        time.sleep(0.01)
+    assert process.poll() is None, "finished or failed before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_killed_run_continues_and_ends_equal_bit_for_bit(tmp_path):
+    whole, killed, cache = (tmp_path / name for name in ("whole", "killed", "cache"))
+    done = run_command(command(whole), cache)
+    assert done.returncode == 0, done.stderr
+    assert "Wilcoxon" in done.stdout
+    for epoch in (3, 17):
+        kill_after_epoch(command(killed), cache, killed, epoch)
+        assert not list(killed.glob("cells/*.parquet"))
+    resumed = run_command(command(killed), cache)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "Continuing at epoch" in resumed.stdout
+    for read in (results.read, results.read_measurements):
+        pd.testing.assert_frame_equal(read(killed), read(whole), check_exact=True)

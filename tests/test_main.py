@@ -1,0 +1,125 @@
+"""The command line: what it refuses, and how it says so."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from sparse_gf import main
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CONFIG = f"--config={ROOT / 'configs' / 'sc_sdc.py'}"
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "sparse_gf.main", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([CONFIG, "--config.optimizer.name=adm"], "Did you mean 'adam'?"),
+        ([CONFIG, "--config.optimizer.nam=adam"], "Did you mean 'optimizer.name'?"),
+        ([CONFIG, "--config.learning_rate=1"], "'optimizer.learning_rate'?"),
+        ([CONFIG, "--config.dense_widths=(7,69)"], "maximum width 68"),
+        ([CONFIG, "--config.seeds=()"], "config.seeds is ()"),
+        ([CONFIG, "--config.epochs=many"], "many"),
+        ([f"{CONFIG}:fashion"], "Did you mean 'fashion_mnist'?"),
+        (["--config=nowhere.py"], "nowhere.py"),
+        ([], "config"),
+    ],
+)
+def test_a_mistake_is_one_message_and_nothing_is_written(tmp_path, arguments, wanted):
+    workdir = tmp_path / "work"
+    done = run(f"--workdir={workdir}", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert wanted in done.stderr
+    assert not workdir.exists()
+
+
+def test_a_missing_data_set_is_refused_with_its_remedy(tmp_path):
+    workdir = tmp_path / "work"
+    done = run(
+        f"{CONFIG}:cifar10", f"--config.data_dir={tmp_path}", f"--workdir={workdir}"
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert str(tmp_path) in done.stderr
+    assert not workdir.exists()
+
+
+def test_every_setting_of_the_config_makes_specs():
+    from sparse_gf import specs
+
+    sys.path.insert(0, str(ROOT / "configs"))
+    try:
+        import sc_sdc as config_file
+    finally:
+        sys.path.pop(0)
+    for setting, epochs in config_file.EPOCHS.items():
+        cell, _ = specs.from_config(config_file.get_config(setting))
+        assert cell.dataset == setting
+        assert cell.epochs == epochs
+        assert len(cell.dense_widths) == 5
+        assert len(cell.seeds) == 3
+
+
+def test_the_contract_of_flag_names():
+    values = [
+        "W",
+        "D",
+        "5",
+        "(0,1)",
+        "(79,236)",
+        "2",
+        "adam",
+        "0.1",
+        "DA_L2_SC_BN",
+        "srelu",
+    ]
+    names = [
+        "--workdir",
+        "--config.data_dir",
+        "--config.epochs",
+        "--config.seeds",
+        "--config.dense_widths",
+        "--config.hidden_layers",
+        "--config.optimizer.name",
+        "--config.optimizer.learning_rate",
+        "--config.variant",
+        "--config.activation",
+    ]
+    flags = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
+    code = (
+        "import sys; from absl import flags; from sparse_gf import main, specs;"
+        "main._parse(sys.argv);"
+        "cell, run = specs.from_config(main._CONFIG.value);"
+        "print(cell.epochs, cell.seeds, cell.dense_widths, cell.hidden_layers,"
+        " cell.optimizer.name, cell.optimizer.learning_rate, cell.variant,"
+        " cell.activation, run.data_dir, main._WORKDIR.value)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"{CONFIG}:fashion_mnist", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = "5 (0, 1) (79, 236) 2 adam 0.1 DA_L2_SC_BN srelu D W\n"
+    assert done.stdout == expected
+
+
+def test_main_refuses_stray_arguments(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main.main(["main", "stray"])
+    assert stopped.value.code == 2
+    assert "'stray' is no flag" in capsys.readouterr().err
