@@ -146,12 +146,12 @@ def write(workdir: pathlib.Path, config_hash: str) -> pathlib.Path:
 
 
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
-    def spread(column: str, arm: str, scale: float, digits: str) -> list[str]:
+    def spread(column: str, arm: str, scale: float, form: str, sd: str) -> list[str]:
         groups = (scale * paired(rows, column)[arm]).groupby("dense_width")
         return [
-            f"{group.mean():{digits}}±{group.std(ddof=1):{digits}}"
+            f"{group.mean():{form}}±{group.std(ddof=1):{sd}}"
             if len(group) > 1
-            else f"{group.mean():{digits}}"
+            else f"{group.mean():{form}}"
             for _, group in groups
         ]
 
@@ -160,10 +160,10 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
         {
             "dense_width": widths.index,
             "num_active": widths.to_numpy(),
-            "sparse_accuracy": spread("test_accuracy", "sparse", 100, ".2f"),
-            "dense_accuracy": spread("test_accuracy", "dense", 100, ".2f"),
-            "sparse_egf2": spread("egf2", "sparse", 1, ".3g"),
-            "dense_egf2": spread("egf2", "dense", 1, ".3g"),
+            "sparse_accuracy": spread("test_accuracy", "sparse", 100, ".2f", ".2f"),
+            "dense_accuracy": spread("test_accuracy", "dense", 100, ".2f", ".2f"),
+            "sparse_egf2": spread("egf2", "sparse", 1, ".3g", ".1g"),
+            "dense_egf2": spread("egf2", "dense", 1, ".3g", ".1g"),
         }
     )
 

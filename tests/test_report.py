@@ -62,7 +62,7 @@ def test_comparison_by_hand():
     # Mean and standard deviation (n - 1) of 50, 54 and of 40, 44.
     assert table["sparse_accuracy"].iloc[0] == "52.00±2.83"
     assert table["dense_accuracy"].iloc[0] == "42.00±2.83"
-    assert table["sparse_egf2"].iloc[0] == "0.15±0.0707"
+    assert table["sparse_egf2"].iloc[0] == "0.15±0.07"
     # Differences +10, +10, -1, 0: the zero is dropped, ranks 2.5, 2.5, 1. Of the
     # eight sign patterns W+ >= 5 in two: (+, +, -) and (+, +, +).
     assert comparison.wilcoxon.statistic == 5

@@ -43,7 +43,7 @@ def test_parameters_and_logits_have_the_type_asked_for(x64, dtype):
     logits, variables = jax.eval_shape(
         model.init_with_output, jax.random.key(0), jnp.ones((2, 5), dtype)
     )
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {dtype}
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables["params"])} == {dtype}
     assert logits.dtype == dtype
 
 
