@@ -1,5 +1,6 @@
 """Initial weights: both arms of a comparison draw from one distribution per layer."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -23,7 +24,7 @@ class Initializer(NamedTuple):
     """A family of zero-mean distributions: their shape and their spread.
 
     Attributes:
-        draw: ``draw(key, shape)`` makes numbers of mean 0 and variance 1.
+        draw: ``draw(key, shape, dtype)`` makes numbers of mean 0 and variance 1.
         variance: Variance of the weights, from the layer's fans.
     """
 
@@ -105,7 +106,9 @@ def matched(
     if name not in NAMES:
         raise errors.unknown("initializer", name, NAMES)
     initializer = INITIALIZERS[name]
-    units = tree.draw_kernels(key, params, initializer.draw)
+    dtype = jnp.result_type(*tree.kernels(params).values())
+    draw = functools.partial(initializer.draw, dtype=dtype)
+    units = tree.draw_kernels(key, params, draw)
 
     def scale(path: str, kernel: Array) -> Array:
         spread = jnp.sqrt(initializer.variance(fans[path]))

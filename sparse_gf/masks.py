@@ -51,8 +51,8 @@ def from_scores(scores: Params, num_active: Mapping[str, Count] | Count) -> Mask
     """Keeps exactly the highest-scored weights, earlier entries first among ties.
 
     Args:
-        scores: A pytree like the params; larger = keep. Leaves that are no kernels
-            are not looked at.
+        scores: A pytree like the params; larger = keep, NaN is the smallest. Leaves
+            that are no kernels are not looked at.
         num_active: A dict from kernel path to count (selection within each layer), or
             one count over all kernels (global selection).
 
@@ -132,6 +132,9 @@ def isolated_units(mask: Bool[Array, "*window inputs units"]) -> Int[Array, ""]:
 def _keep(scores: Real[Array, "*shape"], count: Count) -> Bool[Array, "*shape"]:
     """True at the ``count`` largest entries; ties go to the first in C order."""
     flat = scores.ravel()
+    if jnp.issubdtype(flat.dtype, jnp.floating):
+        # NaN compares with nothing, so it would be neither kept nor counted.
+        flat = jnp.where(jnp.isnan(flat), -jnp.inf, flat)
     # Traced counts are allowed, so the threshold is looked up in the sorted scores.
     last_kept = jnp.sort(flat)[jnp.clip(flat.size - count, 0, flat.size - 1)]
     above = flat > last_kept

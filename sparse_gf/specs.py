@@ -16,6 +16,43 @@ DTYPES = frozenset({"float32", "float64"})
 DENSE_ARMS = frozenset({"auto", "padded", "narrow"})
 
 
+def _one_of(place: str, value: Any, allowed: frozenset[str] | set[str]) -> None:
+    if value not in allowed:
+        raise errors.unknown(place, value, allowed)
+
+
+def _in_range(place: str, value: Any, low: int, high: int | None) -> None:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or value < low
+        or (high is not None and value > high)
+    ):
+        wanted = f"at least {low}" if high is None else f"in {low}..{high}"
+        raise UserError(f"{place} is {value!r}; it must be an integer {wanted}.")
+
+
+def _rate(place: str, value: Any, below: float = float("inf")) -> None:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value < below
+    ):
+        wanted = "finite" if below == float("inf") else f"below {below}"
+        raise UserError(f"{place} is {value!r}; it must be {wanted} and at least 0.")
+
+
+def _distinct(place: str, values: Any, low: int, high: int) -> None:
+    if not isinstance(values, tuple) or not values:
+        raise UserError(
+            f"{place} is {values!r}; it must be a tuple of at least one integer."
+        )
+    for value in values:
+        _in_range(place, value, low, high)
+    if len(set(values)) != len(values):
+        raise UserError(f"{place} is {values!r}; its values must be distinct.")
+
+
 @dataclasses.dataclass(frozen=True)
 class OptimizerSpec:
     """An optimizer and its rates; see ``optimizers.make``."""
@@ -25,6 +62,15 @@ class OptimizerSpec:
     preset: str = "torch"
     weight_decay: float | None = None
     """Decoupled; None for the preset's own default (AdamW only)."""
+
+    def __post_init__(self):
+        _one_of("config.optimizer.name", self.name, optimizers.NAMES)
+        _one_of("config.optimizer.preset", self.preset, optimizers.PRESETS)
+        _rate("config.optimizer.learning_rate", self.learning_rate)
+        object.__setattr__(self, "learning_rate", float(self.learning_rate))
+        if self.weight_decay is not None:
+            _rate("config.optimizer.weight_decay", self.weight_decay)
+            object.__setattr__(self, "weight_decay", float(self.weight_decay))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +124,6 @@ class CellSpec:
             "dtype": DTYPES,
         }.items():
             _one_of(f"config.{field}", getattr(self, field), allowed)
-        _one_of("config.optimizer.name", self.optimizer.name, optimizers.NAMES)
-        _one_of("config.optimizer.preset", self.optimizer.preset, optimizers.PRESETS)
         widest = budgets.max_width(info.input_dim)
         for field, low, high in (
             ("hidden_layers", 1, None),
@@ -89,8 +133,6 @@ class CellSpec:
             ("probe_size", 0, info.train_size),
         ):
             _in_range(f"config.{field}", getattr(self, field), low, high)
-        _rate("config.optimizer.learning_rate", self.optimizer.learning_rate)
-        _rate("config.optimizer.weight_decay", self.optimizer.weight_decay or 0.0)
         _rate("config.l2", self.l2)
         _rate("config.l1", self.l1)
         _rate("config.dropout_rate", self.dropout_rate, below=1.0)
@@ -106,6 +148,8 @@ class CellSpec:
         )
         # One spelling per cell, so that equal cells have equal hashes.
         object.__setattr__(self, "variant", str(variants.parse(self.variant)))
+        for name in ("l2", "l1", "dropout_rate"):
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     @property
     def weight_decay(self) -> float:
@@ -118,7 +162,9 @@ class CellSpec:
     @property
     def hash(self) -> str:
         """Twelve hex digits that name the cell, equal for equal numbers wanted."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        values = dataclasses.asdict(self)
+        values["optimizer"]["weight_decay"] = self.weight_decay
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -166,8 +212,17 @@ def from_config(config: Any) -> tuple[CellSpec, RunSpec]:
         UserError: If a key or a value is not allowed; it says which, what is allowed
             and the nearest match.
     """
-    values = {key: config[key] for key in config}
-    optimizer = values.pop("optimizer", {})
+    values = {
+        key: tuple(config[key]) if isinstance(config[key], list) else config[key]
+        for key in config
+    }
+    try:
+        optimizer = dict(values.pop("optimizer", {}))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"config.optimizer is {config['optimizer']!r}; it must hold name, "
+            "learning_rate, preset and weight_decay."
+        ) from error
     for key in values:
         _one_of("config key", key, KEYS)
     for key in optimizer:
@@ -178,7 +233,7 @@ def from_config(config: Any) -> tuple[CellSpec, RunSpec]:
     run = {key: value for key, value in values.items() if key in run_fields}
     try:
         return (
-            CellSpec(optimizer=OptimizerSpec(**dict(optimizer)), **cell),
+            CellSpec(optimizer=OptimizerSpec(**optimizer), **cell),
             RunSpec(**run),
         )
     except TypeError as error:
@@ -188,40 +243,3 @@ def from_config(config: Any) -> tuple[CellSpec, RunSpec]:
 def to_config(cell: CellSpec, run: RunSpec) -> dict[str, Any]:
     """The plain dict from which ``from_config`` makes the same specs."""
     return dataclasses.asdict(cell) | dataclasses.asdict(run)
-
-
-def _one_of(place: str, value: Any, allowed: frozenset[str] | set[str]) -> None:
-    if value not in allowed:
-        raise errors.unknown(place, value, allowed)
-
-
-def _in_range(place: str, value: Any, low: int, high: int | None) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int)
-        or value < low
-        or (high is not None and value > high)
-    ):
-        wanted = f"at least {low}" if high is None else f"in {low}..{high}"
-        raise UserError(f"{place} is {value!r}; it must be an integer {wanted}.")
-
-
-def _rate(place: str, value: Any, below: float = float("inf")) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 <= value < below
-    ):
-        wanted = "finite" if below == float("inf") else f"below {below}"
-        raise UserError(f"{place} is {value!r}; it must be {wanted} and at least 0.")
-
-
-def _distinct(place: str, values: Any, low: int, high: int) -> None:
-    if not isinstance(values, tuple | list) or not values:
-        raise UserError(
-            f"{place} is {values!r}; it must be a tuple of at least one integer."
-        )
-    for value in values:
-        _in_range(place, value, low, high)
-    if len(set(values)) != len(values):
-        raise UserError(f"{place} is {values!r}; its values must be distinct.")

@@ -95,7 +95,8 @@ class TrainState:
         params: Stored masked: a masked weight is exactly 0.0.
         masks: Like the params.
         batch_stats: BatchNorm's running statistics; empty without BatchNorm.
-        opt_state: The optimizer's memory, exactly 0 at masked weights.
+        opt_state: The optimizer's memory; at masked weights it never leaves its
+            initial value (0, but for Adagrad in the optax preset).
         learning_rate: Step size, a scalar.
         diverged: Whether any training loss was not finite so far, a scalar bool.
     """

@@ -96,7 +96,10 @@ def norm(x: Float[Array, "..."], order: int) -> Float[Array, ""]:
     if order != 2:
         raise ValueError(f"order is {order!r}; it must be 1 or 2.")
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), initial=0))
-    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    # Neither the scale nor its reciprocal may be subnormal: those are flushed to 0.
+    smallest = 8 * float(jnp.finfo(x.dtype).tiny)
+    bounded = jnp.clip(largest, smallest, 1 / smallest)
+    scale = jnp.where((largest > 0) & jnp.isfinite(largest), bounded, 1)
     total = jnp.sum(jnp.square(x / scale))
     positive = total > 0
     return jnp.where(positive, scale * jnp.sqrt(jnp.where(positive, total, 1)), total)

@@ -53,13 +53,15 @@ def parse(shorthand: str) -> Variant:
     Raises:
         errors.UserError: If a part is unknown or given twice.
     """
+    if not isinstance(shorthand, str):
+        raise errors.UserError(f"config.variant is {shorthand!r}; it must be a text.")
     if shorthand.upper() == "NR":
         return Variant()
     fields: dict[str, bool] = {}
     for token in shorthand.upper().split("_"):
         if token not in TOKENS:
             raise errors.unknown(
-                f"config.variant {shorthand!r}: part", token, {"NR", *TOKENS}
+                f"config.variant {shorthand!r} (NR or a chain): part", token, TOKENS
             )
         if TOKENS[token] in fields:
             raise errors.UserError(f"config.variant {shorthand!r} has {token} twice.")

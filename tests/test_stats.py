@@ -186,7 +186,7 @@ def test_describe_says_how_p_was_obtained():
     sample = [3.0, 1.0, 1.0, 0.0]
     result = stats.wilcoxon_greater(sample, np.zeros(4), zero_method="pratt")
     text = result.describe()
-    assert text == "exact, 4 pairs, mid-ranks for ties, 1 zeros (ranked, then dropped)"
+    assert text == "exact, 4 pairs, mid-ranks for ties, 1 zero ranked, then dropped"
 
 
 PAIRED = [
