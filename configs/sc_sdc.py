@@ -49,4 +49,6 @@ def get_config(setting: str = "digits") -> ConfigDict:
     config.dense_arm = "auto"
     config.networks_per_program = 0  # 0: as many as memory holds.
     config.checkpoint_seconds = 10.0
+    config.wilcoxon_method = "auto"  # exact; or asymptotic, as SciPy has it.
+    config.wilcoxon_zeros = "wilcox"  # Dropped; or pratt, zsplit.
     return config

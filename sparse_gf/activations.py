@@ -126,10 +126,9 @@ class PSwish(nn.Module):
 
 LEARNED: dict[str, type[nn.Module]] = {"prelu": PReLU, "srelu": SReLU, "pswish": PSwish}
 
-LEARNED_PARAMETERS = frozenset(
-    {"slope", "t_right", "a_right", "t_left", "a_left", "beta"}
-)
-"""Names of the leaves that learned activations own; no penalty applies to them."""
+LEARNED_MODULES = frozenset(module.__name__ for module in LEARNED.values())
+"""How the modules that own learned parameters are called, before Flax's number; no
+penalty applies to these parameters."""
 
 NAMES = frozenset({*FUNCTIONS, *LEARNED})
 

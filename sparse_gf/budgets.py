@@ -5,6 +5,8 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+import numpy as np
+
 from sparse_gf import tree
 from sparse_gf.errors import UserError
 from sparse_gf.types import Params
@@ -42,10 +44,12 @@ def mlp_num_active(
     Raises:
         UserError: If a number is below 1, or the dense width above the maximum.
     """
-    if min(input_dim, dense_width, hidden_layers, num_classes) < 1:
+    given = (input_dim, dense_width, hidden_layers, num_classes)
+    if not all(isinstance(n, int | np.integer) and n >= 1 for n in given):
         raise UserError(
             f"input_dim {input_dim}, dense_width {dense_width}, hidden_layers "
-            f"{hidden_layers} and num_classes {num_classes} must all be at least 1."
+            f"{hidden_layers} and num_classes {num_classes} must all be integers of "
+            "at least 1."
         )
     if dense_width > max_width(input_dim):
         raise UserError(

@@ -1,5 +1,6 @@
-"""Checkpoints of a running ensemble, on Orbax."""
+"""Checkpoints of a running cell, on Orbax, below ``WORKDIR/checkpoints``."""
 
+import contextlib
 import pathlib
 import shutil
 
@@ -11,6 +12,10 @@ from absl import logging
 from sparse_gf.ensemble import Progress
 
 _DELETED = "deleted"
+
+# What Orbax and its storage raise for a damaged or foreign step. Running out of memory
+# is none of these: it must not cost a good checkpoint.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 
 
 class Checkpoints:
@@ -36,11 +41,13 @@ class Checkpoints:
     def save(self, progress: Progress) -> None:
         """Saves state and history; they are on disk when this returns."""
         arrays = {"state": progress.state, "history": progress.history}
-        self._manager.save(progress.epoch, args=ocp.args.StandardSave(arrays))
+        arguments = ocp.args.StandardSave(arrays)
+        # Forced: Orbax has rules of its own about when a step is worth saving.
+        self._manager.save(progress.epoch, args=arguments, force=True)
         self._empty_deleted()
 
     def restore(self, shapes: Progress) -> Progress | None:
-        """Reads the newest step that can be read.
+        """Reads the newest step that can be read, and deletes those that cannot.
 
         Args:
             shapes: Shapes and types of what was saved.
@@ -58,8 +65,11 @@ class Checkpoints:
                 found = self._manager.restore(
                     epoch, args=ocp.args.StandardRestore(like)
                 )
-            except Exception as error:  # Orbax raises many kinds for damaged files.
-                logging.warning("Checkpoint of epoch %d skipped: %s", epoch, error)
+            except _UNREADABLE as error:
+                first = str(error).partition("\n")[0]
+                logging.warning("Checkpoint of epoch %d unreadable: %s", epoch, first)
+                # Later epochs would not be saved while a newer step seems to be there.
+                self._manager.delete(epoch)
                 continue
             history = jax.tree.map(np.array, found["history"])
             return Progress(epoch, found["state"], history)
@@ -71,3 +81,23 @@ class Checkpoints:
 
     def _empty_deleted(self) -> None:
         shutil.rmtree(self._folder / _DELETED, ignore_errors=True)
+
+
+def folder(workdir: pathlib.Path, config_hash: str, environment: str) -> pathlib.Path:
+    """Where the checkpoints of a cell are.
+
+    Args:
+        workdir: The work directory.
+        config_hash: Of the cell.
+        environment: Names everything else that its bits depend on: data, versions.
+    """
+    return workdir / "checkpoints" / f"{config_hash}-{environment}"
+
+
+def remove(workdir: pathlib.Path, config_hash: str) -> None:
+    """Removes all checkpoints of a cell, in whatever environment they were made."""
+    for found in (workdir / "checkpoints").glob(f"{config_hash}-*"):
+        shutil.rmtree(found, ignore_errors=True)
+    # Not empty while other cells are unfinished.
+    with contextlib.suppress(OSError):
+        (workdir / "checkpoints").rmdir()

@@ -30,8 +30,9 @@ def train_cell(config: Any, workdir: str) -> None:
     console = rich.console.Console()
     with _monitor(console) as monitor:
         rows = experiment.run(cell, run, workdir, monitor)
-    folder = report.write(pathlib.Path(workdir), cell.hash)
-    show(report.compare(rows), console)
+    comparison = report.compare(rows, run.wilcoxon_method, run.wilcoxon_zeros)
+    folder = report.write(pathlib.Path(workdir), comparison, rows)
+    show(comparison, console)
     for line in (
         f"Figures, table and config: {folder}",
         f"Rows: {workdir}/networks.parquet, {workdir}/measurements.parquet",

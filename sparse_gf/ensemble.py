@@ -7,6 +7,7 @@ share its batches, so these are gathered and augmented once per seed.
 import dataclasses
 import functools
 import os
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -29,7 +30,8 @@ class Measurement(NamedTuple):
     Attributes:
         flow: Gradient flow on the probe.
         test: Scores on the test set.
-        diverged: Whether any training loss was not finite so far.
+        diverged: Whether any training loss was not finite so far, or the loss on the
+            probe or the test set is not.
         num_active: Active weights of each layer, counted in the masks.
         isolated_units: Units, logits included, without active input weights.
     """
@@ -83,11 +85,14 @@ def programs(recipe: train.Recipe, init: InitFn) -> Programs:
 
     def measure(state: train.TrainState, data: train.Data) -> Measurement:
         test = train.evaluate(recipe, state, data.test_images, data.test_labels, data)
+        flow = train.measure(recipe, state, data)
         kernels = tree.kernels(state.masks)
+        finite = jnp.isfinite(flow.loss) & jnp.isfinite(test.loss)
         return Measurement(
-            flow=train.measure(recipe, state, data),
+            flow=flow,
             test=test,
-            diverged=state.diverged,
+            # The last step's damage shows in no training loss.
+            diverged=state.diverged | ~finite,
             num_active={path: jnp.sum(mask) for path, mask in kernels.items()},
             isolated_units=sum(
                 (masks_lib.isolated_units(mask) for mask in kernels.values()),
@@ -95,17 +100,23 @@ def programs(recipe: train.Recipe, init: InitFn) -> Programs:
             ),
         )
 
+    def init_all(seeds: Int[Array, " seeds"], members: Any) -> train.TrainState:
+        # One after another: a network's random numbers need more memory than it does.
+        def row(seed: Int[Array, ""]) -> train.TrainState:
+            return jax.lax.map(functools.partial(init, seed), members)
+
+        return jax.lax.map(row, seeds)
+
     over_networks = (
-        jax.vmap(init, in_axes=(None, 0)),
         jax.vmap(epoch, in_axes=(0, None, None, None)),
         jax.vmap(measure, in_axes=(0, None)),
     )
     return Programs(
-        init=jax.jit(jax.vmap(over_networks[0], in_axes=(0, None))),
+        init=jax.jit(init_all),
         advance=jax.jit(
-            jax.vmap(over_networks[1], in_axes=(0, None, 0, None)), donate_argnums=0
+            jax.vmap(over_networks[0], in_axes=(0, None, 0, None)), donate_argnums=0
         ),
-        measure=jax.jit(jax.vmap(over_networks[2], in_axes=(0, None))),
+        measure=jax.jit(jax.vmap(over_networks[1], in_axes=(0, None))),
     )
 
 
@@ -209,10 +220,18 @@ def networks_at_once(state_shapes: train.TrainState, memory: int) -> int:
 
 
 def device_memory() -> int:
-    """Bytes of memory that one device has, used or not."""
+    """Bytes of memory that one device has, used or not.
+
+    On a CPU that is the machine's, or what the process's control group is allowed.
+    """
     statistics = jax.local_devices()[0].memory_stats() or {}
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return statistics.get("bytes_limit", physical)
+    if "bytes_limit" in statistics:
+        return statistics["bytes_limit"]
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    group = pathlib.Path("/sys/fs/cgroup/memory.max")
+    if group.is_file() and (text := group.read_text().strip()).isdecimal():
+        limits.append(int(text))
+    return min(limits)
 
 
 def _write(history: Measurement, point: int, measurement: Measurement) -> None:

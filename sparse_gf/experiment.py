@@ -2,11 +2,12 @@
 
 import os
 import pathlib
-import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+import numpy as np
 import pandas as pd
 
 from sparse_gf import checkpoints, ensemble, results, rows, sc_sdc, train
@@ -32,7 +33,7 @@ class Monitor:
 
 def run(
     cell: CellSpec,
-    run: RunSpec,
+    options: RunSpec,
     workdir: str | os.PathLike[str],
     monitor: Monitor | None = None,
 ) -> pd.DataFrame:
@@ -44,7 +45,7 @@ def run(
 
     Args:
         cell: What to train.
-        run: How.
+        options: How.
         workdir: Where results and checkpoints go; see ``results``.
         monitor: Is told how far the run is.
 
@@ -52,63 +53,58 @@ def run(
         One row per network, as ``results.read`` gives them.
 
     Raises:
-        UserError: If the work directory or the data cannot be used, or if the work
-            directory holds this cell computed from other data.
+        UserError: If the work directory or the data cannot be used, if the work
+            directory holds this cell computed from other data, or if another process
+            is training it there.
     """
     monitor = monitor or Monitor()
     path = results.prepare(workdir)
-    dataset = data_lib.load(cell.dataset, run.data_dir)
+    _check_dtype(cell)
+    dataset = data_lib.load(cell.dataset, options.data_dir)
     _check_sizes(cell, dataset)
-    if results.cell_path(path, cell.hash).exists():
-        finished = results.read(path, cell.hash)
-        _check_same_data(cell, dataset, finished, path)
-        monitor.note(f"Cell {cell.hash} is finished; nothing to train.")
-        return finished
-    folder = path / "checkpoints" / f"{cell.hash}-{dataset.fingerprint}"
-    trained = list(_train(cell, run, dataset, folder, monitor))
-    results.write_cell(path, cell.hash, trained)
-    shutil.rmtree(folder)
-    if not any(folder.parent.iterdir()):
-        folder.parent.rmdir()
+    with results.lock(path, cell.hash):
+        if results.cell_path(path, cell.hash).exists():
+            _check_same_data(cell, dataset, path)
+            monitor.note(f"Cell {cell.hash} is finished; nothing to train.")
+        else:
+            trained = list(_train(cell, options, dataset, path, monitor))
+            results.write_cell(path, cell.hash, trained)
+        # Also for a finished cell: its process may have been killed right here.
+        results.compact(path)
+        checkpoints.remove(path, cell.hash)
     return results.read(path, cell.hash)
 
 
 def _train(
     cell: CellSpec,
-    run: RunSpec,
+    options: RunSpec,
     dataset: Dataset,
-    folder: pathlib.Path,
+    workdir: pathlib.Path,
     monitor: Monitor,
 ) -> Iterator[dict[str, Any]]:
     """Trains group after group and yields a row per network."""
     monitor.progress(0.0, "compiling")
     data = ensemble.to_device(dataset, cell.dtype)
-    groups = sc_sdc.plan(cell, run)
-    work = [_work(cell, group) for group in groups]
+    groups = sc_sdc.plan(cell, options)
+    measured = train.measured_epochs(cell.epochs, cell.measurements)
+    folder = checkpoints.folder(workdir, cell.hash, rows.environment(dataset))
+    total = sum(_work(cell, group) for group in groups)
+    done = 0.0
     for number, group in enumerate(groups):
-        before, own = sum(work[:number]) / sum(work), work[number] / sum(work)
-        program = f"program {number + 1}/{len(groups)}, " if len(groups) > 1 else ""
-        saver = _Saver(checkpoints.Checkpoints(folder / group.name), cell, run)
-        start = _start(cell, group, data, saver.checkpoints)
+        label = f"program {number + 1}/{len(groups)}, " if len(groups) > 1 else ""
+        share = _work(cell, group) / total
+        saved = checkpoints.Checkpoints(folder / group.name)
+        watch = _Watch(cell.epochs, options, saved, monitor, label, done, share)
+        start = _start(cell, group, data, saved, len(measured))
         if start.epoch:
-            monitor.note(f"Continuing {program}at epoch {start.epoch}.")
-
-        def after_epoch(
-            progress: ensemble.Progress,
-            before: float = before,
-            own: float = own,
-            program: str = program,
-            saver: _Saver = saver,
-        ) -> None:
-            saver.after_epoch(progress)
-            share = before + own * progress.epoch / cell.epochs
-            monitor.progress(share, f"{program}epoch {progress.epoch}/{cell.epochs}")
-
+            monitor.note(f"Continuing {label}at epoch {start.epoch}.")
         programs = sc_sdc.programs(cell, group.width)
-        measured = train.measured_epochs(cell.epochs, cell.measurements)
-        end = ensemble.fit(programs, group.seeds, data, start, measured, after_epoch)
-        saver.checkpoints.close()
-        yield from rows.make(cell, run, dataset, group, end.history)
+        end = ensemble.fit(
+            programs, group.seeds, data, start, measured, watch.after_epoch
+        )
+        saved.close()
+        done += share
+        yield from rows.make(cell, options, dataset, group, end.history)
 
 
 def _start(
@@ -116,36 +112,56 @@ def _start(
     group: Group,
     data: train.Data,
     saved: checkpoints.Checkpoints,
+    points: int,
 ) -> ensemble.Progress:
     """The networks of a group at their last checkpoint, or new ones."""
     programs = sc_sdc.programs(cell, group.width)
-    points = len(train.measured_epochs(cell.epochs, cell.measurements))
     members = sc_sdc.members(cell, group)
     shapes = ensemble.shapes(programs, group.seeds, members, data, points)
     found = saved.restore(shapes)
     return found or ensemble.begin(programs, group.seeds, members, shapes)
 
 
-class _Saver:
-    """Saves at the last epoch, and before it as often as costs little."""
+class _Watch:
+    """What happens after every epoch of a group: a checkpoint, if it is time.
+
+    The last epoch is always saved, and the ones before as often as costs little.
+    """
 
     def __init__(
-        self, checkpoints: checkpoints.Checkpoints, cell: CellSpec, run: RunSpec
+        self,
+        epochs: int,
+        options: RunSpec,
+        saved: checkpoints.Checkpoints,
+        monitor: Monitor,
+        label: str,
+        done: float,
+        share: float,
     ):
-        self.checkpoints = checkpoints
-        self._last_epoch = cell.epochs
-        self._seconds = run.checkpoint_seconds
-        self._next = time.monotonic() + run.checkpoint_seconds
+        self._epochs = epochs
+        self._seconds = options.checkpoint_seconds
+        self._saved = saved
+        self._monitor = monitor
+        self._label = label
+        self._done = done
+        self._share = share
+        self._next_save = time.monotonic() + self._seconds
 
     def after_epoch(self, progress: ensemble.Progress) -> None:
+        if time.monotonic() >= self._next_save or progress.epoch == self._epochs:
+            self._save(progress)
+        self._monitor.progress(
+            self._done + self._share * progress.epoch / self._epochs,
+            f"{self._label}epoch {progress.epoch}/{self._epochs}",
+        )
+
+    def _save(self, progress: ensemble.Progress) -> None:
         start = time.monotonic()
-        if start < self._next and progress.epoch < self._last_epoch:
-            return
-        self.checkpoints.save(progress)
+        self._saved.save(progress)
         now = time.monotonic()
         # No limit if the user wants a checkpoint after every epoch.
         wait = (now - start) / CHECKPOINT_SHARE if self._seconds else 0.0
-        self._next = now + max(self._seconds, wait)
+        self._next_save = now + max(self._seconds, wait)
 
 
 def _work(cell: CellSpec, group: Group) -> int:
@@ -153,6 +169,14 @@ def _work(cell: CellSpec, group: Group) -> int:
     input_dim = data_lib.info(cell.dataset).input_dim
     hidden = group.width**2 * (cell.hidden_layers - 1)
     return group.size * (input_dim * group.width + hidden)
+
+
+def _check_dtype(cell: CellSpec) -> None:
+    if jax.dtypes.canonicalize_dtype(cell.dtype) != np.dtype(cell.dtype):
+        raise UserError(
+            f"config.dtype is {cell.dtype}, which JAX would silently narrow; set "
+            'jax.config.update("jax_enable_x64", True) first.'
+        )
 
 
 def _check_sizes(cell: CellSpec, dataset: Dataset) -> None:
@@ -166,9 +190,8 @@ def _check_sizes(cell: CellSpec, dataset: Dataset) -> None:
             )
 
 
-def _check_same_data(
-    cell: CellSpec, dataset: Dataset, finished: pd.DataFrame, workdir: pathlib.Path
-) -> None:
+def _check_same_data(cell: CellSpec, dataset: Dataset, workdir: pathlib.Path) -> None:
+    finished = results.read(workdir, cell.hash)
     known = finished["dataset_fingerprint"].iloc[0]
     if known != dataset.fingerprint:
         raise UserError(

@@ -4,11 +4,11 @@ A mask has exactly the structure and leaf shapes of the params it belongs to, al
 True at leaves that are not pruned. Masked weights are stored as exact zeros.
 """
 
+import operator
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, Real
 
 from sparse_gf import tree
@@ -157,6 +157,13 @@ def _check_paths(kernels: Mapping[str, Array], counts: Mapping[str, Count]) -> N
 
 
 def _check_count(place: str, count: Count, size: int) -> None:
-    # A traced count cannot be looked at; it comes from a budget that was checked.
-    if isinstance(count, int | np.integer) and not 0 <= count <= size:
+    try:
+        number = operator.index(count)  # pyright: ignore[reportArgumentType]
+    except jax.errors.TracerIntegerConversionError:
+        return  # It comes from a budget that was checked.
+    except TypeError as error:
+        raise UserError(
+            f"num_active for {place} is {count!r}; it must be an integer."
+        ) from error
+    if not 0 <= number <= size:
         raise UserError(f"num_active for {place} is {count}; it must be in 0..{size}.")

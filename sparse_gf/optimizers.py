@@ -3,6 +3,8 @@
 To add an optimizer, add its scaling to each preset in ``SCALINGS``.
 """
 
+import math
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -130,7 +132,7 @@ def make(
         raise errors.unknown("optimizer", name, NAMES)
     rates = {"learning_rate": learning_rate, "l2": l2, "l1": l1}
     for rate, value in (rates | {"weight_decay": weight_decay}).items():
-        if isinstance(value, int | float) and not 0 <= value < float("inf"):
+        if isinstance(value, numbers.Real) and not 0 <= float(value) < math.inf:
             raise errors.UserError(f"{rate} is {value}; it must be finite and >= 0.")
     return optax.chain(
         optax.masked(add_signs(l1), _penalised) if l1 else optax.identity(),
@@ -145,7 +147,9 @@ def make(
 
 def _penalised(params: Any) -> Any:
     """Optax's per-leaf filter: False at parameters of learned activations."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: tree.path_name(path[-1:]) not in activations.LEARNED_PARAMETERS,
-        params,
-    )
+
+    def visit(path: tuple[Any, ...], _: Any) -> bool:
+        module = tree.path_name(path[-2:-1]).partition("_")[0]
+        return module not in activations.LEARNED_MODULES
+
+    return jax.tree_util.tree_map_with_path(visit, params)

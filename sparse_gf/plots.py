@@ -33,7 +33,9 @@ def against_width(rows: pd.DataFrame, column: str, label: str, title: str) -> An
     for arm, style in STYLES.items():
         part = rows[rows["arm"] == arm]
         groups = part.groupby("dense_width")[column]
-        mean, spread = groups.mean(), groups.std(ddof=1).fillna(0)
+        # A diverged network's NaN leaves a gap: it must not be left out of a mean.
+        mean = groups.agg(lambda values: values.mean(skipna=False))
+        spread = groups.std(ddof=1).fillna(0)
         axes.plot(mean.index, mean, label=arm, **style)
         axes.fill_between(
             mean.index,

@@ -68,11 +68,15 @@ Accuracy and EGF_2 are texts, mean and standard deviation over seeds.
 """
 
 
-def compare(rows: pd.DataFrame) -> Comparison:
+def compare(
+    rows: pd.DataFrame, method: str = "auto", zero_method: str = "wilcox"
+) -> Comparison:
     """Compares the two arms of one cell.
 
     Args:
         rows: One row per network, of one cell.
+        method: See ``stats.wilcoxon_greater``.
+        zero_method: Likewise.
     """
     pairs = paired(rows, "test_accuracy")
     # Whole numbers of right answers: shares would break ties by rounding errors.
@@ -81,7 +85,9 @@ def compare(rows: pd.DataFrame) -> Comparison:
     return Comparison(
         title=_title(rows.iloc[0]),
         table=_table(rows),
-        wilcoxon=stats.wilcoxon_greater(correct["sparse"], correct["dense"]),
+        wilcoxon=stats.wilcoxon_greater(
+            correct["sparse"], correct["dense"], method=method, zero_method=zero_method
+        ),
         rank_biserial=stats.rank_biserial(correct["sparse"], correct["dense"]),
         difference=stats.mean_difference_interval(
             100 * pairs["sparse"], 100 * pairs["dense"]
@@ -120,16 +126,22 @@ def markdown(comparison: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(workdir: pathlib.Path, config_hash: str) -> pathlib.Path:
+def write(
+    workdir: pathlib.Path, comparison: Comparison, rows: pd.DataFrame
+) -> pathlib.Path:
     """Writes table, figures and config of one finished cell.
+
+    Args:
+        workdir: The work directory.
+        comparison: Of the cell.
+        rows: One row per network, of the cell.
 
     Returns:
         The folder with ``table.md``, figures as PNG and SVG, and ``config.py``.
     """
-    rows = results.read(workdir, config_hash)
+    config_hash = rows["config_hash"].iloc[0]
     measurements = results.read_measurements(workdir, config_hash)
     folder = workdir / f"{rows['dataset'].iloc[0]}-{config_hash}"
-    comparison = compare(rows)
     results.write_text(folder / "table.md", markdown(comparison))
     results.write_text(folder / "config.py", _config_file(rows["config"].iloc[0]))
     for name, figure in {
@@ -149,9 +161,10 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
     def spread(column: str, arm: str, scale: float, form: str, sd: str) -> list[str]:
         groups = (scale * paired(rows, column)[arm]).groupby("dense_width")
         return [
-            f"{group.mean():{form}}±{group.std(ddof=1):{sd}}"
+            # A diverged network's NaN shows: it must not be left out of a mean.
+            f"{group.mean(skipna=False):{form}}±{group.std(ddof=1, skipna=False):{sd}}"
             if len(group) > 1
-            else f"{group.mean():{form}}"
+            else f"{group.mean(skipna=False):{form}}"
             for _, group in groups
         ]
 
@@ -171,10 +184,11 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
 def _title(row: Any) -> str:
     plural = "s" if row["hidden_layers"] > 1 else ""
     depth = f"{row['hidden_layers']} hidden layer{plural}"
+    epochs = f"{row['epochs']} epoch" + "s" * int(row["epochs"] != 1)
     return (
         f"{row['dataset_title']}, {depth}, {row['optimizer']} "
         f"{row['learning_rate']:g}, {row['variant']}, {row['activation']}, "
-        f"{row['epochs']} epochs"
+        f"{epochs}"
     )
 
 

@@ -6,14 +6,19 @@ A work directory holds
     networks.parquet              one row per network, of all cells
     measurements.parquet          one row per network and measured epoch
     <dataset>-<hash>/             config.py, table.md and figures of one cell
-    checkpoints/                  only while a cell is unfinished
+    checkpoints/                  of unfinished cells; see ``checkpoints``
+
+``train_loss`` is the mean loss over the probe, in training mode. Scores are those after
+the last epoch, and those of gradient flow are means over the measured epochs.
 """
 
 import contextlib
+import fcntl
 import io
 import os
 import pathlib
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -106,8 +111,8 @@ def prepare(workdir: str | os.PathLike[str]) -> pathlib.Path:
     """
     path = pathlib.Path(workdir)
     above = path.absolute()
-    nearest = next(p for p in (above, *above.parents) if p.exists())
     try:
+        nearest = next(p for p in (above, *above.parents) if p.exists())
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
@@ -119,7 +124,7 @@ def prepare(workdir: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def write_cell(workdir: pathlib.Path, config_hash: str, rows: Sequence[Any]) -> None:
-    """Writes a finished cell, then the tables of all cells.
+    """Writes a finished cell; ``compact`` then adds it to the tables.
 
     Args:
         workdir: The work directory.
@@ -129,14 +134,32 @@ def write_cell(workdir: pathlib.Path, config_hash: str, rows: Sequence[Any]) -> 
     """
     table = pa.Table.from_pylist(list(rows), schema=_CELL)
     _write_parquet(cell_path(workdir, config_hash), table)
-    compact(workdir)
 
 
 def compact(workdir: pathlib.Path) -> None:
     """Writes ``networks.parquet`` and ``measurements.parquet`` from all cells."""
-    cells = _read_cells(workdir)
-    _write_parquet(workdir / "networks.parquet", cells.select(NETWORKS.names))
-    _write_parquet(workdir / "measurements.parquet", _measurements(cells))
+    # One at a time: a slower process must not put back the tables it began with.
+    with _flock(workdir / "cells" / ".tables.lock"):
+        cells = _read_cells(workdir)
+        _write_parquet(workdir / "networks.parquet", cells.select(NETWORKS.names))
+        _write_parquet(workdir / "measurements.parquet", _measurements(cells))
+
+
+@contextlib.contextmanager
+def lock(workdir: pathlib.Path, config_hash: str) -> Iterator[None]:
+    """Keeps other processes away from a cell; the system frees it if we are killed.
+
+    Raises:
+        UserError: If another process is training the cell.
+    """
+    try:
+        with _flock(workdir / "cells" / f".{config_hash}.lock", wait=False):
+            yield
+    except BlockingIOError as error:
+        raise UserError(
+            f"another process is training cell {config_hash} in --workdir "
+            f"{str(workdir)!r}; wait for it, or use another work directory."
+        ) from error
 
 
 def read(path: str | os.PathLike[str], config_hash: str | None = None) -> pd.DataFrame:
@@ -208,10 +231,19 @@ def _write_parquet(path: pathlib.Path, table: pa.Table) -> None:
 def _atomic(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Gives a temporary path that takes the place of ``path`` when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id keeps two writers apart; the dot keeps globs off.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # The number keeps two writers apart; the dot keeps globs off.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _flock(path: pathlib.Path, wait: bool = True) -> Iterator[None]:
+    """Holds an exclusive lock on a file, which is left behind, empty."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield

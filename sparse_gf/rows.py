@@ -1,5 +1,6 @@
 """Result rows: from the measurements of a group to the columns of ``results``."""
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -21,15 +22,21 @@ PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 MEASURES = ("egf1", "egf2", "gf1", "gf2", "gf1_masked", "gf2_masked")
 
 
+def environment(dataset: Dataset) -> str:
+    """Twelve hex digits for what a cell's bits depend on besides its config."""
+    text = json.dumps([dataset.fingerprint, _versions(), _device()])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def make(
     cell: CellSpec,
-    run: RunSpec,
+    options: RunSpec,
     dataset: Dataset,
     group: Group,
     history: ensemble.Measurement,
 ) -> Iterator[dict[str, Any]]:
     """One row per network of a group, with the columns of ``results.NETWORKS``."""
-    shared = _shared_columns(cell, run, dataset)
+    shared = _shared_columns(cell, options, dataset)
     for column, (arm, width) in enumerate(group.networks):
         for row, seed in enumerate(group.seeds):
             own = jax.tree.map(lambda x, at=(row, column): x[:, *at], history)
@@ -99,10 +106,10 @@ def _measurements(
     ]
 
 
-def _shared_columns(cell: CellSpec, run: RunSpec, dataset: Dataset) -> dict[str, Any]:
+def _shared_columns(
+    cell: CellSpec, options: RunSpec, dataset: Dataset
+) -> dict[str, Any]:
     """The columns that all networks of a cell have in common."""
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
-    device = jax.local_devices()[0].device_kind
     return {
         "dataset": cell.dataset,
         "hidden_layers": cell.hidden_layers,
@@ -125,7 +132,17 @@ def _shared_columns(cell: CellSpec, run: RunSpec, dataset: Dataset) -> dict[str,
         "dataset_source": dataset.source,
         "dataset_fingerprint": dataset.fingerprint,
         "config_hash": cell.hash,
-        "config": json.dumps(specs.to_config(cell, run)),
-        "versions": json.dumps({"python": platform.python_version()} | versions),
-        "device": f"{device} ({platform.machine()}, {os.cpu_count()} CPU cores)",
+        "config": json.dumps(specs.to_config(cell, options)),
+        "versions": json.dumps(_versions()),
+        "device": _device(),
     }
+
+
+def _versions() -> dict[str, str]:
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {"python": platform.python_version()} | versions
+
+
+def _device() -> str:
+    kind = jax.local_devices()[0].device_kind
+    return f"{kind} ({platform.machine()}, {os.cpu_count()} CPU cores)"

@@ -7,6 +7,7 @@ they do is a matter of cost.
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 from typing import Any, NamedTuple
 
@@ -49,9 +50,8 @@ class Group:
     @property
     def name(self) -> str:
         """A name that no other group of the cell has, fit for a folder."""
-        networks = "-".join(f"{arm[0]}{width}" for arm, width in self.networks)
-        seeds = "-".join(map(str, self.seeds))
-        return f"width{self.width}_{networks}_seeds{seeds}"
+        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+        return f"width{self.width}-{digest}"
 
     @property
     def size(self) -> int:

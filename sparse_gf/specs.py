@@ -8,7 +8,15 @@ import hashlib
 import json
 from typing import Any
 
-from sparse_gf import activations, budgets, errors, initializers, optimizers, variants
+from sparse_gf import (
+    activations,
+    budgets,
+    errors,
+    initializers,
+    optimizers,
+    stats,
+    variants,
+)
 from sparse_gf import data as data_lib
 from sparse_gf.errors import UserError
 
@@ -180,15 +188,21 @@ class RunSpec:
         networks_per_program: Most networks trained at once; 0 for as many as memory
             holds.
         checkpoint_seconds: Least time between checkpoints.
+        wilcoxon_method: One of ``stats.METHODS``, for the table.
+        wilcoxon_zeros: One of ``stats.ZERO_METHODS``, likewise.
     """
 
     data_dir: str = ""
     dense_arm: str = "auto"
     networks_per_program: int = 0
     checkpoint_seconds: float = 10.0
+    wilcoxon_method: str = "auto"
+    wilcoxon_zeros: str = "wilcox"
 
     def __post_init__(self):
         _one_of("config.dense_arm", self.dense_arm, DENSE_ARMS)
+        _one_of("config.wilcoxon_method", self.wilcoxon_method, stats.METHODS)
+        _one_of("config.wilcoxon_zeros", self.wilcoxon_zeros, stats.ZERO_METHODS)
         _in_range("config.networks_per_program", self.networks_per_program, 0, None)
         _rate("config.checkpoint_seconds", self.checkpoint_seconds)
 
@@ -212,7 +226,7 @@ def from_config(config: Any) -> tuple[CellSpec, RunSpec]:
         UserError: If a key or a value is not allowed; it says which, what is allowed
             and the nearest match.
     """
-    values = {
+    values: dict[str, Any] = {
         key: tuple(config[key]) if isinstance(config[key], list) else config[key]
         for key in config
     }

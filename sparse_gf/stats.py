@@ -42,12 +42,10 @@ class Wilcoxon(NamedTuple):
             "zsplit": "ranked, half to each side",
         }
         ties = "mid-ranks for ties" if self.has_ties else "no ties"
-        plural = "" if self.num_zeros == 1 else "s"
-        equal = f"{self.num_zeros} zero{plural} {zeros[self.zero_method]}"
-        return (
-            f"{self.method}, {self.num_pairs} pairs, {ties}, "
-            f"{equal if self.num_zeros else 'no zeros'}"
-        )
+        pairs = f"{self.num_pairs} pair" + "s" * (self.num_pairs != 1)
+        equal = f"{self.num_zeros} zero" + "s" * (self.num_zeros != 1)
+        handled = f"{equal} {zeros[self.zero_method]}" if self.num_zeros else "no zeros"
+        return f"{self.method}, {pairs}, {ties}, {handled}"
 
 
 def wilcoxon_greater(
@@ -165,7 +163,8 @@ def kendall_taus(measure: ArrayLike, metric: ArrayLike) -> np.ndarray:
         metric: [cells, members].
 
     Returns:
-        [cells]; NaN where a series is constant or holds a NaN: it has no tau.
+        [cells]; NaN where a series is constant or holds a NaN: it has no tau. Give
+        a diverged network's loss as inf to rank it last.
 
     Raises:
         errors.UserError: If the shapes differ or are not two-dimensional.

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from sparse_gf.errors import UserError
 from sparse_gf.types import Params
 
 
@@ -29,9 +30,19 @@ def is_kernel(path: tuple[Any, ...], leaf: Any) -> bool:
 
 
 def kernels(params: Params) -> dict[str, Any]:
-    """Returns the kernels of a network by path, in the order of ``in_order``."""
+    """Returns the kernels of a network by path, in the order of ``in_order``.
+
+    Raises:
+        UserError: If there are none.
+    """
     leaves = jax.tree_util.tree_leaves_with_path(params)
     found = {path_name(path): leaf for path, leaf in leaves if is_kernel(path, leaf)}
+    if not found:
+        paths = ", ".join(path_name(path) for path, _ in leaves[:8]) or "no leaves"
+        raise UserError(
+            "params hold no kernel: a leaf called 'kernel' with at least two axes, as "
+            f"Flax names them (for NNX, give nnx.to_pure_dict(state)); found {paths}."
+        )
     return in_order(found)
 
 
@@ -74,7 +85,7 @@ def draw_kernels(
     """
     shapes = {path: jnp.shape(kernel) for path, kernel in kernels(params).items()}
     ends = list(itertools.accumulate(math.prod(shape) for shape in shapes.values()))
-    pieces = jnp.split(draw(key, (ends[-1],)), ends[:-1]) if ends else []
+    pieces = jnp.split(draw(key, (ends[-1],)), ends[:-1])
     return {
         path: piece.reshape(shape)
         for (path, shape), piece in zip(shapes.items(), pieces, strict=True)
@@ -108,4 +119,4 @@ def norm(x: Float[Array, "..."], order: int) -> Float[Array, ""]:
 def _natural(path: str) -> list[tuple[int, str]]:
     """Sort key under which the numbers in a path count as numbers."""
     parts = path.replace("/", "_/_").split("_")
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -119,12 +119,90 @@ def test_padded_and_narrow_runs_agree(finished, tmp_path):
         )
 
 
-def test_a_diverged_network_keeps_its_row(tmp_path):
-    cell = dataclasses.replace(CELL, optimizer=OptimizerSpec("sgd", 1e12), epochs=2)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": OptimizerSpec("sgd", 1e12), "epochs": 2},
+        # One single step: no training loss comes after it.
+        {"optimizer": OptimizerSpec("sgd", 1e38), "epochs": 1, "batch_size": 1442},
+    ],
+    ids=["early", "last step"],
+)
+def test_a_diverged_network_keeps_its_row_flagged(tmp_path, changes):
+    cell = dataclasses.replace(CELL, **changes)
     rows = experiment.run(cell, RunSpec(), tmp_path)
     assert len(rows) == 8
-    assert rows["diverged"].any()
+    losses = rows[["test_loss", "train_loss"]]
+    not_finite = ~np.isfinite(losses).all(axis=1)
+    assert not_finite.any()
+    assert rows["diverged"][not_finite].all()
     assert rows["test_accuracy"].between(0, 1).all()
+
+
+def test_killed_between_the_cell_and_the_tables(tmp_path, monkeypatch):
+    cell = dataclasses.replace(CELL, epochs=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(results, "compact", lambda _: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            experiment.run(cell, RunSpec(), tmp_path)
+    assert not (tmp_path / "networks.parquet").exists()
+    assert (tmp_path / "checkpoints").exists()
+    rows = experiment.run(cell, RunSpec(), tmp_path)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "networks.parquet"), rows)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_two_processes_do_not_train_one_cell_in_one_work_directory(tmp_path):
+    with (
+        results.lock(tmp_path, CELL.hash),
+        pytest.raises(UserError, match="another process is training"),
+    ):
+        experiment.run(CELL, RunSpec(), tmp_path)
+
+
+def test_float64_is_refused_where_jax_would_narrow_it(tmp_path):
+    cell = dataclasses.replace(CELL, dtype="float64")
+    with pytest.raises(UserError, match="jax_enable_x64"):
+        experiment.run(cell, RunSpec(), tmp_path)
+
+
+class _Stop(Exception):
+    """Ends a run in the middle, as a test's kill."""
+
+
+class _StopAt(experiment.Monitor):
+    def __init__(self, epoch):
+        self.epoch = epoch
+        self.notes = []
+
+    def progress(self, share, message):
+        if message.startswith(f"epoch {self.epoch}/"):
+            raise _Stop
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+def test_damaged_checkpoints_cost_what_they_held_and_no_more(finished, tmp_path):
+    """Training starts again, saves again, and ends with the same numbers."""
+    _, rows = finished
+    options = RunSpec(checkpoint_seconds=0)
+    with pytest.raises(_Stop):
+        experiment.run(CELL, options, tmp_path, _StopAt(3))
+    steps = sorted(tmp_path.glob("checkpoints/*/*/[0-9]*"))
+    assert [step.name for step in steps] == ["2", "3"]
+    for file in (file for step in steps for file in step.rglob("*") if file.is_file()):
+        file.write_bytes(b"damaged")
+    again = _StopAt(1)
+    with pytest.raises(_Stop):
+        experiment.run(CELL, options, tmp_path, again)
+    assert not again.notes
+    last = _StopAt(None)
+    end = experiment.run(CELL, options, tmp_path, last)
+    assert last.notes == ["Continuing at epoch 1."]
+    pd.testing.assert_frame_equal(
+        end.drop(columns="config"), rows.drop(columns="config"), check_exact=True
+    )
 
 
 def test_data_smaller_than_a_batch_is_refused_before_training(tmp_path, monkeypatch):

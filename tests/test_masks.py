@@ -254,3 +254,15 @@ def test_isolated_units_by_hand(mask, expected):
 def test_wrong_counts_are_refused_by_path(counts, message):
     with pytest.raises(UserError, match=message):
         masks.random(jax.random.key(0), network(), counts)
+
+
+@pytest.mark.parametrize("count", [9, -1, jnp.int32(9), jnp.int32(-1)], ids=str)
+def test_counts_that_are_no_counts_are_refused(count):
+    scores = {"Dense_0": {"kernel": jnp.ones((2, 4))}}
+    with pytest.raises(UserError, match="num_active for Dense_0/kernel"):
+        masks.from_scores(scores, {"Dense_0/kernel": count})
+
+
+def test_params_without_kernels_are_refused_by_the_names_they_have():
+    with pytest.raises(UserError, match=r"no kernel.*found layer/weight"):
+        masks.random(jax.random.key(0), {"layer": {"weight": jnp.ones((2, 2))}}, 1)

@@ -200,16 +200,24 @@ def test_coupled_penalties_are_scaled_and_decoupled_decay_is_not():
 
 @each_scaling
 def test_learned_activation_parameters_receive_no_penalty(name, preset):
-    learned = ["slope", "t_right", "a_right", "t_left", "a_left", "beta"]
-    params = {
-        "Act_0": {leaf: jnp.full(2, 3.0) for leaf in learned},
-        "BatchNorm_0": {"scale": jnp.full(2, 3.0)},
+    three = jnp.full(2, 3.0)
+    learned = {
+        "PReLU_0": {"slope": three},
+        "SReLU_3": {"t_right": three, "a_right": three, "t_left": three},
+        "PSwish_12": {"beta": three},
+    }
+    # Somebody's own norm may call its offset beta: that is no activation's.
+    params = learned | {
+        "BatchNorm_0": {"scale": three},
+        "MyNorm_0": {"beta": three},
         "Dense_0": {"kernel": jnp.full((2, 2), 3.0)},
     }
     zeros = jax.tree.map(jnp.zeros_like, params)
     for penalty in ("l1", "l2", "weight_decay"):
         updates = first_update(name, zeros, params, preset=preset, **{penalty: 0.1})
-        assert all((leaf == 0).all() for leaf in jax.tree.leaves(updates["Act_0"]))
+        for module in learned:
+            assert all((leaf == 0).all() for leaf in updates[module].values())
+        assert (updates["MyNorm_0"]["beta"] < 0).all()
         assert (updates["Dense_0"]["kernel"] < 0).all()
         assert (updates["BatchNorm_0"]["scale"] < 0).all()
 

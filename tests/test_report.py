@@ -93,7 +93,8 @@ def test_markdown_says_what_was_tested_and_what_changes_nothing():
 def test_written_report_has_every_file_and_its_config_gives_the_cell_back(tmp_path):
     results.prepare(tmp_path)
     results.write_cell(tmp_path, "abc", rows())
-    folder = report.write(tmp_path, "abc")
+    frame = results.read(tmp_path, "abc")
+    folder = report.write(tmp_path, report.compare(frame), frame)
     names = {"table.md", "config.py"}
     for figure in ("accuracy", "egf2", "layer_norms"):
         names |= {f"{figure}.png", f"{figure}.svg"}
@@ -130,3 +131,19 @@ def test_layer_norms_have_a_panel_per_arm_and_width_and_a_line_per_layer():
             [0.1, 0.1],
             [0.2, 0.2],
         ]
+
+
+def test_a_diverged_network_shows_in_the_means():
+    frame = pd.DataFrame(rows())
+    frame.loc[0, "egf2"] = float("nan")
+    frame.loc[0, "diverged"] = True
+    comparison = report.compare(frame)
+    assert frame.loc[0, "arm"] == "sparse"
+    assert comparison.table["sparse_egf2"].iloc[0] == "nan±nan"
+    assert comparison.num_diverged == {"dense": 0, "sparse": 1}
+
+
+def test_the_test_is_the_one_asked_for():
+    comparison = report.compare(pd.DataFrame(rows()), "asymptotic", "pratt")
+    assert comparison.wilcoxon.method == "asymptotic"
+    assert "1 zero ranked, then dropped" in comparison.lines()[0]

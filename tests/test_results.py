@@ -27,6 +27,7 @@ def test_cells_are_read_one_by_one_or_together(tmp_path):
     results.prepare(tmp_path)
     results.write_cell(tmp_path, "aaaa", [row("aaaa", 0), row("aaaa", 1)])
     results.write_cell(tmp_path, "bbbb", [row("bbbb", 0)])
+    results.compact(tmp_path)
     assert len(results.read(tmp_path)) == 3
     assert list(results.read(tmp_path, "bbbb")["config_hash"]) == ["bbbb"]
     long = results.read_measurements(tmp_path, "aaaa")

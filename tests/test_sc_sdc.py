@@ -217,3 +217,24 @@ def test_a_16_gb_accelerator_holds_a_part_of_a_cifar_cell(monkeypatch):
             # Adam: params, gradients and two moments in float32, and the mask.
             assert group.size * weights * 17 < 0.6 * 16 * 2**30
             assert group.size > 1
+
+
+def test_group_names_fit_a_file_system_whatever_the_seeds():
+    cell = small_cell(seeds=tuple(range(10**9, 10**9 + 300)), dtype="float32")
+    (group,) = sc_sdc.plan(cell, RunSpec(networks_per_program=10**6))
+    assert len(group.name) < 64
+
+
+@pytest.mark.parametrize("arm", ["sparse", "dense"])
+def test_making_networks_needs_little_more_memory_than_having_them(arm):
+    """The networks themselves, and the random numbers of one of them."""
+    cell = CellSpec(dataset="fashion_mnist", dense_widths=(79, 236), epochs=1)
+    group = next(g for g in sc_sdc.plan(cell, RunSpec()) if g.networks[0] == (arm, 79))
+    init = sc_sdc.programs(cell, group.width).init
+    plan = init.lower(
+        np.array(group.seeds, np.int32), sc_sdc.members(cell, group)
+    ).compile()
+    memory = plan.memory_analysis()
+    one = 4 * (784 * 788 + 3 * 788**2 + 788 * 10)
+    # Three networks drawn at once would need three times as much.
+    assert memory.temp_size_in_bytes < memory.output_size_in_bytes + 12 * one

@@ -216,6 +216,8 @@ def test_run_fields_are_no_part_of_the_cell():
         "dense_arm": "narrow",
         "networks_per_program": 3,
         "checkpoint_seconds": 1.5,
+        "wilcoxon_method": "asymptotic",
+        "wilcoxon_zeros": "pratt",
     }
     assert set(config) == fields(RunSpec)
     cell, run = specs.from_config(config)

@@ -165,7 +165,6 @@ def test_a_non_finite_loss_is_flagged_for_good(device_data):
 
 
 def test_an_epoch_sees_every_full_batch_once_in_a_fresh_order(device_data):
-    """With a linear loss, SGD's steps add up to the sum of the batches' gradients."""
     seen = []
 
     class Spy(MLP):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sparse_gf import tree
+from sparse_gf.errors import UserError
 
 
 def params():
@@ -27,7 +28,8 @@ def test_kernels_come_by_path_in_numeric_order():
 
 
 def test_a_bare_array_is_no_kernel():
-    assert tree.kernels(jnp.ones((2, 2))) == {}
+    with pytest.raises(UserError, match="no kernel"):
+        tree.kernels(jnp.ones((2, 2)))
 
 
 def test_in_order_sorts_equal_stems_by_number():

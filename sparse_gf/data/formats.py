@@ -22,7 +22,7 @@ IDX_FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-PIP_COMMAND = 'pip install "sparse_gf[data]"'
+PIP_COMMAND = 'pip install -e ".[data]"'
 
 
 class Arrays(NamedTuple):

@@ -169,7 +169,7 @@ def _prepare(builder: Any, manual_dir: str | None) -> None:
         manual_dir=manual_dir, force_checksums_validation=True
     )
     if not os.path.isdir(builder.data_dir):
-        logging.info(
+        logging.warning(
             "Preparing %s with tensorflow-datasets. Without a network it tries for "
             "some minutes before it gives up; --config.data_dir needs none.",
             builder.name,

@@ -640,7 +640,7 @@ def test_jpeg_of_another_size(tmp_path):
 def test_jpeg_without_pillow(tmp_path, monkeypatch):
     write_jpeg(tmp_path / "cifar10_jpeg.npz", "cifar10", COLOURS)
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(UserError, match=re.escape('pip install "sparse_gf[data]"')):
+    with pytest.raises(UserError, match=re.escape('pip install -e ".[data]"')):
         data.load("cifar10", str(tmp_path))
 
 

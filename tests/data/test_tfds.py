@@ -222,7 +222,7 @@ def test_missing_package(tmp_path, monkeypatch, package):
     monkeypatch.setattr(builtins, "__import__", fake)
     with pytest.raises(UserError) as caught:
         data.load("cifar10")
-    for word in (package, 'pip install "sparse_gf[data]"', "--config.data_dir"):
+    for word in (package, 'pip install -e ".[data]"', "--config.data_dir"):
         assert word in str(caught.value)
 
 
