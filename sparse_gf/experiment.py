@@ -97,7 +97,7 @@ def _train(
         watch = _Watch(cell.epochs, options, saved, monitor, label, done, share)
         start = _start(cell, group, data, saved, len(measured))
         if start.epoch:
-            monitor.note(f"Continuing {label}at epoch {start.epoch}.")
+            monitor.note(f"Continuing: {label}epoch {start.epoch}/{cell.epochs}.")
         programs = sc_sdc.programs(cell, group.width)
         end = ensemble.fit(
             programs, group.seeds, data, start, measured, watch.after_epoch

@@ -107,9 +107,20 @@ def test_another_cell_goes_beside_the_first(finished, tmp_path):
     pd.testing.assert_frame_equal(results.read(tmp_path, CELL.hash), rows)
 
 
-def test_padded_and_narrow_runs_agree(finished, tmp_path):
+def test_padded_and_narrow_runs_agree_and_narrow_ones_resume(finished, tmp_path):
     _, rows = finished
-    narrow = experiment.run(CELL, RunSpec(dense_arm="narrow"), tmp_path)
+    options = RunSpec(dense_arm="narrow", checkpoint_seconds=0)
+    narrow = experiment.run(CELL, options, tmp_path / "whole")
+    stopped = _StopAt("program 2/3, epoch 3/")
+    with pytest.raises(_Stop):
+        experiment.run(CELL, options, tmp_path / "parts", stopped)
+    again = _StopAt(None)
+    resumed = experiment.run(CELL, options, tmp_path / "parts", again)
+    assert again.notes == [
+        "Continuing: program 1/3, epoch 4/4.",
+        "Continuing: program 2/3, epoch 3/4.",
+    ]
+    pd.testing.assert_frame_equal(resumed, narrow, check_exact=True)
     keys = ["arm", "dense_width", "seed"]
     for column in ("test_loss", "egf2", "gf1"):
         pd.testing.assert_series_equal(
@@ -171,12 +182,12 @@ class _Stop(Exception):
 
 
 class _StopAt(experiment.Monitor):
-    def __init__(self, epoch):
-        self.epoch = epoch
+    def __init__(self, beginning):
+        self.beginning = beginning
         self.notes = []
 
     def progress(self, share, message):
-        if message.startswith(f"epoch {self.epoch}/"):
+        if self.beginning and message.startswith(self.beginning):
             raise _Stop
 
     def note(self, message):
@@ -188,18 +199,18 @@ def test_damaged_checkpoints_cost_what_they_held_and_no_more(finished, tmp_path)
     _, rows = finished
     options = RunSpec(checkpoint_seconds=0)
     with pytest.raises(_Stop):
-        experiment.run(CELL, options, tmp_path, _StopAt(3))
+        experiment.run(CELL, options, tmp_path, _StopAt("epoch 3/"))
     steps = sorted(tmp_path.glob("checkpoints/*/*/[0-9]*"))
     assert [step.name for step in steps] == ["2", "3"]
     for file in (file for step in steps for file in step.rglob("*") if file.is_file()):
         file.write_bytes(b"damaged")
-    again = _StopAt(1)
+    again = _StopAt("epoch 1/")
     with pytest.raises(_Stop):
         experiment.run(CELL, options, tmp_path, again)
     assert not again.notes
     last = _StopAt(None)
     end = experiment.run(CELL, options, tmp_path, last)
-    assert last.notes == ["Continuing at epoch 1."]
+    assert last.notes == ["Continuing: epoch 1/4."]
     pd.testing.assert_frame_equal(
         end.drop(columns="config"), rows.drop(columns="config"), check_exact=True
     )
@@ -279,6 +290,6 @@ def test_a_killed_run_continues_and_ends_equal_bit_for_bit(tmp_path):
         assert not list(killed.glob("cells/*.parquet"))
     resumed = run_command(command(killed), cache)
     assert resumed.returncode == 0, resumed.stderr
-    assert "Continuing at epoch" in resumed.stdout
+    assert "Continuing: epoch" in resumed.stdout
     for read in (results.read, results.read_measurements):
         pd.testing.assert_frame_equal(read(killed), read(whole), check_exact=True)
