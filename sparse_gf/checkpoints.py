@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import shutil
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 
 from sparse_gf.ensemble import Progress
+from sparse_gf.errors import UserError
 
 _DELETED = "deleted"
 
@@ -25,8 +27,17 @@ class Checkpoints:
     deleting must not leave half a step that looks whole.
     """
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(
+        self, folder: pathlib.Path, note: Callable[[str], None] = logging.warning
+    ):
+        """Opens the folder, or makes it.
+
+        Args:
+            folder: Of this ensemble alone.
+            note: Is told of steps that cannot be read.
+        """
         self._folder = folder.absolute()
+        self._note = note
         self._empty_deleted()
         self._manager = ocp.CheckpointManager(
             self._folder,
@@ -41,9 +52,15 @@ class Checkpoints:
     def save(self, progress: Progress) -> None:
         """Saves state and history; they are on disk when this returns."""
         arrays = {"state": progress.state, "history": progress.history}
-        arguments = ocp.args.StandardSave(arrays)
-        # Forced: Orbax has rules of its own about when a step is worth saving.
-        self._manager.save(progress.epoch, args=arguments, force=True)
+        arguments = ocp.args.Composite(progress=ocp.args.StandardSave(arrays))
+        try:
+            # Forced: Orbax has rules of its own about when a step is worth saving.
+            self._manager.save(progress.epoch, args=arguments, force=True)
+        except Exception as error:  # A full disk shows as many kinds.
+            raise UserError(
+                f"the checkpoint of epoch {progress.epoch} could not be written to "
+                f"{self._folder}: {_first_line(error)}"
+            ) from error
         self._empty_deleted()
 
     def restore(self, shapes: Progress) -> Progress | None:
@@ -61,13 +78,17 @@ class Checkpoints:
             {"state": shapes.state, "history": shapes.history},
         )
         for epoch in sorted(self._manager.all_steps(), reverse=True):
+            arguments = ocp.args.Composite(progress=ocp.args.StandardRestore(like))
             try:
-                found = self._manager.restore(
-                    epoch, args=ocp.args.StandardRestore(like)
-                )
+                found = self._manager.restore(epoch, args=arguments)["progress"]
+                # Orbax warns and goes on where a step has no such item.
+                if found is None:
+                    raise ValueError("it is incomplete")
             except _UNREADABLE as error:
-                first = str(error).partition("\n")[0]
-                logging.warning("Checkpoint of epoch %d unreadable: %s", epoch, first)
+                self._note(
+                    f"The checkpoint of epoch {epoch} cannot be read and is removed "
+                    f"({_first_line(error)})."
+                )
                 # Later epochs would not be saved while a newer step seems to be there.
                 self._manager.delete(epoch)
                 continue
@@ -81,6 +102,10 @@ class Checkpoints:
 
     def _empty_deleted(self) -> None:
         shutil.rmtree(self._folder / _DELETED, ignore_errors=True)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
 def folder(workdir: pathlib.Path, config_hash: str, environment: str) -> pathlib.Path:

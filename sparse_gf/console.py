@@ -1,10 +1,10 @@
 """What a person at a terminal sees while a cell trains and when it is done."""
 
+import contextlib
 import os
 import pathlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -61,7 +61,10 @@ def _set_up_jax(cell: specs.CellSpec) -> None:
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
         folder = pathlib.Path(cache).expanduser() / "sparse_gf" / "jax"
-        jax.config.update("jax_compilation_cache_dir", str(folder))
+        # It is a convenience: without it programs are compiled again.
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 class _Lines(experiment.Monitor):
@@ -103,7 +106,7 @@ class _Bar(experiment.Monitor):
         self._bar.console.print(message, highlight=False, soft_wrap=True)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _monitor(console: rich.console.Console) -> Iterator[experiment.Monitor]:
     if not console.is_terminal:
         yield _Lines(console)

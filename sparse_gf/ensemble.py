@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -193,9 +194,11 @@ def fit(
         state = programs.advance(progress.state, data, rows, np.int32(epoch))
         progress = Progress(epoch, state, progress.history)
         if epoch in measured:
-            measurement = jax.device_get(programs.measure(state, data))
-            _write(progress.history, measured.index(epoch), measurement)
-        jax.block_until_ready(state.diverged)
+            measurement = programs.measure(state, data)
+            _wait(measurement.diverged)
+            point = measured.index(epoch)
+            _write(progress.history, point, jax.device_get(measurement))
+        _wait(state.diverged)
         after_epoch(progress)
     return progress
 
@@ -232,6 +235,16 @@ def device_memory() -> int:
     if group.is_file() and (text := group.read_text().strip()).isdecimal():
         limits.append(int(text))
     return min(limits)
+
+
+def _wait(array: jax.Array) -> None:
+    """Waits until an array is computed, and lets an interrupt through meanwhile.
+
+    JAX's own waiting hears no Ctrl-C before it is over, which may be an hour.
+    """
+    start = time.monotonic()
+    while not array.is_ready():  # pyright: ignore[reportAttributeAccessIssue]
+        time.sleep(min(0.05, 0.0002 + 0.02 * (time.monotonic() - start)))
 
 
 def _write(history: Measurement, point: int, measurement: Measurement) -> None:

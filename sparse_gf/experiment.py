@@ -83,7 +83,7 @@ def _train(
     monitor: Monitor,
 ) -> Iterator[dict[str, Any]]:
     """Trains group after group and yields a row per network."""
-    monitor.progress(0.0, "compiling")
+    monitor.progress(0.0, f"compiling, then epoch 1/{cell.epochs}")
     data = ensemble.to_device(dataset, cell.dtype)
     groups = sc_sdc.plan(cell, options)
     measured = train.measured_epochs(cell.epochs, cell.measurements)
@@ -93,7 +93,7 @@ def _train(
     for number, group in enumerate(groups):
         label = f"program {number + 1}/{len(groups)}, " if len(groups) > 1 else ""
         share = _work(cell, group) / total
-        saved = checkpoints.Checkpoints(folder / group.name)
+        saved = checkpoints.Checkpoints(folder / group.name, monitor.note)
         watch = _Watch(cell.epochs, options, saved, monitor, label, done, share)
         start = _start(cell, group, data, saved, len(measured))
         if start.epoch:

@@ -1,5 +1,6 @@
 """Trains one cell: ``python -m sparse_gf.main --config=configs/sc_sdc.py``."""
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,9 @@ from ml_collections import config_flags
 from sparse_gf import console, errors, specs
 from sparse_gf.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config of the cell.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config of the cell; --config.KEY=VALUE changes a value of it."
+)
 _WORKDIR = flags.DEFINE_string("workdir", "results", "Where results go.")
 flags.mark_flag_as_required("config")
 
@@ -23,10 +26,12 @@ def main(argv: Sequence[str]) -> None:
         if len(argv) > 1:
             raise UserError(f"{argv[1]!r} is no flag; flags start with --.")
         console.train_cell(_CONFIG.value, _WORKDIR.value)
-    except UserError as error:
+    except (UserError, OSError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        _fail("interrupted; the same command continues at the last checkpoint.")
+        print("\ninterrupted; the same command continues at the last checkpoint.")
+        # At once: an ordinary exit waits for the epoch that is being computed.
+        os._exit(130)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -38,11 +43,25 @@ def _parse(argv: Sequence[str]) -> list[str]:
                 raise errors.unknown("config key", key.group(1), specs.KEYS)
         rest = flags.FLAGS(argv)
         list(_CONFIG.value)  # A file that failed to load raises when it is looked at.
-    except (flags.Error, OSError, ValueError, LookupError, AttributeError) as error:
-        # A config file that fails is reported with its whole trace; the cause is last.
-        cause = [line.strip() for line in str(error).splitlines() if line.strip()]
-        _fail(cause[-1].removeprefix("sparse_gf.errors.UserError: "))
+    except Exception as error:  # A config file is a program: it may raise anything.
+        _fail(_explain(error, argv))
     return rest
+
+
+def _explain(error: Exception, argv: Sequence[str]) -> str:
+    """What is wrong with the flags, in one line."""
+    files = [argument for argument in argv if re.match(r"--?config=", argument)]
+    if not files:
+        return "--config is missing; for example --config=configs/sc_sdc.py."
+    # A config file that fails is reported with its whole trace; the cause is last.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = lines[-1] if lines else type(error).__name__
+    if isinstance(error, flags.IllegalFlagValueError):
+        cause = cause.replace("invalid literal for int() with base 10", "no integer")
+        return cause.replace("could not convert string to float", "no number")
+    if "UserError" in cause or isinstance(error, UserError | flags.Error):
+        return cause.removeprefix("sparse_gf.errors.UserError: ")
+    return f"{files[-1]} cannot be loaded: {cause}"
 
 
 def _fail(message: str) -> NoReturn:

@@ -3,6 +3,7 @@
 # pandas infers a union of all it could return where a column is looked up.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -53,10 +54,14 @@ def against_width(rows: pd.DataFrame, column: str, label: str, title: str) -> An
             color=style["color"],
             alpha=0.6,
         )
+    missing = int((~np.isfinite(rows[column])).sum())
+    if missing:
+        text = f"{missing} of {len(rows)} networks are not finite and not drawn"
+        axes.set_title(text, fontsize=9)
     axes.set_xticks(sorted(rows["dense_width"].unique()))
     axes.set_xlabel("Dense width (units per hidden layer)")
     axes.set_ylabel(label)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, title="mean ± sd; dots: seeds")
     axes.grid(alpha=0.25)
     return figure
 
@@ -75,7 +80,7 @@ def layer_norms(measurements: pd.DataFrame, title: str) -> Any:
     import matplotlib
 
     widths = sorted(measurements["dense_width"].unique())
-    figure = _figure(2.2 * len(widths) + 1.6, 4.8, title)
+    figure = _figure(2.2 * max(len(widths), 2) + 1.6, 4.8, title)
     grid = figure.subplots(
         len(STYLES), len(widths), sharex=True, sharey=True, squeeze=False
     )
@@ -91,15 +96,28 @@ def layer_norms(measurements: pd.DataFrame, title: str) -> Any:
             norms = by_epoch.apply(lambda n: np.mean(np.stack(list(n)), axis=0))
             for layer, color in enumerate(colors):
                 values = [norm[layer] for norm in norms]
-                axes.plot(norms.index, values, color=color, label=f"layer {layer + 1}")
-            axes.set_yscale("log")
+                axes.plot(
+                    norms.index,
+                    values,
+                    color=color,
+                    marker=".",
+                    label=f"layer {layer + 1}",
+                )
+            if any(np.any(norm > 0) for norm in norms):
+                axes.set_yscale("log")
             axes.grid(alpha=0.25)
     for axes, width in zip(grid[0], widths, strict=True):
         axes.set_title(f"dense width {width}", fontsize=9)
     for axes in grid[-1]:
         axes.set_xlabel("Epoch")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", frameon=False)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside right center",
+        frameon=False,
+        title="mean over seeds",
+    )
     return figure
 
 
@@ -107,5 +125,5 @@ def _figure(width: float, height: float, title: str) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(textwrap.fill(title, int(11 * width)), fontsize=10)
     return figure

@@ -42,12 +42,14 @@ class Comparison:
     def lines(self) -> list[str]:
         """The statistics in words, one per line."""
         mean, low, high = self.difference
+        known = self.wilcoxon.num_pairs > 2
+        interval = f"95% bootstrap interval {low:+.2f} to {high:+.2f}"
         diverged = ", ".join(f"{n} {arm}" for arm, n in self.num_diverged.items())
         return [
             f"Wilcoxon signed-rank, H1: sparse > dense: p = "
             f"{self.wilcoxon.p_value:.3g} ({self.wilcoxon.describe()})",
             f"Effect: rank-biserial {self.rank_biserial:+.2f}; mean difference "
-            f"{mean:+.2f} points, 95% bootstrap interval {low:+.2f} to {high:+.2f}",
+            f"{mean:+.2f} points, {interval if known else 'too few pairs to bound it'}",
             f"Diverged networks: {diverged}. Units without active inputs per sparse "
             f"network: {self.num_isolated:.1f} on average.",
             *(f"Note: {note}" for note in self.notes),
@@ -146,7 +148,10 @@ def write(
     results.write_text(folder / "config.py", _config_file(rows["config"].iloc[0]))
     for name, figure in {
         "accuracy": plots.against_width(
-            rows, "test_accuracy", "Test accuracy", comparison.title
+            rows.assign(test_accuracy=100 * rows["test_accuracy"]),
+            "test_accuracy",
+            "Test accuracy %",
+            comparison.title,
         ),
         "egf2": plots.against_width(
             rows, "egf2", "EGF$_2$, mean over training", comparison.title

@@ -107,8 +107,11 @@ def prepare(workdir: str | os.PathLike[str]) -> pathlib.Path:
     """Makes sure that a work directory can be written; leaves nothing behind.
 
     Raises:
-        UserError: If it cannot, or if a file is in its place.
+        UserError: If it cannot, if a file is in its place, or if a result file in it
+            is damaged.
     """
+    if not str(workdir):
+        raise UserError("--workdir is empty; name a folder.")
     path = pathlib.Path(workdir)
     above = path.absolute()
     try:
@@ -120,6 +123,8 @@ def prepare(workdir: str | os.PathLike[str]) -> pathlib.Path:
             f"--workdir is {str(workdir)!r}, which cannot be written "
             f"({error.strerror}); name a folder that can."
         ) from error
+    for file in (path / "cells").glob("*.parquet"):
+        _read_cell(file)
     return path
 
 
@@ -209,7 +214,17 @@ def _read_cells(
     if not files:
         wanted = f"cell {config_hash}" if config_hash else "finished cells"
         raise UserError(f"{str(path)!r} holds no {wanted}; train first.")
-    return pa.concat_tables([pq.read_table(file, schema=_CELL) for file in files])
+    return pa.concat_tables([_read_cell(file) for file in files])
+
+
+def _read_cell(file: pathlib.Path) -> pa.Table:
+    try:
+        return pq.read_table(file, schema=_CELL)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(
+            f"{file} is damaged or no result file of this version; remove it to train "
+            "that cell again."
+        ) from error
 
 
 def _measurements(cells: pa.Table) -> pa.Table:

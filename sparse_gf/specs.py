@@ -46,8 +46,8 @@ def _rate(place: str, value: Any, below: float = float("inf")) -> None:
         or not isinstance(value, int | float)
         or not 0 <= value < below
     ):
-        wanted = "finite" if below == float("inf") else f"below {below}"
-        raise UserError(f"{place} is {value!r}; it must be {wanted} and at least 0.")
+        wanted = "finite number" if below == float("inf") else f"number below {below}"
+        raise UserError(f"{place} is {value!r}; it must be a {wanted}, at least 0.")
 
 
 def _distinct(place: str, values: Any, low: int, high: int) -> None:
@@ -56,7 +56,12 @@ def _distinct(place: str, values: Any, low: int, high: int) -> None:
             f"{place} is {values!r}; it must be a tuple of at least one integer."
         )
     for value in values:
-        _in_range(place, value, low, high)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise UserError(f"{place} is {values!r}; every value must be an integer.")
+        if not low <= value <= high:
+            raise UserError(
+                f"{place} is {values!r}; every value must be in {low}..{high}."
+            )
     if len(set(values)) != len(values):
         raise UserError(f"{place} is {values!r}; its values must be distinct.")
 

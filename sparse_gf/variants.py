@@ -60,9 +60,8 @@ def parse(shorthand: str) -> Variant:
     fields: dict[str, bool] = {}
     for token in shorthand.upper().split("_"):
         if token not in TOKENS:
-            raise errors.unknown(
-                f"config.variant {shorthand!r} (NR or a chain): part", token, TOKENS
-            )
+            place = f"config.variant {shorthand!r} (NR alone, or parts with _): part"
+            raise errors.unknown(place, token, TOKENS)
         if TOKENS[token] in fields:
             raise errors.UserError(f"config.variant {shorthand!r} has {token} twice.")
         fields[TOKENS[token]] = True

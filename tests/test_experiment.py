@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,7 +195,18 @@ class _StopAt(experiment.Monitor):
         self.notes.append(message)
 
 
-def test_damaged_checkpoints_cost_what_they_held_and_no_more(finished, tmp_path):
+def damage(step):
+    for file in (file for file in step.rglob("*") if file.is_file()):
+        file.write_bytes(b"damaged")
+
+
+def empty(step):
+    shutil.rmtree(step)
+    step.mkdir()
+
+
+@pytest.mark.parametrize("harm", [damage, empty])
+def test_harmed_checkpoints_cost_what_they_held_and_no_more(finished, tmp_path, harm):
     """Training starts again, saves again, and ends with the same numbers."""
     _, rows = finished
     options = RunSpec(checkpoint_seconds=0)
@@ -202,18 +214,38 @@ def test_damaged_checkpoints_cost_what_they_held_and_no_more(finished, tmp_path)
         experiment.run(CELL, options, tmp_path, _StopAt("epoch 3/"))
     steps = sorted(tmp_path.glob("checkpoints/*/*/[0-9]*"))
     assert [step.name for step in steps] == ["2", "3"]
-    for file in (file for step in steps for file in step.rglob("*") if file.is_file()):
-        file.write_bytes(b"damaged")
+    for step in steps:
+        harm(step)
     again = _StopAt("epoch 1/")
     with pytest.raises(_Stop):
         experiment.run(CELL, options, tmp_path, again)
-    assert not again.notes
+    assert all("cannot be read and is removed" in note for note in again.notes)
     last = _StopAt(None)
     end = experiment.run(CELL, options, tmp_path, last)
     assert last.notes == ["Continuing: epoch 1/4."]
     pd.testing.assert_frame_equal(
         end.drop(columns="config"), rows.drop(columns="config"), check_exact=True
     )
+
+
+def test_one_harmed_step_falls_back_to_the_one_before(tmp_path):
+    options = RunSpec(checkpoint_seconds=0)
+    with pytest.raises(_Stop):
+        experiment.run(CELL, options, tmp_path, _StopAt("epoch 3/"))
+    empty(next(tmp_path.glob("checkpoints/*/*/3")))
+    again = _StopAt("epoch 3/")
+    with pytest.raises(_Stop):
+        experiment.run(CELL, options, tmp_path, again)
+    assert again.notes[-1] == "Continuing: epoch 2/4."
+
+
+def test_a_damaged_result_file_is_named_before_any_work(finished, tmp_path):
+    bad = results.cell_path(tmp_path, "0123456789ab")
+    bad.parent.mkdir()
+    bad.write_text("not parquet")
+    with pytest.raises(UserError, match=r"0123456789ab\.parquet is damaged"):
+        experiment.run(CELL, RunSpec(), tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_data_smaller_than_a_batch_is_refused_before_training(tmp_path, monkeypatch):

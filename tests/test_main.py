@@ -30,10 +30,11 @@ def run(*arguments):
         ([CONFIG, "--config.learning_rate=1"], "'optimizer.learning_rate'?"),
         ([CONFIG, "--config.dense_widths=(7,69)"], "maximum width 68"),
         ([CONFIG, "--config.seeds=()"], "config.seeds is ()"),
-        ([CONFIG, "--config.epochs=many"], "many"),
+        ([CONFIG, "--config.epochs=many"], "no integer: 'many'"),
+        ([f"--config={ROOT / 'README.md'}"], "README.md cannot be loaded"),
         ([f"{CONFIG}:fashion"], "Did you mean 'fashion_mnist'?"),
-        (["--config=nowhere.py"], "nowhere.py"),
-        ([], "config"),
+        (["--config=nowhere.py"], "--config=nowhere.py cannot be loaded"),
+        ([], "--config is missing"),
     ],
 )
 def test_a_mistake_is_one_message_and_nothing_is_written(tmp_path, arguments, wanted):

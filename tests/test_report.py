@@ -112,6 +112,7 @@ def test_figures_draw_the_means_of_both_arms():
     (axes,) = figure.axes
     lines = {line.get_label(): line for line in axes.get_lines()}
     assert list(lines["sparse"].get_xdata()) == [7, 20]
+    assert figure.axes[0].get_title() == ""
     assert list(lines["sparse"].get_ydata()) == pytest.approx([0.52, 0.91])
     assert list(lines["dense"].get_ydata()) == pytest.approx([0.42, 0.915])
 
@@ -147,3 +148,10 @@ def test_the_test_is_the_one_asked_for():
     comparison = report.compare(pd.DataFrame(rows()), "asymptotic", "pratt")
     assert comparison.wilcoxon.method == "asymptotic"
     assert "1 zero ranked, then dropped" in comparison.lines()[0]
+
+
+def test_figures_say_what_they_cannot_draw():
+    frame = pd.DataFrame(rows())
+    frame["egf2"] = float("nan")
+    (axes,) = plots.against_width(frame, "egf2", "EGF", "title").axes
+    assert axes.get_title() == "8 of 8 networks are not finite and not drawn"

@@ -6,6 +6,7 @@ import io
 import math
 import os
 import pathlib
+import zipfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -143,6 +144,8 @@ def _npz_content(
     info: DatasetInfo, path: pathlib.Path
 ) -> tuple[dict[str, np.ndarray], bool]:
     """All arrays of the file, and whether they are those of joined JPEG files."""
+    if not zipfile.is_zipfile(path):
+        raise wrong(info, path, "expected an .npz file, found another format")
     with (
         reading(info, path, "an .npz file without pickled objects"),
         np.load(path, allow_pickle=False) as file,
