@@ -22,16 +22,14 @@ flags.mark_flag_as_required("config")
 def main(argv: Sequence[str]) -> None:
     """Runs the command; its flags have been parsed."""
     logging.set_verbosity(logging.WARNING)
+    if len(argv) > 1:
+        _fail(f"{argv[1]!r} is no flag; flags start with --.")
     try:
-        if len(argv) > 1:
-            raise UserError(f"{argv[1]!r} is no flag; flags start with --.")
         console.train_cell(_CONFIG.value, _WORKDIR.value)
     except (UserError, OSError) as error:
-        _fail(str(error))
+        _end(f"error: {error}", 2)
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues at the last checkpoint.")
-        # At once: an ordinary exit waits for the epoch that is being computed.
-        os._exit(130)
+        _end("interrupted; the same command continues at the last checkpoint.", 130)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -62,6 +60,17 @@ def _explain(error: Exception, argv: Sequence[str]) -> str:
     if "UserError" in cause or isinstance(error, UserError | flags.Error):
         return cause.removeprefix("sparse_gf.errors.UserError: ")
     return f"{files[-1]} cannot be loaded: {cause}"
+
+
+def _end(message: str, status: int) -> NoReturn:
+    """Ends the process at once.
+
+    An ordinary exit would wait for the epoch that is being computed, and threads of
+    the storage libraries would print over the message.
+    """
+    sys.stdout.flush()
+    print(f"\n{message}" if status == 130 else message, file=sys.stderr, flush=True)
+    os._exit(status)
 
 
 def _fail(message: str) -> NoReturn:
