@@ -79,11 +79,16 @@ class Programs(NamedTuple):
 def programs(recipe: train.Recipe, init: InitFn) -> Programs:
     """Maps the functions of one network over seeds and networks, and jits them.
 
+    Matrix products are computed in the parameters' full precision: some accelerators
+    would round float32 factors to TensorFloat-32 by default.
+
     Equal arguments give the same programs: nothing is compiled twice in a process,
     whatever the members' arrays hold.
     """
-    epoch = functools.partial(train.epoch, recipe)
+    exact = jax.default_matmul_precision("highest")
+    epoch = exact(functools.partial(train.epoch, recipe))
 
+    @exact
     def measure(state: train.TrainState, data: train.Data) -> Measurement:
         test = train.evaluate(recipe, state, data.test_images, data.test_labels, data)
         flow = train.measure(recipe, state, data)

@@ -128,3 +128,20 @@ def test_memory_sets_how_many_networks_a_program_holds():
     # RMSProp and PReLU: params, gradients and one moment in float32, one mask byte.
     entries = 64 * 68 + 68 * 68 + 68 * 10 + 2 * 68
     assert many == pytest.approx(0.8 * 2**30 / (1.5 * entries * 13), rel=0.01)
+
+
+def test_matrix_products_keep_the_precision_of_the_parameters(digits):
+    """Else an accelerator may round float32 factors to TensorFloat-32."""
+    cell = dataclasses.replace(CELL, dtype="float32", variant="NR")
+    device_data = ensemble.to_device(digits, "float32")
+    group, programs, start = begin(cell, device_data)
+    seeds = np.array(group.seeds, np.int32)
+    for lowered in (
+        programs.advance.lower(start.state, device_data, seeds, np.int32(1)),
+        programs.measure.lower(start.state, device_data),
+    ):
+        products = [
+            line for line in lowered.as_text().splitlines() if "dot_general" in line
+        ]
+        assert products
+        assert all("HIGHEST, HIGHEST" in line for line in products)
