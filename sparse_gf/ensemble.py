@@ -113,16 +113,14 @@ def programs(recipe: train.Recipe, init: InitFn) -> Programs:
 
         return jax.lax.map(row, seeds)
 
-    over_networks = (
-        jax.vmap(epoch, in_axes=(0, None, None, None)),
-        jax.vmap(measure, in_axes=(0, None)),
-    )
+    # Inner axis: networks, which share data, seed and epoch. Outer axis: seeds.
+    advance = jax.vmap(epoch, in_axes=(0, None, None, None))
+    advance = jax.vmap(advance, in_axes=(0, None, 0, None))
+    measure = jax.vmap(jax.vmap(measure, in_axes=(0, None)), in_axes=(0, None))
     return Programs(
         init=jax.jit(init_all),
-        advance=jax.jit(
-            jax.vmap(over_networks[0], in_axes=(0, None, 0, None)), donate_argnums=0
-        ),
-        measure=jax.jit(jax.vmap(over_networks[1], in_axes=(0, None))),
+        advance=jax.jit(advance, donate_argnums=0),
+        measure=jax.jit(measure),
     )
 
 

@@ -28,6 +28,9 @@ import pyarrow.parquet as pq
 
 from sparse_gf.errors import UserError
 
+MEASURES = ("egf1", "egf2", "gf1", "gf2", "gf1_masked", "gf2_masked")
+"""Measures of gradient flow: per measurement, and as means in a network's row."""
+
 _FLOATS = pa.list_(pa.float64())
 
 # The order here is the order of the columns. A fixed schema: readers silently drop
@@ -60,12 +63,7 @@ NETWORKS = pa.schema(
         ("test_loss", pa.float64()),
         ("train_loss", pa.float64()),
         ("diverged", pa.bool_()),
-        ("egf1", pa.float64()),
-        ("egf2", pa.float64()),
-        ("gf1", pa.float64()),
-        ("gf2", pa.float64()),
-        ("gf1_masked", pa.float64()),
-        ("gf2_masked", pa.float64()),
+        *((measure, pa.float64()) for measure in MEASURES),
         ("test_examples", pa.int64()),
         ("probe_examples", pa.int64()),
         ("dataset_title", pa.string()),
@@ -81,12 +79,7 @@ NETWORKS = pa.schema(
 _MEASURED = pa.schema(
     [
         ("epoch", pa.int64()),
-        ("egf1", pa.float64()),
-        ("egf2", pa.float64()),
-        ("gf1", pa.float64()),
-        ("gf2", pa.float64()),
-        ("gf1_masked", pa.float64()),
-        ("gf2_masked", pa.float64()),
+        *((measure, pa.float64()) for measure in MEASURES),
         ("layer_norms1", _FLOATS),
         ("layer_norms2", _FLOATS),
         ("train_loss", pa.float64()),

@@ -11,15 +11,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from sparse_gf import ensemble, specs, train, tree
+from sparse_gf import ensemble, results, specs, train, tree
 from sparse_gf.sc_sdc import Group
 from sparse_gf.specs import CellSpec, RunSpec
 from sparse_gf.types import Dataset
 
 PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 """Whose versions are recorded with every result."""
-
-MEASURES = ("egf1", "egf2", "gf1", "gf2", "gf1_masked", "gf2_masked")
 
 
 def environment(dataset: Dataset) -> str:
@@ -44,7 +42,7 @@ def make(
             last = measurements[-1]
             means = {
                 name: float(np.mean([m[name] for m in measurements]))
-                for name in MEASURES
+                for name in results.MEASURES
             }
             counts = [
                 int(count[-1]) for count in tree.in_order(own.num_active).values()

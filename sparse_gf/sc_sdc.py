@@ -29,7 +29,10 @@ ARMS = ("sparse", "dense")
 PADDED_WIDTH_LIMIT = 128
 """Widest networks whose dense arm is trained padded when the choice is automatic.
 
-Below it, compiling a program per dense width costs more than the padding does.
+Padding costs multiplications, narrow programs cost a compilation per dense width. At
+68 (digits, two CPU cores) padded was no slower per epoch and compiled once; at 788 the
+dense arm narrow needs 0.37 of the multiplications. Between the two nothing was
+measured.
 """
 
 
