@@ -20,6 +20,8 @@ def get_config(setting: str = "digits") -> ConfigDict:
 
     # What is trained.
     config.dataset = data.info(setting).name
+    config.train_examples = 0  # Every class with its share; 0: all.
+    config.test_examples = 0
     config.hidden_layers = 4
     config.dense_widths = ()  # Empty: 10, 30, 50, 70, 90% of the maximum width.
     config.seeds = (0, 1, 2)

@@ -1,9 +1,9 @@
 """An experiment: from specs to result rows, in one place, resumable."""
 
+import math
 import os
 import pathlib
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -62,13 +62,16 @@ def run(
     _check_dtype(cell)
     dataset = data_lib.load(cell.dataset, options.data_dir)
     _check_sizes(cell, dataset)
+    dataset = data_lib.stratified(dataset, cell.train_examples, cell.test_examples)
     with results.lock(path, cell.hash):
         if results.cell_path(path, cell.hash).exists():
             _check_same_data(cell, dataset, path)
             monitor.note(f"Cell {cell.hash} is finished; nothing to train.")
         else:
-            trained = list(_train(cell, options, dataset, path, monitor))
-            results.write_cell(path, cell.hash, trained)
+            start = time.monotonic()
+            trained, share = _train(cell, options, dataset, path, monitor)
+            seconds = (time.monotonic() - start) / share if share else math.nan
+            results.write_cell(path, cell.hash, trained, seconds)
         # Also for a finished cell: its process may have been killed right here.
         results.compact(path)
         checkpoints.remove(path, cell.hash)
@@ -81,15 +84,21 @@ def _train(
     dataset: Dataset,
     workdir: pathlib.Path,
     monitor: Monitor,
-) -> Iterator[dict[str, Any]]:
-    """Trains group after group and yields a row per network."""
+) -> tuple[list[dict[str, Any]], float]:
+    """Trains group after group.
+
+    Returns:
+        A row per network, and which share of the training was done here: the rest
+        came from checkpoints.
+    """
     monitor.progress(0.0, f"compiling, then epoch 1/{cell.epochs}")
     data = ensemble.to_device(dataset, cell.dtype)
     groups = sc_sdc.plan(cell, options)
     measured = train.measured_epochs(cell.epochs, cell.measurements)
     folder = checkpoints.folder(workdir, cell.hash, rows.environment(dataset))
     total = sum(_work(cell, group) for group in groups)
-    done = 0.0
+    made: list[dict[str, Any]] = []
+    done = resumed = 0.0
     for number, group in enumerate(groups):
         label = f"program {number + 1}/{len(groups)}, " if len(groups) > 1 else ""
         share = _work(cell, group) / total
@@ -97,6 +106,7 @@ def _train(
         watch = _Watch(cell.epochs, options, saved, monitor, label, done, share)
         start = _start(cell, group, data, saved, len(measured))
         if start.epoch:
+            resumed += share * start.epoch / cell.epochs
             monitor.note(f"Continuing: {label}epoch {start.epoch}/{cell.epochs}.")
         programs = sc_sdc.programs(cell, group.width)
         end = ensemble.fit(
@@ -104,7 +114,8 @@ def _train(
         )
         saved.close()
         done += share
-        yield from rows.make(cell, options, dataset, group, end.history)
+        made += rows.make(cell, options, dataset, group, end.history)
+    return made, 1.0 - resumed
 
 
 def _start(
@@ -181,12 +192,16 @@ def _check_dtype(cell: CellSpec) -> None:
 
 def _check_sizes(cell: CellSpec, dataset: Dataset) -> None:
     """Local files may hold fewer images than the published data set."""
-    size = len(dataset.train_labels)
-    for name in ("batch_size", "probe_size"):
-        if getattr(cell, name) > size:
+    for name, kind, labels in (
+        ("train_examples", "training", dataset.train_labels),
+        ("batch_size", "training", dataset.train_labels),
+        ("probe_size", "training", dataset.train_labels),
+        ("test_examples", "test", dataset.test_labels),
+    ):
+        if getattr(cell, name) > len(labels):
             raise UserError(
                 f"config.{name} is {getattr(cell, name)}; {dataset.title} from "
-                f"{dataset.source} has only {size} training images."
+                f"{dataset.source} has only {len(labels)} {kind} images."
             )
 
 

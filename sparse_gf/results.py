@@ -64,6 +64,7 @@ NETWORKS = pa.schema(
         ("train_loss", pa.float64()),
         ("diverged", pa.bool_()),
         *((measure, pa.float64()) for measure in MEASURES),
+        ("train_examples", pa.int64()),
         ("test_examples", pa.int64()),
         ("probe_examples", pa.int64()),
         ("dataset_title", pa.string()),
@@ -88,6 +89,8 @@ _MEASURED = pa.schema(
         ("diverged", pa.bool_()),
     ]
 )
+
+_SECONDS = b"sparse_gf.seconds"
 
 _KEYS = ("config_hash", "dataset", "arm", "dense_width", "seed")
 
@@ -121,7 +124,9 @@ def prepare(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return path
 
 
-def write_cell(workdir: pathlib.Path, config_hash: str, rows: Sequence[Any]) -> None:
+def write_cell(
+    workdir: pathlib.Path, config_hash: str, rows: Sequence[Any], seconds: float
+) -> None:
     """Writes a finished cell; ``compact`` then adds it to the tables.
 
     Args:
@@ -129,9 +134,18 @@ def write_cell(workdir: pathlib.Path, config_hash: str, rows: Sequence[Any]) -> 
         config_hash: Names the file.
         rows: One dict per network with the columns of ``NETWORKS`` and, under
             ``measurements``, one dict per measured epoch.
+        seconds: That all of its training takes; NaN if unknown. Kept beside the
+            rows, which are the same whenever the cell is trained again.
     """
     table = pa.Table.from_pylist(list(rows), schema=_CELL)
+    table = table.replace_schema_metadata({_SECONDS: repr(seconds)})
     _write_parquet(cell_path(workdir, config_hash), table)
+
+
+def read_seconds(workdir: str | os.PathLike[str], config_hash: str) -> float:
+    """Reads how long a finished cell took to train; NaN if that is unknown."""
+    metadata = _schema(cell_path(workdir, config_hash)).metadata or {}
+    return float(metadata.get(_SECONDS, b"nan"))
 
 
 def compact(workdir: pathlib.Path) -> None:
@@ -211,8 +225,19 @@ def _read_cells(
 
 
 def _read_cell(file: pathlib.Path) -> pa.Table:
+    with _readable(file):
+        return pq.read_table(file, schema=_CELL).replace_schema_metadata()
+
+
+def _schema(file: pathlib.Path) -> pa.Schema:
+    with _readable(file):
+        return pq.read_schema(file)
+
+
+@contextlib.contextmanager
+def _readable(file: pathlib.Path) -> Iterator[None]:
     try:
-        return pq.read_table(file, schema=_CELL)
+        yield
     except (pa.ArrowException, OSError) as error:
         raise UserError(
             f"{file} is damaged or no result file of this version; remove it to train "

@@ -124,6 +124,7 @@ def _shared_columns(
         "l1": cell.l1,
         "weight_decay": cell.weight_decay,
         "dropout_rate": cell.dropout_rate,
+        "train_examples": len(dataset.train_labels),
         "test_examples": len(dataset.test_labels),
         "probe_examples": cell.probe_size or len(dataset.train_labels),
         "dataset_title": dataset.title,

@@ -98,7 +98,9 @@ class CellSpec:
         optimizer: The optimizer.
         variant: Chain of ``variants.TOKENS``.
         activation: One of ``activations.NAMES``.
-        epochs: Passes over the training set.
+        train_examples: Training images, every class with its share; 0 for all.
+        test_examples: Likewise, test images.
+        epochs: Passes over the training images.
         batch_size: Images per step.
         initializer: One of ``initializers.NAMES``.
         initializer_reference: One of ``initializers.REFERENCES``.
@@ -117,6 +119,8 @@ class CellSpec:
     optimizer: OptimizerSpec = OptimizerSpec()
     variant: str = "NR"
     activation: str = "relu"
+    train_examples: int = 0
+    test_examples: int = 0
     epochs: int = 100
     batch_size: int = 128
     initializer: str = "he_normal"
@@ -140,10 +144,12 @@ class CellSpec:
         widest = budgets.max_width(info.input_dim)
         for field, low, high in (
             ("hidden_layers", 1, None),
+            ("train_examples", 0, info.train_size),
+            ("test_examples", 0, info.test_size),
             ("epochs", 1, None),
-            ("batch_size", 1, info.train_size),
+            ("batch_size", 1, self.train_examples or info.train_size),
             ("measurements", 1, None),
-            ("probe_size", 0, info.train_size),
+            ("probe_size", 0, self.train_examples or info.train_size),
         ):
             _in_range(f"config.{field}", getattr(self, field), low, high)
         _rate("config.l2", self.l2)

@@ -92,7 +92,7 @@ def test_markdown_says_what_was_tested_and_what_changes_nothing():
 
 def test_written_report_has_every_file_and_its_config_gives_the_cell_back(tmp_path):
     results.prepare(tmp_path)
-    results.write_cell(tmp_path, "abc", rows())
+    results.write_cell(tmp_path, "abc", rows(), 1.5)
     frame = results.read(tmp_path, "abc")
     folder = report.write(tmp_path, report.compare(frame), frame)
     names = {"table.md", "config.py"}

@@ -25,8 +25,8 @@ def row(config_hash, seed):
 
 def test_cells_are_read_one_by_one_or_together(tmp_path):
     results.prepare(tmp_path)
-    results.write_cell(tmp_path, "aaaa", [row("aaaa", 0), row("aaaa", 1)])
-    results.write_cell(tmp_path, "bbbb", [row("bbbb", 0)])
+    results.write_cell(tmp_path, "aaaa", [row("aaaa", 0), row("aaaa", 1)], 1.5)
+    results.write_cell(tmp_path, "bbbb", [row("bbbb", 0)], 1.5)
     results.compact(tmp_path)
     assert len(results.read(tmp_path)) == 3
     assert list(results.read(tmp_path, "bbbb")["config_hash"]) == ["bbbb"]
@@ -39,7 +39,7 @@ def test_cells_are_read_one_by_one_or_together(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     results.prepare(tmp_path)
-    results.write_cell(tmp_path, "aaaa", [row("aaaa", 0)])
+    results.write_cell(tmp_path, "aaaa", [row("aaaa", 0)], 1.5)
     before = sorted(tmp_path.rglob("*"))
     content = results.cell_path(tmp_path, "aaaa").read_bytes()
 
@@ -48,7 +48,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        results.write_cell(tmp_path, "aaaa", [row("aaaa", 5)])
+        results.write_cell(tmp_path, "aaaa", [row("aaaa", 5)], 1.5)
     assert sorted(tmp_path.rglob("*")) == before
     assert results.cell_path(tmp_path, "aaaa").read_bytes() == content
 

@@ -2,5 +2,6 @@
 
 from sparse_gf.data.datasets import INFO, DatasetInfo, info
 from sparse_gf.data.load import load
+from sparse_gf.data.part import stratified
 
-__all__ = ["INFO", "DatasetInfo", "info", "load"]
+__all__ = ["INFO", "DatasetInfo", "info", "load", "stratified"]
