@@ -13,7 +13,8 @@ import rich.console
 import rich.table
 from rich import progress
 
-from sparse_gf import experiment, report, specs
+from sparse_gf import comparison as comparison_lib
+from sparse_gf import experiment, specs
 
 QUIET_SECONDS = 10
 """Time between lines of progress where there is no terminal to draw a bar on."""
@@ -30,8 +31,8 @@ def train_cell(config: Any, workdir: str) -> None:
     console = rich.console.Console()
     with _monitor(console) as monitor:
         rows = experiment.run(cell, run, workdir, monitor)
-    comparison = report.compare(rows, run.wilcoxon_method, run.wilcoxon_zeros)
-    folder = report.write(pathlib.Path(workdir), comparison, rows)
+    comparison = comparison_lib.compare(rows, run.wilcoxon_method, run.wilcoxon_zeros)
+    folder = comparison_lib.write(pathlib.Path(workdir), comparison, rows)
     show(comparison, console)
     for line in (
         f"Figures, table and config: {folder}",
@@ -40,12 +41,12 @@ def train_cell(config: Any, workdir: str) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def show(comparison: report.Comparison, console: rich.console.Console) -> None:
+def show(comparison: comparison_lib.Comparison, console: rich.console.Console) -> None:
     """Prints a comparison."""
     table = rich.table.Table(
         title=comparison.title, title_style="bold", box=rich.box.SIMPLE_HEAD
     )
-    for heading in report.COLUMNS.values():
+    for heading in comparison_lib.COLUMNS.values():
         table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for row in comparison.table.itertuples(index=False):
         table.add_row(*map(str, row))

@@ -3,6 +3,7 @@
 A work directory holds
 
     cells/<hash>.parquet          one row per network, its measurements nested
+    sweeps/<name>.json            what each sweep was asked to train
     networks.parquet              one row per network, of all cells
     measurements.parquet          one row per network and measured epoch
     <dataset>-<hash>/             config.py, table.md and figures of one cell
@@ -15,6 +16,7 @@ the last epoch, and those of gradient flow are means over the measured epochs.
 import contextlib
 import fcntl
 import io
+import json
 import os
 import pathlib
 import tempfile
@@ -187,6 +189,22 @@ def read(path: str | os.PathLike[str], config_hash: str | None = None) -> pd.Dat
     return _read_cells(path, config_hash).select(NETWORKS.names).to_pandas()
 
 
+def survey(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Reads all that can be read of a work directory; see ``read``.
+
+    Returns:
+        One row per network, in no cell if there is none, and a line about each file
+        that was refused.
+    """
+    tables, refused = [_CELL.empty_table()], []
+    for file in sorted((pathlib.Path(path) / "cells").glob("*.parquet")):
+        try:
+            tables.append(_read_cell(file))
+        except UserError as error:
+            refused.append(str(error))
+    return pa.concat_tables(tables).select(NETWORKS.names).to_pandas(), refused
+
+
 def read_measurements(
     path: str | os.PathLike[str], config_hash: str | None = None
 ) -> pd.DataFrame:
@@ -197,6 +215,35 @@ def read_measurements(
 def cell_path(workdir: str | os.PathLike[str], config_hash: str) -> pathlib.Path:
     """Where a finished cell is; the file exists only when it is whole."""
     return pathlib.Path(workdir) / "cells" / f"{config_hash}.parquet"
+
+
+def write_sweep(workdir: pathlib.Path, name: str, config: dict[str, Any]) -> None:
+    """Records what a sweep was asked to train, for reports of it.
+
+    Args:
+        workdir: The work directory.
+        name: Of the sweep.
+        config: Plain values.
+    """
+    write_text(workdir / "sweeps" / f"{name}.json", json.dumps(config, indent=2) + "\n")
+
+
+def read_sweeps(workdir: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Reads the configs of all sweeps of a work directory, by name.
+
+    Raises:
+        UserError: If one of the files is damaged.
+    """
+    found = {}
+    for file in sorted((pathlib.Path(workdir) / "sweeps").glob("*.json")):
+        try:
+            found[file.stem] = dict(json.loads(file.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                f"{file} is damaged ({error}); remove it, and give the sweep's command "
+                "again to have it back."
+            ) from error
+    return found
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -226,7 +273,14 @@ def _read_cells(
 
 def _read_cell(file: pathlib.Path) -> pa.Table:
     with _readable(file):
-        return pq.read_table(file, schema=_CELL).replace_schema_metadata()
+        table = pq.read_table(file, schema=_CELL).replace_schema_metadata()
+    cells = table["config_hash"].unique().to_pylist()
+    if cells != [file.stem]:
+        raise UserError(
+            f"{file} holds {' and '.join(map(str, cells)) or 'nothing'} in place of "
+            f"cell {file.stem}; remove it to train that cell again."
+        )
+    return table
 
 
 def _schema(file: pathlib.Path) -> pa.Schema:

@@ -6,7 +6,8 @@ import json
 import pandas as pd
 import pytest
 
-from sparse_gf import plots, report, results, specs
+from sparse_gf import comparison as comparison_lib
+from sparse_gf import plots, results, specs
 from sparse_gf.specs import CellSpec, RunSpec
 
 ACCURACY = {
@@ -55,7 +56,7 @@ def rows(**changes):
 
 
 def test_comparison_by_hand():
-    comparison = report.compare(pd.DataFrame(rows()))
+    comparison = comparison_lib.compare(pd.DataFrame(rows()))
     table = comparison.table
     assert list(table["dense_width"]) == [7, 20]
     assert list(table["num_active"]) == [70, 200]
@@ -78,11 +79,11 @@ def test_rounding_errors_of_shares_do_not_break_ties():
     """0.3 - 0.2 and 0.2 - 0.1 differ in binary; ten answers are ten answers."""
     frame = pd.DataFrame(rows())
     frame["test_accuracy"] = [0.3, 0.2, 0.2, 0.1, 0.5, 0.6, 0.7, 0.7]
-    assert report.compare(frame).wilcoxon.has_ties
+    assert comparison_lib.compare(frame).wilcoxon.has_ties
 
 
 def test_markdown_says_what_was_tested_and_what_changes_nothing():
-    text = report.markdown(report.compare(pd.DataFrame(rows())))
+    text = comparison_lib.markdown(comparison_lib.compare(pd.DataFrame(rows())))
     assert "| 7 | 70 | 52.00±2.83 | 42.00±2.83 |" in text
     assert "p = 0.25 (exact, 4 pairs, mid-ranks for ties, 1 zero dropped)" in text
     assert "SC changes nothing with one hidden layer" in text
@@ -94,7 +95,7 @@ def test_written_report_has_every_file_and_its_config_gives_the_cell_back(tmp_pa
     results.prepare(tmp_path)
     results.write_cell(tmp_path, "abc", rows(), 1.5)
     frame = results.read(tmp_path, "abc")
-    folder = report.write(tmp_path, report.compare(frame), frame)
+    folder = comparison_lib.write(tmp_path, comparison_lib.compare(frame), frame)
     names = {"table.md", "config.py"}
     for figure in ("accuracy", "egf2", "layer_norms"):
         names |= {f"{figure}.png", f"{figure}.svg"}
@@ -138,14 +139,14 @@ def test_a_diverged_network_shows_in_the_means():
     frame = pd.DataFrame(rows())
     frame.loc[0, "egf2"] = float("nan")
     frame.loc[0, "diverged"] = True
-    comparison = report.compare(frame)
+    comparison = comparison_lib.compare(frame)
     assert frame.loc[0, "arm"] == "sparse"
     assert comparison.table["sparse_egf2"].iloc[0] == "nan±nan"
     assert comparison.num_diverged == {"dense": 0, "sparse": 1}
 
 
 def test_the_test_is_the_one_asked_for():
-    comparison = report.compare(pd.DataFrame(rows()), "asymptotic", "pratt")
+    comparison = comparison_lib.compare(pd.DataFrame(rows()), "asymptotic", "pratt")
     assert comparison.wilcoxon.method == "asymptotic"
     assert "1 zero ranked, then dropped" in comparison.lines()[0]
 

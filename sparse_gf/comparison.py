@@ -1,4 +1,4 @@
-"""Reports of finished cells, from result rows alone."""
+"""Sparse against dense in one finished cell, from result rows alone."""
 
 # pandas infers a union of all it could return where a column is looked up.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false

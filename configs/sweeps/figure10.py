@@ -1,0 +1,13 @@
+"""Figure 10: regularization, learning rate 0.001 (the cells of Table 3a).
+
+SCALE is paper, small or smoke.
+"""
+
+from ml_collections import ConfigDict
+
+from sparse_gf import grids
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    """Makes the config: ``--config=configs/sweeps/figure10.py:SCALE``."""
+    return grids.config("figure10", scale)

@@ -1,0 +1,13 @@
+"""Figure 19: number of hidden layers, BN, learning rate 0.001.
+
+SCALE is paper, small or smoke.
+"""
+
+from ml_collections import ConfigDict
+
+from sparse_gf import grids
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    """Makes the config: ``--config=configs/sweeps/figure19.py:SCALE``."""
+    return grids.config("figure19", scale)

@@ -1,0 +1,13 @@
+"""Figure 22: activations, learning rate 0.1 (the cells of Table 3c).
+
+SCALE is paper, small or smoke.
+"""
+
+from ml_collections import ConfigDict
+
+from sparse_gf import grids
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    """Makes the config: ``--config=configs/sweeps/figure22.py:SCALE``."""
+    return grids.config("figure22", scale)

@@ -1,0 +1,13 @@
+"""Figure 23: Adam with L2 and AdamW, learning rate 0.1.
+
+SCALE is paper, small or smoke.
+"""
+
+from ml_collections import ConfigDict
+
+from sparse_gf import grids
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    """Makes the config: ``--config=configs/sweeps/figure23.py:SCALE``."""
+    return grids.config("figure23", scale)

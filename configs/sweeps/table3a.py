@@ -1,0 +1,10 @@
+"""Table 3a: regularization, learning rate 0.001. SCALE is paper, small or smoke."""
+
+from ml_collections import ConfigDict
+
+from sparse_gf import grids
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    """Makes the config: ``--config=configs/sweeps/table3a.py:SCALE``."""
+    return grids.config("table3a", scale)

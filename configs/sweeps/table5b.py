@@ -1,0 +1,10 @@
+"""Table 5b: regularization, learning rate 0.1. SCALE is paper, small or smoke."""
+
+from ml_collections import ConfigDict
+
+from sparse_gf import grids
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    """Makes the config: ``--config=configs/sweeps/table5b.py:SCALE``."""
+    return grids.config("table5b", scale)

@@ -1,0 +1,236 @@
+"""Declarative grids: configs of sweeps, and the cells that they stand for."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sparse_gf import budgets, data, errors, paper
+from sparse_gf.errors import UserError
+from sparse_gf.paper import Entry, Study
+from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+
+AXES = {
+    "dataset": str,
+    "hidden_layers": int,
+    "optimizer": str,
+    "learning_rate": float,
+    "variant": str,
+    "activation": str,
+}
+"""What a grid is made of, and the type of a value."""
+
+_OF_OPTIMIZER = ("preset", "weight_decay")
+
+SETTINGS = (
+    *(
+        field.name
+        for field in dataclasses.fields(CellSpec)
+        if field.name not in ("optimizer", *AXES)
+    ),
+    *_OF_OPTIMIZER,
+)
+"""What all cells of a sweep share; None leaves a cell as it is."""
+
+_RUN = tuple(field.name for field in dataclasses.fields(RunSpec))
+
+KEYS = frozenset(
+    {"study", "scale", *SETTINGS, *_RUN}
+    | {f"{group}.{axis}" for group in ("grid", "only") for axis in AXES}
+)
+"""What the config of a sweep may hold, nested keys with a dot."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """A study at a scale, as it was asked for.
+
+    Attributes:
+        study: Its entries' cells are what is trained.
+        scale: One of ``paper.SCALES``; empty for a grid of the user's own.
+        config: What the sweep was expanded from, plain and without how it is run:
+            ``expand`` makes the same of it.
+        run: How it is run.
+    """
+
+    study: Study
+    scale: str
+    config: dict[str, Any]
+    run: RunSpec
+
+    @property
+    def name(self) -> str:
+        """A name that no other sweep has, fit for a file."""
+        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        return f"{self.study.name}-{digest.hexdigest()[:8]}"
+
+
+def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
+    """Makes the config of a sweep, to be overridden by flags.
+
+    Args:
+        study: One of ``paper.STUDIES``, or empty for a grid of one's own.
+        scale: One of ``paper.SCALES`` for a study.
+        **grid: For each of ``AXES`` the values whose combinations are trained; one
+            that is left out has a cell's default. For a grid of one's own.
+
+    Returns:
+        A ``ConfigDict`` with ``study``, ``scale``, ``grid``, ``only`` (values of axes
+        that the sweep is narrowed to), the fields of ``CellSpec`` that all cells share
+        and those of ``RunSpec``.
+
+    Raises:
+        UserError: If there is no such study, scale or axis.
+    """
+    from ml_collections import ConfigDict, config_dict
+
+    if study:
+        paper.study(study, scale)  # Refuses wrong names before anything else happens.
+    made = ConfigDict({"study": study, "scale": scale})
+    made.grid = ConfigDict(_axes("config.grid", grid))
+    made.only = ConfigDict({axis: config_dict.placeholder(tuple) for axis in AXES})
+    defaults = CellSpec()
+    for name in SETTINGS:
+        holder = defaults.optimizer if name in _OF_OPTIMIZER else defaults
+        kind = type(getattr(holder, name))
+        made[name] = config_dict.placeholder(float if kind is type(None) else kind)
+    made.update(dataclasses.asdict(RunSpec()))
+    return made
+
+
+def expand(config: Mapping[str, Any]) -> Sweep:
+    """Lists what a sweep stands for.
+
+    Args:
+        config: Made by ``config``, with some values overridden, or the ``config`` of a
+            ``Sweep``.
+
+    Raises:
+        UserError: If a value is not allowed or no cell is left.
+    """
+    values = _plain(config)
+    for key in values:
+        if key not in {name.partition(".")[0] for name in KEYS}:
+            raise errors.unknown("config key", key, KEYS)
+    run = RunSpec(**{name: values.pop(name) for name in _RUN if name in values})
+    study = _study(values)
+    only = _axes("config.only", values.get("only", {}))
+    changes = {name: values[name] for name in SETTINGS if name in values}
+    entries = tuple(
+        entry._replace(cell=_changed(entry.cell, changes))
+        for entry in study.entries
+        if all(_axis(entry.cell, axis) in allowed for axis, allowed in only.items())
+    )
+    if not entries:
+        raise UserError(f"config.only is {only!r}: no cell of the sweep is left.")
+    study = study._replace(entries=entries)
+    return Sweep(study, values.get("scale", ""), values, run)
+
+
+def work(cell: CellSpec) -> float:
+    """Multiplications that a cell's training takes, forward, for comparing cells.
+
+    Sparse networks are multiplied as what they are, masked wide matrices; measurements
+    are left out.
+    """
+    info = data.info(cell.dataset)
+    widest = budgets.max_width(info.input_dim)
+    weights = sum(
+        sum(
+            budgets.mlp_num_active(
+                info.input_dim, width, cell.hidden_layers, info.num_classes
+            )
+        )
+        for dense in cell.dense_widths
+        for width in (widest, dense)
+    )
+    examples = cell.epochs * (cell.train_examples or info.train_size)
+    return float(weights * len(cell.seeds) * examples)
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """Plain values without those that are None, tuples for lists."""
+    found = {}
+    for key in config:
+        value = config[key]
+        if isinstance(value, list | tuple):
+            found[key] = tuple(value)
+        elif hasattr(value, "keys"):
+            found[key] = _plain(value)
+        elif value is not None:
+            found[key] = value
+    return found
+
+
+def _study(values: dict[str, Any]) -> Study:
+    grid = _axes("config.grid", values.get("grid", {}))
+    if values.get("study"):
+        if grid:
+            raise UserError(
+                f"config.grid is {grid!r}, but the sweep is the paper's "
+                f"{values['study']}; narrow it with config.only."
+            )
+        return paper.study(values["study"], values.get("scale", "paper"))
+    if not grid:
+        raise UserError("config.study and config.grid are both empty: no cells.")
+    entries = []
+    for chosen in itertools.product(*grid.values()):
+        cell = dict(zip(grid, chosen, strict=True))
+        entries.append(_entry(cell, [axis for axis in grid if len(grid[axis]) > 1]))
+    return Study("grid", "A grid", tuple(entries), ("test_accuracy", "egf2"))
+
+
+def _entry(values: dict[str, Any], varied: list[str]) -> Entry:
+    """A cell at its place: optimizers are rows, all else that varies is a column."""
+    fields = dict(values)
+    rates = {
+        field: fields.pop(axis)
+        for axis, field in (("optimizer", "name"), ("learning_rate", "learning_rate"))
+        if axis in fields
+    }
+    cell = CellSpec(optimizer=OptimizerSpec(**rates), **fields)
+    column = [
+        str(values[axis]) if axis != "hidden_layers" else f"{values[axis]} layers"
+        for axis in varied
+        if axis != "optimizer"
+    ]
+    return Entry(cell.optimizer.name, ", ".join(column) or cell.variant, cell)
+
+
+def _axes(place: str, values: Mapping[str, Any]) -> dict[str, tuple]:
+    """Checked values of axes."""
+    found = {}
+    for axis in values:
+        if axis not in AXES:
+            raise errors.unknown(f"{place} axis", axis, AXES)
+        allowed = values[axis]
+        if allowed is None:
+            continue
+        kind = AXES[axis]
+        if not isinstance(allowed, list | tuple) or not all(
+            isinstance(value, int | float) if kind is float else type(value) is kind
+            for value in allowed
+        ):
+            raise UserError(
+                f"{place}.{axis} is {allowed!r}; it must be a tuple of "
+                f"{kind.__name__}, such as (VALUE,)."
+            )
+        found[axis] = tuple(map(kind, allowed))
+    return found
+
+
+def _axis(cell: CellSpec, axis: str) -> Any:
+    if axis == "optimizer":
+        return cell.optimizer.name
+    if axis == "learning_rate":
+        return cell.optimizer.learning_rate
+    return getattr(cell, axis)
+
+
+def _changed(cell: CellSpec, changes: dict[str, Any]) -> CellSpec:
+    rates = {name: value for name, value in changes.items() if name in _OF_OPTIMIZER}
+    fields = {name: value for name, value in changes.items() if name not in rates}
+    optimizer = dataclasses.replace(cell.optimizer, **rates)
+    return dataclasses.replace(cell, optimizer=optimizer, **fields)
