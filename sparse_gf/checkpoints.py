@@ -67,16 +67,15 @@ class Checkpoints:
         """Reads the newest step that can be read, and deletes those that cannot.
 
         Args:
-            shapes: Shapes and types of what was saved.
+            shapes: Shapes and types of what was saved, and the state's sharding.
 
         Returns:
-            The progress, its state on the device, or None if there is nothing.
+            The progress, its state on the devices, or None if there is nothing.
         """
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        like = jax.tree.map(
-            lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=device),
-            {"state": shapes.state, "history": shapes.history},
-        )
+        # Orbax reads it as arrays of JAX too.
+        history = jax.tree.map(lambda s: s.update(sharding=device), shapes.history)
+        like = {"state": shapes.state, "history": history}
         for epoch in sorted(self._manager.all_steps(), reverse=True):
             arguments = ocp.args.Composite(progress=ocp.args.StandardRestore(like))
             try:

@@ -2,6 +2,12 @@
 
 The members of a program form a grid of seeds x networks. Networks that share a seed
 share its batches, so these are gathered and augmented once per seed.
+
+The grid is divided over all local devices, as whole rows or as whole columns, whichever
+leaves each device less to do. A number that the devices do not divide is filled up with
+networks that are in the grid already: they are trained and forgotten on devices that
+would wait otherwise. So of four devices, one waits for three seeds of one network, and
+three seeds of five networks take as long as five networks on one device, not 3.75.
 """
 
 import dataclasses
@@ -15,6 +21,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import (
+    AxisType,
+    Mesh,
+    NamedSharding,
+    PartitionSpec,
+    Sharding,
+    SingleDeviceSharding,
+)
 from jaxtyping import Array, Bool, Int
 
 from sparse_gf import gradient_flow, train, tree
@@ -50,7 +64,8 @@ class Progress:
 
     Attributes:
         epoch: Epochs trained.
-        state: ``train.TrainState`` with leading axes [seeds, networks].
+        state: ``train.TrainState`` with leading axes [seeds, networks], one of them
+            filled up where several devices share the grid.
         history: A ``Measurement`` of NumPy arrays [points, seeds, networks], filled up
             to the epoch and zeros beyond.
     """
@@ -61,13 +76,16 @@ class Progress:
 
 
 class Programs(NamedTuple):
-    """The jitted programs of an ensemble; states have axes [seeds, networks, ...].
+    """The programs of an ensemble; states have axes [seeds, networks, ...].
+
+    With several devices, one of these axes may be longer than the seeds or networks
+    that were given, which are its beginning.
 
     Attributes:
         init: (seeds [seeds], members [networks, ...]) to the state.
-        advance: (state, data, seeds, epoch) to the state an epoch later; the state
-            given is used up.
-        measure: (state, data) to a ``Measurement``.
+        advance: (state, data, seeds [seeds], epoch) to the state an epoch later; the
+            state given is used up.
+        measure: (state, data) to a ``Measurement`` with the axes of the state.
     """
 
     init: Callable[..., Any]
@@ -117,17 +135,20 @@ def programs(recipe: train.Recipe, init: InitFn) -> Programs:
     advance = jax.vmap(epoch, in_axes=(0, None, None, None))
     advance = jax.vmap(advance, in_axes=(0, None, 0, None))
     measure = jax.vmap(jax.vmap(measure, in_axes=(0, None)), in_axes=(0, None))
+    functions = Programs(init_all, advance, measure)
+    if jax.local_device_count() > 1:
+        functions = _on_all_devices(functions)
     return Programs(
-        init=jax.jit(init_all),
-        advance=jax.jit(advance, donate_argnums=0),
-        measure=jax.jit(measure),
+        init=jax.jit(functions.init),
+        advance=jax.jit(functions.advance, donate_argnums=0),
+        measure=jax.jit(functions.measure),
     )
 
 
 def to_device(dataset: Dataset, dtype: str) -> train.Data:
-    """Puts a data set on the device, images as uint8."""
+    """Puts a data set on every device, images as uint8."""
     mean, std = dataset.channel_statistics()
-    return train.Data(
+    data = train.Data(
         train_images=jnp.asarray(dataset.train_images),
         train_labels=jnp.asarray(dataset.train_labels),
         test_images=jnp.asarray(dataset.test_images),
@@ -136,6 +157,10 @@ def to_device(dataset: Dataset, dtype: str) -> train.Data:
         # A constant channel has no spread to divide by.
         std=jnp.asarray(np.where(std > 0, std, 1).astype(dtype)),
     )
+    if jax.local_device_count() == 1:
+        return data
+    # Here and not in every call of a program, which would copy it every time.
+    return jax.device_put(data, NamedSharding(_mesh(), PartitionSpec()))
 
 
 def shapes(
@@ -153,12 +178,16 @@ def shapes(
         members: Arrays [networks, ...] in which the networks of a row differ.
         data: On the device; only shapes are read.
         points: Number of measurements that the history has room for.
+
+    Returns:
+        The progress, its state with the sharding that the programs give it.
     """
     state = jax.eval_shape(programs.init, np.asarray(seeds, np.int32), members)
     measurement = jax.eval_shape(programs.measure, state, data)
-    history = jax.tree.map(
-        lambda s: jax.ShapeDtypeStruct((points, *s.shape), s.dtype), measurement
-    )
+    shape = (points, len(seeds), _num_networks(members))
+    history = jax.tree.map(lambda s: jax.ShapeDtypeStruct(shape, s.dtype), measurement)
+    sharding = _sharding(*state.diverged.shape)
+    state = jax.tree.map(lambda s: s.update(sharding=sharding), state)
     return Progress(0, state, history)
 
 
@@ -207,7 +236,7 @@ def fit(
 
 
 def networks_at_once(state_shapes: train.TrainState, memory: int) -> int:
-    """How many networks a program may hold.
+    """How many networks one device may hold.
 
     A network needs its state, gradients like the params, and half as much again for
     activations and temporaries; a fifth of the memory stays free for the data set
@@ -215,7 +244,7 @@ def networks_at_once(state_shapes: train.TrainState, memory: int) -> int:
 
     Args:
         state_shapes: Shapes of one network's state, from ``jax.eval_shape``.
-        memory: Bytes of the device.
+        memory: Bytes of one device.
     """
 
     def num_bytes(tree: Any) -> int:
@@ -225,10 +254,17 @@ def networks_at_once(state_shapes: train.TrainState, memory: int) -> int:
     return max(1, int(0.8 * memory / needed))
 
 
+def networks_per_device(num_seeds: int, num_networks: int) -> int:
+    """How many networks of a grid each device holds, filled up."""
+    layout = _layout(num_seeds, num_networks)
+    return layout.num_seeds * layout.num_networks // jax.local_device_count()
+
+
 def device_memory() -> int:
     """Bytes of memory that one device has, used or not.
 
-    On a CPU that is the machine's, or what the process's control group is allowed.
+    On CPUs that is their share of the machine's, or of what the process's control
+    group is allowed.
     """
     statistics = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in statistics:
@@ -237,7 +273,7 @@ def device_memory() -> int:
     group = pathlib.Path("/sys/fs/cgroup/memory.max")
     if group.is_file() and (text := group.read_text().strip()).isdecimal():
         limits.append(int(text))
-    return min(limits)
+    return min(limits) // jax.local_device_count()
 
 
 def _wait(array: jax.Array) -> None:
@@ -254,6 +290,109 @@ def _write(history: Measurement, point: int, measurement: Measurement) -> None:
     """Fills one point of a history in place."""
 
     def write(buffer: np.ndarray, value: np.ndarray) -> None:
-        buffer[point] = value
+        # Without what fills up the grid.
+        seeds, networks = buffer.shape[1:]
+        buffer[point] = value[:seeds, :networks]
 
     jax.tree.map(write, history, measurement)
+
+
+_MEMBERS = "members"  # The axis of the mesh.
+
+
+class _Layout(NamedTuple):
+    """How a grid of seeds x networks lies on several devices.
+
+    Attributes:
+        num_seeds: Rows, filled up.
+        num_networks: Columns, filled up.
+        seeds: Of arrays [seeds, ...].
+        networks: Of arrays [networks, ...].
+        grid: Of arrays [seeds, networks, ...].
+    """
+
+    num_seeds: int
+    num_networks: int
+    seeds: PartitionSpec
+    networks: PartitionSpec
+    grid: PartitionSpec
+
+
+def _layout(num_seeds: int, num_networks: int) -> _Layout:
+    """The layout of a grid, or of one that has been filled up: it is the same."""
+    devices = jax.local_device_count()
+    rows, columns = -(-num_seeds // devices), -(-num_networks // devices)
+    whole, divided = PartitionSpec(), PartitionSpec(_MEMBERS)
+    # If equal, the seeds: fewer of them on a device are fewer batches to make.
+    if rows * num_networks <= num_seeds * columns:
+        return _Layout(rows * devices, num_networks, divided, whole, divided)
+    grid = PartitionSpec(None, _MEMBERS)
+    return _Layout(num_seeds, columns * devices, whole, divided, grid)
+
+
+def _mesh() -> Mesh:
+    """All local devices in a row."""
+    devices = jax.local_devices()
+    return jax.make_mesh(
+        (len(devices),), (_MEMBERS,), axis_types=(AxisType.Auto,), devices=devices
+    )
+
+
+def _sharding(num_seeds: int, num_networks: int) -> Sharding:
+    """Where the programs leave a state [seeds, networks, ...]."""
+    if jax.local_device_count() == 1:
+        return SingleDeviceSharding(jax.local_devices()[0])
+    return NamedSharding(_mesh(), _layout(num_seeds, num_networks).grid)
+
+
+def _on_all_devices(one: Programs) -> Programs:
+    """Has every device run the programs on its own part of the grid.
+
+    Under ``shard_map`` a device sees its part alone, as if there were no other: devices
+    exchange nothing, and each initializes its networks one after another.
+    """
+    mesh, shared = _mesh(), PartitionSpec()
+
+    def divided(
+        program: Callable[..., Any], layout: _Layout, *arguments: PartitionSpec
+    ) -> Callable[..., Any]:
+        # Nothing is reduced over devices, so nothing can be wrong about what is equal
+        # on all of them; and scans may start from constants, which are.
+        return jax.shard_map(
+            program,
+            mesh=mesh,
+            in_specs=arguments,
+            out_specs=layout.grid,
+            check_vma=False,
+        )
+
+    def init(seeds: Int[Array, " seeds"], members: Any) -> train.TrainState:
+        layout = _layout(seeds.shape[0], _num_networks(members))
+        members = jax.tree.map(lambda x: _fill_up(x, layout.num_networks), members)
+        run = divided(one.init, layout, layout.seeds, layout.networks)
+        return run(_fill_up(seeds, layout.num_seeds), members)
+
+    def advance(
+        state: train.TrainState,
+        data: train.Data,
+        seeds: Int[Array, " seeds"],
+        number: Int[Array, ""],
+    ) -> train.TrainState:
+        layout = _layout(*state.diverged.shape)
+        run = divided(one.advance, layout, layout.grid, shared, layout.seeds, shared)
+        return run(state, data, _fill_up(seeds, layout.num_seeds), number)
+
+    def measure(state: train.TrainState, data: train.Data) -> Measurement:
+        layout = _layout(*state.diverged.shape)
+        return divided(one.measure, layout, layout.grid, shared)(state, data)
+
+    return Programs(init, advance, measure)
+
+
+def _num_networks(members: Any) -> int:
+    return jax.tree.leaves(members)[0].shape[0]
+
+
+def _fill_up(x: Array, size: int) -> Array:
+    """Repeats the entries of an array [n, ...], in order, up to [size, ...]."""
+    return x[np.arange(size) % x.shape[0]]

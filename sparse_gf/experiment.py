@@ -1,5 +1,6 @@
 """An experiment: from specs to result rows, in one place, resumable."""
 
+import contextlib
 import math
 import os
 import pathlib
@@ -31,6 +32,19 @@ class Monitor:
         """Something happened that is worth a line."""
 
 
+def set_up_jax(cell: CellSpec) -> None:
+    """Sets what only a whole process can: precision, and the compilation cache."""
+    if cell.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+        folder = pathlib.Path(cache).expanduser() / "sparse_gf" / "jax"
+        # It is a convenience: without it programs are compiled again.
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
 def run(
     cell: CellSpec,
     options: RunSpec,
@@ -57,25 +71,56 @@ def run(
             directory holds this cell computed from other data, or if another process
             is training it there.
     """
-    monitor = monitor or Monitor()
     path = results.prepare(workdir)
+    dataset = part(cell, data_lib.load(cell.dataset, options.data_dir))
+    train_cell(cell, options, dataset, path, monitor or Monitor())
+    # Also for a finished cell: its process may have been killed right here.
+    results.compact(path)
+    return results.read(path, cell.hash)
+
+
+def part(cell: CellSpec, whole: Dataset) -> Dataset:
+    """The part of a data set that a cell is trained and tested on.
+
+    Raises:
+        UserError: If the cell wants more than there is, or a type that JAX would
+            silently narrow.
+    """
     _check_dtype(cell)
-    dataset = data_lib.load(cell.dataset, options.data_dir)
-    _check_sizes(cell, dataset)
-    dataset = data_lib.stratified(dataset, cell.train_examples, cell.test_examples)
-    with results.lock(path, cell.hash):
-        if results.cell_path(path, cell.hash).exists():
-            _check_same_data(cell, dataset, path)
+    _check_sizes(cell, whole)
+    return data_lib.stratified(whole, cell.train_examples, cell.test_examples)
+
+
+def train_cell(
+    cell: CellSpec,
+    options: RunSpec,
+    dataset: Dataset,
+    workdir: pathlib.Path,
+    monitor: Monitor,
+    *,
+    wait: bool = False,
+) -> None:
+    """Trains one cell, or what is missing of it, up to its result file; see ``run``.
+
+    Args:
+        cell: What to train.
+        options: How.
+        dataset: The cell's ``part``.
+        workdir: A prepared work directory.
+        monitor: Is told how far the run is.
+        wait: Whether to wait for another process that is training the cell.
+    """
+    with results.lock(workdir, cell.hash, wait):
+        if results.cell_path(workdir, cell.hash).exists():
+            _check_same_data(cell, dataset, workdir)
             monitor.note(f"Cell {cell.hash} is finished; nothing to train.")
         else:
             start = time.monotonic()
-            trained, share = _train(cell, options, dataset, path, monitor)
+            trained, share = _train(cell, options, dataset, workdir, monitor)
             seconds = (time.monotonic() - start) / share if share else math.nan
-            results.write_cell(path, cell.hash, trained, seconds)
+            results.write_cell(workdir, cell.hash, trained, seconds)
         # Also for a finished cell: its process may have been killed right here.
-        results.compact(path)
-        checkpoints.remove(path, cell.hash)
-    return results.read(path, cell.hash)
+        checkpoints.remove(workdir, cell.hash)
 
 
 def _train(
@@ -176,10 +221,11 @@ class _Watch:
 
 
 def _work(cell: CellSpec, group: Group) -> int:
-    """Relative time that a group takes: its multiplications."""
+    """Relative time that a group takes: the multiplications of one device."""
     input_dim = data_lib.info(cell.dataset).input_dim
     hidden = group.width**2 * (cell.hidden_layers - 1)
-    return group.size * (input_dim * group.width + hidden)
+    networks = ensemble.networks_per_device(len(group.seeds), len(group.networks))
+    return networks * (input_dim * group.width + hidden)
 
 
 def _check_dtype(cell: CellSpec) -> None:

@@ -7,6 +7,7 @@ A work directory holds
     networks.parquet              one row per network, of all cells
     measurements.parquet          one row per network and measured epoch
     <dataset>-<hash>/             config.py, table.md and figures of one cell
+    report/                       index.html and what it shows; see ``report``
     checkpoints/                  of unfinished cells; see ``checkpoints``
 
 ``train_loss`` is the mean loss over the probe, in training mode. Scores are those after
@@ -144,6 +145,23 @@ def write_cell(
     _write_parquet(cell_path(workdir, config_hash), table)
 
 
+def read_costs(workdir: str | os.PathLike[str]) -> dict[str, tuple[str, float]]:
+    """What is known about the speed of a work directory's finished cells.
+
+    Returns:
+        By hash: the cell's config in JSON and the seconds that its training takes, for
+        the cells of which that is known. Files that cannot be read are left out.
+    """
+    found = {}
+    for file in sorted((pathlib.Path(workdir) / "cells").glob("*.parquet")):
+        with contextlib.suppress(UserError):
+            config = _read_cell(file)["config"][0].as_py()
+            seconds = read_seconds(workdir, file.stem)
+            if seconds == seconds:
+                found[file.stem] = config, seconds
+    return found
+
+
 def read_seconds(workdir: str | os.PathLike[str], config_hash: str) -> float:
     """Reads how long a finished cell took to train; NaN if that is unknown."""
     metadata = _schema(cell_path(workdir, config_hash)).metadata or {}
@@ -159,18 +177,22 @@ def compact(workdir: pathlib.Path) -> None:
         _write_parquet(workdir / "measurements.parquet", _measurements(cells))
 
 
+class Busy(UserError):
+    """Another process is training a cell."""
+
+
 @contextlib.contextmanager
-def lock(workdir: pathlib.Path, config_hash: str) -> Iterator[None]:
+def lock(workdir: pathlib.Path, config_hash: str, wait: bool = False) -> Iterator[None]:
     """Keeps other processes away from a cell; the system frees it if we are killed.
 
     Raises:
-        UserError: If another process is training the cell.
+        Busy: If another process is training the cell and we do not wait for it.
     """
     try:
-        with _flock(workdir / "cells" / f".{config_hash}.lock", wait=False):
+        with _flock(workdir / "cells" / f".{config_hash}.lock", wait):
             yield
     except BlockingIOError as error:
-        raise UserError(
+        raise Busy(
             f"another process is training cell {config_hash} in --workdir "
             f"{str(workdir)!r}; wait for it, or use another work directory."
         ) from error
@@ -234,16 +256,24 @@ def read_sweeps(workdir: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     Raises:
         UserError: If one of the files is damaged.
     """
-    found = {}
-    for file in sorted((pathlib.Path(workdir) / "sweeps").glob("*.json")):
+    return {file.stem: _read_sweep(file) for file in _sweep_files(workdir)}
+
+
+def survey_sweeps(
+    workdir: str | os.PathLike[str],
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Reads the configs of all sweeps that can be read; see ``read_sweeps``.
+
+    Returns:
+        The configs by name, and a line about each file that was refused.
+    """
+    found, refused = {}, []
+    for file in _sweep_files(workdir):
         try:
-            found[file.stem] = dict(json.loads(file.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(
-                f"{file} is damaged ({error}); remove it, and give the sweep's command "
-                "again to have it back."
-            ) from error
-    return found
+            found[file.stem] = _read_sweep(file)
+        except UserError as error:
+            refused.append(str(error))
+    return found, refused
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -259,6 +289,20 @@ def write_figure(folder: pathlib.Path, name: str, figure: Any) -> None:
         figure.savefig(buffer, format=suffix, dpi=150)
         with _atomic(folder / f"{name}.{suffix}") as temporary:
             temporary.write_bytes(buffer.getvalue())
+
+
+def _sweep_files(workdir: str | os.PathLike[str]) -> list[pathlib.Path]:
+    return sorted((pathlib.Path(workdir) / "sweeps").glob("*.json"))
+
+
+def _read_sweep(file: pathlib.Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{file} is damaged ({error}); remove it, and give the sweep's command "
+            "again to have it back."
+        ) from error
 
 
 def _read_cells(

@@ -21,7 +21,11 @@ PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 
 
 def environment(dataset: Dataset) -> str:
-    """Twelve hex digits for what a cell's bits depend on besides its config."""
+    """Twelve hex digits for what a cell's bits depend on besides its config.
+
+    The number of devices is part of it: how many networks share a device decides how
+    their matrix products are computed.
+    """
     text = json.dumps([dataset.fingerprint, _versions(), _device()])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -143,5 +147,8 @@ def _versions() -> dict[str, str]:
 
 
 def _device() -> str:
+    """Kind of the devices, their number if there are several, and the machine."""
     kind = jax.local_devices()[0].device_kind
+    if jax.local_device_count() > 1:
+        kind = f"{jax.local_device_count()} x {kind}"
     return f"{kind} ({platform.machine()}, {os.cpu_count()} CPU cores)"

@@ -9,6 +9,8 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import operator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -112,9 +114,7 @@ def recipe(cell: CellSpec, width: int) -> train.Recipe:
 
 def programs(cell: CellSpec, width: int) -> ensemble.Programs:
     """The programs for networks of ``width`` hidden units; cached."""
-    static = recipe(cell, width)
-    input_dim = data_lib.info(cell.dataset).input_dim
-    return ensemble.programs(static, _init(static, cell.initializer, input_dim))
+    return ensemble.programs(recipe(cell, width), _network_init(cell, width))
 
 
 def members(cell: CellSpec, group: Group) -> Member:
@@ -229,17 +229,21 @@ def _is_padded(cell: CellSpec, run: RunSpec, widest: int) -> bool:
 
 
 def _split(cell: CellSpec, run: RunSpec, group: Group) -> list[Group]:
-    """Cuts a group into parts of fair size, by networks and then by seeds."""
-    limit = run.networks_per_program
-    if not limit:
-        state = jax.eval_shape(
-            programs(cell, group.width).init,
-            np.zeros(1, np.int32),
-            members(cell, dataclasses.replace(group, networks=group.networks[:1])),
-        )
+    """Cuts a group into parts of fair size, by networks and then by seeds.
+
+    A limit that the user sets is for all devices together, the one of the memory for
+    each of them.
+    """
+    if run.networks_per_program:
+        limit, load = run.networks_per_program, operator.mul
+    else:
+        state = _network_shapes(cell, group)
         limit = ensemble.networks_at_once(state, ensemble.device_memory())
-    seeds_at_once = min(limit, len(group.seeds))
-    networks_at_once = max(1, limit // seeds_at_once)
+        load = ensemble.networks_per_device
+    seeds_at_once = _most(len(group.seeds), lambda n: load(n, 1) <= limit)
+    networks_at_once = _most(
+        len(group.networks), lambda n: load(seeds_at_once, n) <= limit
+    )
     return [
         Group(group.width, networks, seeds)
         for seeds in _parts(group.seeds, seeds_at_once)
@@ -247,11 +251,28 @@ def _split(cell: CellSpec, run: RunSpec, group: Group) -> list[Group]:
     ]
 
 
+def _network_shapes(cell: CellSpec, group: Group) -> train.TrainState:
+    """Shapes of the state of one network of a group, without leading axes."""
+    first = dataclasses.replace(group, networks=group.networks[:1])
+    member = jax.tree.map(lambda x: x[0], members(cell, first))
+    return jax.eval_shape(_network_init(cell, group.width), np.int32(0), member)
+
+
+def _most(total: int, fits: Callable[[int], bool]) -> int:
+    """The largest number in 1..total that fits; 1 always does."""
+    return max(n for n in range(1, total + 1) if fits(n))
+
+
 def _parts(items: tuple[Any, ...], most: int) -> list[tuple[Any, ...]]:
     """Cuts a tuple into as few parts as possible, sizes differing by at most 1."""
     count = -(-len(items) // most)
     bounds = [len(items) * i // count for i in range(count + 1)]
     return [items[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+def _network_init(cell: CellSpec, width: int) -> ensemble.InitFn:
+    input_dim = data_lib.info(cell.dataset).input_dim
+    return _init(recipe(cell, width), cell.initializer, input_dim)
 
 
 @functools.lru_cache(maxsize=64)

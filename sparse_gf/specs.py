@@ -196,8 +196,8 @@ class RunSpec:
         dense_arm: ``"padded"`` trains dense networks as wide ones under block masks,
             ``"narrow"`` in programs of their own width, ``"auto"`` takes the cheaper.
             They agree to rounding.
-        networks_per_program: Most networks trained at once; 0 for as many as memory
-            holds.
+        networks_per_program: Most networks trained at once, on all devices together;
+            0 for as many as memory holds.
         checkpoint_seconds: Least time between checkpoints.
         wilcoxon_method: One of ``stats.METHODS``, for the table.
         wilcoxon_zeros: One of ``stats.ZERO_METHODS``, likewise.

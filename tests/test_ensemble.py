@@ -114,13 +114,13 @@ def test_fit_continues_where_it_was_left(digits):
 
 
 def test_memory_sets_how_many_networks_a_program_holds():
-    group, programs, _ = begin(
-        dataclasses.replace(CELL, dtype="float32", variant="NR"),
-        ensemble.to_device(data.load("digits"), "float32"),
-    )
-    members = sc_sdc.members(CELL, group)
+    cell = dataclasses.replace(CELL, dtype="float32", variant="NR")
+    (group,) = sc_sdc.plan(cell, RunSpec(dense_arm="padded"))
+    recipe = sc_sdc.recipe(cell, group.width)
     state = jax.eval_shape(
-        programs.init, np.zeros(1, np.int32), jax.tree.map(lambda x: x[:1], members)
+        lambda seed, member: sc_sdc.init_network(recipe, "he_normal", 64, seed, member),
+        np.int32(0),
+        jax.tree.map(lambda x: x[0], sc_sdc.members(cell, group)),
     )
     one = ensemble.networks_at_once(state, 1)
     many = ensemble.networks_at_once(state, 2**30)

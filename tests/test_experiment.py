@@ -158,7 +158,6 @@ def test_killed_between_the_cell_and_the_tables(tmp_path, monkeypatch):
         with pytest.raises(SystemExit):
             experiment.run(cell, RunSpec(), tmp_path)
     assert not (tmp_path / "networks.parquet").exists()
-    assert (tmp_path / "checkpoints").exists()
     rows = experiment.run(cell, RunSpec(), tmp_path)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "networks.parquet"), rows)
     assert not (tmp_path / "checkpoints").exists()
