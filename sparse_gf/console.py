@@ -1,20 +1,19 @@
 """What a person at a terminal sees while a cell trains and when it is done."""
 
 import contextlib
-import os
+import math
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
-import jax
 import rich.box
 import rich.console
 import rich.table
 from rich import progress
 
 from sparse_gf import comparison as comparison_lib
-from sparse_gf import experiment, specs
+from sparse_gf import engines, experiment, grids, results, specs
 
 QUIET_SECONDS = 10
 """Time between lines of progress where there is no terminal to draw a bar on."""
@@ -27,7 +26,7 @@ def train_cell(config: Any, workdir: str) -> None:
         UserError: If the config, the work directory or the data cannot be used.
     """
     cell, run = specs.from_config(config)
-    _set_up_jax(cell)
+    experiment.set_up_jax(cell)
     console = rich.console.Console()
     with _monitor(console) as monitor:
         rows = experiment.run(cell, run, workdir, monitor)
@@ -39,6 +38,132 @@ def train_cell(config: Any, workdir: str) -> None:
         f"Rows: {workdir}/networks.parquet, {workdir}/measurements.parquet",
     ):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def train_sweep(
+    sweep: grids.Sweep, workdir: str, engine: str = "local", ray_address: str = "auto"
+) -> int:
+    """Trains what is missing of a sweep, with a progress bar and a line per cell.
+
+    Args:
+        sweep: What to train.
+        workdir: Where results go.
+        engine: One of ``engines.ENGINES``.
+        ray_address: Of the cluster, for that engine.
+
+    Returns:
+        The exit status: 0, or 1 if some cells failed.
+
+    Raises:
+        UserError: If the engine, the work directory or the data cannot be used.
+        OSError: If a result cannot be written.
+    """
+    train = engines.choose(engine, ray_address)
+    path = results.prepare(workdir)
+    console = rich.console.Console()
+    cells = _missing(sweep, path)
+    _say(console, f"{_heading(sweep)}: {_count(sweep, cells)}.")
+    failed: dict[str, str] = {}
+
+    def begin() -> None:
+        results.write_sweep(path, sweep.name, sweep.config)
+
+    if cells:
+        experiment.set_up_jax(cells[0])
+        with _monitor(console) as monitor:
+            watch = engines.Watch(cells, path, monitor, _describe, _result, begin)
+            train(cells, sweep.run, path, watch)
+        failed = watch.failed
+    else:
+        begin()
+    if len(failed) < len(sweep.study.cells):
+        results.compact(path)
+    for config_hash, reason in failed.items():
+        _say(console, f"failed: {config_hash} {reason}")
+    _say(console, f"Tables and figures: python -m sparse_gf.report --workdir={workdir}")
+    return int(bool(failed))
+
+
+def list_sweep(sweep: grids.Sweep, workdir: str) -> int:
+    """Lists a sweep's cells, what is done of them, and an estimate of the time left."""
+    console = rich.console.Console()
+    path = pathlib.Path(workdir)
+    missing = set(_missing(sweep, path))
+    costs = results.read_costs(path)
+    speed = grids.Speed(costs.values())
+    for cell in sweep.study.cells:
+        state, seconds = "done", costs.get(cell.hash, ("", math.nan))[1]
+        if cell in missing:
+            begun = any((path / "checkpoints").glob(f"{cell.hash}-*"))
+            state, seconds = "begun" if begun else "to do", speed.seconds(cell)
+        about = "~" if cell in missing and seconds == seconds else ""
+        time_taken = about + _time(seconds)
+        _say(console, f"{cell.hash}  {state:5}  {time_taken:>7}  {_describe(cell)}")
+    _say(console, f"{_heading(sweep)}: {_count(sweep, missing)}.")
+    left = sum(map(speed.seconds, missing))
+    if missing and math.isnan(left):
+        _say(console, "Time left: unknown; no finished cell here tells the speed.")
+    elif missing:
+        _say(console, f"Time left: about {_time(left)}, at the speed of {speed}.")
+    return 0
+
+
+def _missing(sweep: grids.Sweep, workdir: pathlib.Path) -> list[specs.CellSpec]:
+    return [
+        cell
+        for cell in sweep.study.cells
+        if not results.cell_path(workdir, cell.hash).exists()
+    ]
+
+
+def _heading(sweep: grids.Sweep) -> str:
+    return f"{sweep.study.title}, {sweep.scale} scale" if sweep.scale else "Own grid"
+
+
+def _count(sweep: grids.Sweep, missing: Collection[specs.CellSpec]) -> str:
+    cells = sweep.study.cells
+    networks = sum(2 * len(cell.dense_widths) * len(cell.seeds) for cell in cells)
+    done = len(cells) - len(missing)
+    return f"{done} of {len(cells)} cells are done ({networks} networks in all)"
+
+
+def _describe(cell: specs.CellSpec) -> str:
+    layers = f"{cell.hidden_layers} layer" + "s" * (cell.hidden_layers > 1)
+    rate = f"{cell.optimizer.name} {cell.optimizer.learning_rate:g}"
+    part = f", {cell.train_examples} images" if cell.train_examples else ""
+    epochs = f"{cell.epochs} epoch" + "s" * (cell.epochs > 1)
+    return (
+        f"{cell.dataset}{part}, {epochs}, {layers}, {rate}, {cell.variant}, "
+        f"{cell.activation}"
+    )
+
+
+def _result(workdir: pathlib.Path, cell: specs.CellSpec) -> str:
+    rows = results.read(workdir, cell.hash)
+    compared = comparison_lib.compare(rows)
+    mean, *_ = compared.difference
+    accuracy = 100 * rows.groupby("arm")["test_accuracy"].mean()
+    diverged = sum(compared.num_diverged.values())
+    return (
+        f"sparse {accuracy['sparse']:.2f}%, dense {accuracy['dense']:.2f}% "
+        f"({mean:+.2f}), p = {compared.wilcoxon.p_value:.3f}"
+        + f", {diverged} diverged" * bool(diverged)
+        + f"; {_time(results.read_seconds(workdir, cell.hash))}"
+    )
+
+
+def _time(seconds: float) -> str:
+    if math.isnan(seconds):
+        return ""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _say(console: rich.console.Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def show(comparison: comparison_lib.Comparison, console: rich.console.Console) -> None:
@@ -53,19 +178,6 @@ def show(comparison: comparison_lib.Comparison, console: rich.console.Console) -
     console.print(table)
     for line in comparison.lines():
         console.print(line, highlight=False, soft_wrap=True)
-
-
-def _set_up_jax(cell: specs.CellSpec) -> None:
-    """Sets what only a whole process can: precision, and the compilation cache."""
-    if cell.dtype == "float64":
-        jax.config.update("jax_enable_x64", True)
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-        folder = pathlib.Path(cache).expanduser() / "sparse_gf" / "jax"
-        # It is a convenience: without it programs are compiled again.
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 class _Lines(experiment.Monitor):

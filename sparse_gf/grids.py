@@ -1,13 +1,17 @@
 """Declarative grids: configs of sweeps, and the cells that they stand for."""
 
+import collections
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
+import math
+import statistics
+from collections.abc import Iterable
 from typing import Any
 
-from sparse_gf import budgets, data, errors, paper
+from sparse_gf import budgets, data, errors, paper, specs
 from sparse_gf.errors import UserError
 from sparse_gf.paper import Entry, Study
 from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
@@ -100,12 +104,12 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
     return made
 
 
-def expand(config: Mapping[str, Any]) -> Sweep:
+def expand(config: Any) -> Sweep:
     """Lists what a sweep stands for.
 
     Args:
-        config: Made by ``config``, with some values overridden, or the ``config`` of a
-            ``Sweep``.
+        config: A ``ConfigDict`` made by ``config``, with some values overridden, or
+            the ``config`` of a ``Sweep``.
 
     Raises:
         UserError: If a value is not allowed or no cell is left.
@@ -117,6 +121,11 @@ def expand(config: Mapping[str, Any]) -> Sweep:
     run = RunSpec(**{name: values.pop(name) for name in _RUN if name in values})
     study = _study(values)
     only = _axes("config.only", values.get("only", {}))
+    for axis, wanted in only.items():
+        known = {_axis(entry.cell, axis): None for entry in study.entries}
+        for value in wanted:
+            if value not in known:
+                raise errors.unknown(f"config.only.{axis}", value, map(str, known))
     changes = {name: values[name] for name in SETTINGS if name in values}
     entries = tuple(
         entry._replace(cell=_changed(entry.cell, changes))
@@ -148,6 +157,30 @@ def work(cell: CellSpec) -> float:
     )
     examples = cell.epochs * (cell.train_examples or info.train_size)
     return float(weights * len(cell.seeds) * examples)
+
+
+class Speed:
+    """Seconds that cells take, from those that finished cells took."""
+
+    def __init__(self, costs: Iterable[tuple[str, float]]):
+        """Takes (config in JSON, seconds) of finished cells; see ``results``."""
+        self._rates: dict[str, list[float]] = collections.defaultdict(list)
+        for config, seconds in costs:
+            with contextlib.suppress(ValueError):  # Of another version.
+                cell, _ = specs.from_config(json.loads(config))
+                self._rates[cell.dataset].append(seconds / work(cell))
+
+    def __str__(self) -> str:
+        number = sum(map(len, self._rates.values()))
+        return f"{number} finished cell" + "s" * (number != 1)
+
+    def seconds(self, cell: CellSpec) -> float:
+        """An estimate; NaN if no cell of the data set is finished.
+
+        The median over them: the first cells of a process compile, others do not.
+        """
+        rates = self._rates.get(cell.dataset)
+        return statistics.median(rates) * work(cell) if rates else math.nan
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -199,16 +232,17 @@ def _entry(values: dict[str, Any], varied: list[str]) -> Entry:
     return Entry(cell.optimizer.name, ", ".join(column) or cell.variant, cell)
 
 
-def _axes(place: str, values: Mapping[str, Any]) -> dict[str, tuple]:
+def _axes(place: str, values: Any) -> dict[str, tuple]:
     """Checked values of axes."""
-    found = {}
     for axis in values:
         if axis not in AXES:
             raise errors.unknown(f"{place} axis", axis, AXES)
-        allowed = values[axis]
+    found = {}
+    # Not the order of ``values``: a ConfigDict sorts its keys.
+    for axis, kind in AXES.items():
+        allowed = values[axis] if axis in values else None
         if allowed is None:
             continue
-        kind = AXES[axis]
         if not isinstance(allowed, list | tuple) or not all(
             isinstance(value, int | float) if kind is float else type(value) is kind
             for value in allowed

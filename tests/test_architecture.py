@@ -32,6 +32,7 @@ LAYERS = {
     "data": 2,
     "plots": 2,
     "comparison": 2,
+    "effects": 2,
     "train": 3,
     "specs": 3,
     "ensemble": 4,

@@ -1,0 +1,23 @@
+"""Do Swish and PReLU help sparse networks?
+
+Tessera et al. 2021 find Swish, and PReLU with SGD, promising for sparse networks.
+``python experiments/activations.py WORKDIR`` prints what each activation did in place
+of ReLU, by optimizer.
+"""
+
+import sys
+
+from sparse_gf import effects, results
+
+
+def main(workdir: str) -> None:
+    """Prints a Markdown table for each activation but ReLU."""
+    rows = results.read(workdir)
+    for activation in sorted(set(rows["activation"]) - {"relu"}):
+        found = effects.of(rows, {"activation": "relu"}, {"activation": activation})
+        for dataset, part in found.groupby("dataset", sort=False):
+            print(f"relu to {activation} on {dataset}\n\n{effects.markdown(part)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

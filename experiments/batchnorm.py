@@ -1,0 +1,22 @@
+"""Does BatchNorm matter more to sparse networks than to dense ones?
+
+Tessera et al. 2021 find so. ``python experiments/batchnorm.py WORKDIR`` prints, for
+each data set and optimizer, what adding BN did to the accuracy and the average EGF_2 of
+both arms, and whether sparse networks gained more.
+"""
+
+import sys
+
+from sparse_gf import effects, results
+
+
+def main(workdir: str) -> None:
+    """Prints a Markdown table for each data set with cells NR and BN."""
+    rows = results.read(workdir)
+    found = effects.of(rows, {"variant": "NR"}, {"variant": "BN"})
+    for dataset, part in found.groupby("dataset", sort=False):
+        print(f"NR to BN on {dataset}\n\n{effects.markdown(part)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

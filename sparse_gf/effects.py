@@ -1,0 +1,138 @@
+"""What a change does to each arm: the same networks with and without it.
+
+SC-SDC asks whether sparse networks beat dense ones in one setting. The claims of a
+study are about changes of the setting, such as adding BatchNorm, and whether they
+matter more to sparse networks.
+"""
+
+# pandas infers a union of all it could return where a column is looked up.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sparse_gf import errors, stats
+
+_PAIRED_BY = ("arm", "dense_width", "seed")
+_SCORES = ("test_accuracy", "egf2")
+
+
+def of(
+    rows: pd.DataFrame,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    by: str = "optimizer",
+) -> pd.DataFrame:
+    """Compares networks that differ in some columns alone.
+
+    Two networks are a pair if their configs are equal but for those columns and their
+    arm, dense width and seed are equal.
+
+    Args:
+        rows: One row per network, as ``results.read`` gives them.
+        before: Columns of ``rows``, such as variant, activation and optimizer, and
+            their values without the change.
+        after: The same columns and their values with it.
+        by: The column, as it was before, that the result has a row for each value of.
+
+    Returns:
+        Per data set and value of ``by``, for each arm, the mean change of test accuracy
+        in percentage points with a 95% bootstrap interval over pairs, and the factor
+        by which the average EGF_2 changed (geometric mean over pairs); and for
+        ``advantage``, sparse change - dense change over the pairs of SC-SDC, its mean,
+        interval and the p-value of a one-sided Wilcoxon test that it is positive.
+
+    Raises:
+        errors.UserError: If there is no pair.
+    """
+    keyed = rows[[*_PAIRED_BY, *_SCORES]].assign(
+        rest=_settings(rows, list(before)), data=rows["dataset_title"], group=rows[by]
+    )
+    keys = ["data", "rest", *_PAIRED_BY]
+    old, new = (
+        keyed[(rows[list(values)] == pd.Series(values)).all(axis=1)].set_index(keys)
+        for values in (before, after)
+    )
+    pairs = old.join(new[list(_SCORES)].add_suffix("_new"), how="inner")
+    if pairs.empty:
+        raise errors.UserError(f"no two cells differ as {before} and {after} alone.")
+    pairs = pairs.set_index("group", append=True)
+    pairs["change"] = 100 * (pairs["test_accuracy_new"] - pairs["test_accuracy"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pairs["growth"] = np.log(pairs["egf2_new"] / pairs["egf2"])
+    return pd.DataFrame(_summaries(pairs, by))
+
+
+def _settings(rows: pd.DataFrame, without: Sequence[str]) -> list[str]:
+    """Each network's config without some columns' values, as text."""
+    texts = {text: _without(text, without) for text in set(rows["config"])}
+    return [texts[text] for text in rows["config"]]
+
+
+def _without(text: str, columns: Sequence[str]) -> str:
+    config = json.loads(text)
+    for column in columns:
+        if column == "optimizer":
+            # Decay belongs to an optimizer: AdamW has some by default, others none.
+            config["optimizer"] |= {"name": None, "weight_decay": None}
+        elif column == "learning_rate":
+            config["optimizer"]["learning_rate"] = None
+        else:
+            config[column] = None
+    for place in ("data_dir", "networks_per_program", "dense_arm"):
+        config[place] = None
+    return json.dumps(config, sort_keys=True)
+
+
+def _summaries(pairs: pd.DataFrame, by: str) -> Iterable[dict[str, Any]]:
+    for (data, group), part in pairs.groupby(level=["data", "group"], sort=False):
+        arms = {arm: found for arm, found in part.groupby(level="arm")}
+        summary: dict[str, Any] = {"dataset": data, by: group}
+        for arm in ("sparse", "dense"):
+            change = arms[arm]["change"].to_numpy()
+            summary[f"{arm}_pairs"] = len(change)
+            summary |= _interval(arm, change, np.zeros_like(change))
+            growth = arms[arm]["growth"]
+            summary[f"{arm}_egf2_factor"] = float(np.exp(growth.mean(skipna=False)))
+        changes = part["change"].unstack("arm")
+        sparse, dense = changes["sparse"], changes["dense"]
+        summary |= _interval("advantage", sparse, dense)
+        # Rounded: equal changes must be ties whatever the accuracies' last bits are.
+        tested = stats.wilcoxon_greater(sparse.round(6), dense.round(6))
+        yield summary | {"advantage_p": tested.p_value}
+
+
+def _interval(name: str, x: Any, y: Any) -> dict[str, float]:
+    mean, low, high = stats.mean_difference_interval(x, y)
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}
+
+
+def markdown(found: pd.DataFrame, by: str = "optimizer") -> str:
+    """The result of ``of`` as a Markdown table."""
+    header = (
+        by.capitalize(),
+        "Sparse change (points)",
+        "Dense change (points)",
+        "Sparse - dense",
+        "p (> 0)",
+        "EGF_2 factor, sparse",
+        "EGF_2 factor, dense",
+    )
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * 6]
+    for row in found.to_dict("records"):
+        changes = [
+            f"{row[name]:+.2f} [{row[f'{name}_low']:+.2f}, {row[f'{name}_high']:+.2f}]"
+            for name in ("sparse", "dense", "advantage")
+        ]
+        cells = [
+            str(row[by]),
+            *changes,
+            f"{row['advantage_p']:.3f}",
+            *(f"{row[f'{arm}_egf2_factor']:.2f}" for arm in ("sparse", "dense")),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
