@@ -10,6 +10,7 @@ import logging
 import os
 import pathlib
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +30,10 @@ CONNECT_SECONDS = 10.0
 """How long the address of a cluster may take to answer."""
 
 POLL_SECONDS = 1.0
-"""Time between looks at how many cells a cluster is training."""
+"""Time between looks at what a cluster is doing."""
+
+SHARED_SECONDS = 120.0
+"""How long a result may take to be seen on another machine than the one it is from."""
 
 # What costs one cell and not the others: too little memory for it, for one.
 _OF_ONE_CELL = (UserError, jax.errors.JaxRuntimeError)
@@ -207,10 +211,12 @@ def on_ray(
         options: How cells are run.
         workdir: A prepared work directory.
         watch: Is told what happens.
-        address: Of the cluster, as ``ray.init`` takes it.
+        address: Of the cluster, HOST:PORT; ``"auto"`` for the one in the environment
+            variable RAY_ADDRESS, or else the one that this machine belongs to.
 
     Raises:
-        UserError: If Ray is missing, the cluster cannot be used, or a data set.
+        UserError: If Ray is missing, if the cluster or a data set cannot be used, or
+            if results do not arrive in the work directory.
     """
     ray = _connect(address)
     try:
@@ -219,14 +225,21 @@ def on_ray(
         # shared folder is prepared by one process.
         _check_data(cells, options)
         watch.begin()
-        _follow(ray, kind, _submit(ray, kind, cells, options, workdir), watch)
+        tasks = _submit(ray, kind, cells, options, workdir)
+        waiting = list(tasks)
+        while waiting:
+            ended, waiting = ray.wait(waiting, timeout=POLL_SECONDS)
+            for task in ended:
+                _tell(ray, task, tasks[task], workdir, watch)
+            if waiting:
+                watch.running(min(_busy(ray, kind), len(waiting)))
     finally:
         ray.shutdown()
 
 
 def _connect(address: str) -> Any:
     """Ray, connected to a cluster."""
-    # Whatever else is set, it prints what happens to workers. Read by the import.
+    # It prints what happens to workers even if told not to. Read by the import.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
@@ -297,6 +310,7 @@ def _work(
         part = experiment.part(cell, data_lib.load(cell.dataset, data_dir))
         # A worker that was cut off may hold the cell's lock for a while.
         experiment.train_cell(cell, options, part, workdir, notes, wait=True)
+    # A disk that fails may be that of one machine.
     except (*_OF_ONE_CELL, OSError) as error:
         return str(error) or type(error).__name__, notes.lines
     return "", notes.lines
@@ -312,20 +326,16 @@ class _Notes(Monitor):
         self.lines.append(message)
 
 
-def _follow(ray: Any, kind: str, tasks: dict[Any, CellSpec], watch: Watch) -> None:
-    """Waits for all tasks and tells of each as it ends."""
-    waiting = list(tasks)
-    while waiting:
-        ended, waiting = ray.wait(waiting, timeout=POLL_SECONDS)
-        for task in ended:
-            _tell(ray, task, tasks[task], watch)
-        free = ray.available_resources().get(kind, 0.0)
-        busy = int(ray.cluster_resources().get(kind, 0.0) - free)
-        if waiting:
-            watch.running(min(busy, len(waiting)))
+def _busy(ray: Any, kind: str) -> int:
+    """How many of a resource are in use."""
+    free = ray.available_resources().get(kind, 0.0)
+    return int(ray.cluster_resources().get(kind, 0.0) - free)
 
 
-def _tell(ray: Any, task: Any, cell: CellSpec, watch: Watch) -> None:
+def _tell(
+    ray: Any, task: Any, cell: CellSpec, workdir: pathlib.Path, watch: Watch
+) -> None:
+    """Tells how the task of a cell ended."""
     try:
         problem, notes = ray.get(task)
     except ray.exceptions.RayTaskError:
@@ -337,7 +347,21 @@ def _tell(ray: Any, task: Any, cell: CellSpec, watch: Watch) -> None:
     if problem:
         watch.fail(cell, UserError(problem))
     else:
+        _wait_for_result(cell, workdir)
         watch.finished(cell)
+
+
+def _wait_for_result(cell: CellSpec, workdir: pathlib.Path) -> None:
+    """Waits for shared storage, which may show new files late."""
+    path = results.cell_path(workdir, cell.hash)
+    deadline = time.monotonic() + SHARED_SECONDS
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"cell {cell.hash} was trained, but {path} does not appear here; "
+                "--workdir must be storage that all machines of the cluster share."
+            )
+        time.sleep(POLL_SECONDS)
 
 
 def _one_line(error: Exception) -> str:
