@@ -145,7 +145,7 @@ def write(
     measurements = results.read_measurements(workdir, config_hash)
     folder = workdir / f"{rows['dataset'].iloc[0]}-{config_hash}"
     results.write_text(folder / "table.md", markdown(comparison))
-    results.write_text(folder / "config.py", _config_file(rows["config"].iloc[0]))
+    results.write_text(folder / "config.py", config_file(rows["config"].iloc[0]))
     for name, figure in {
         "accuracy": plots.against_width(
             rows.assign(test_accuracy=100 * rows["test_accuracy"]),
@@ -160,6 +160,25 @@ def write(
     }.items():
         results.write_figure(folder, name, figure)
     return folder
+
+
+def config_file(config: str) -> str:
+    """A config file from the JSON of a config: Python, with tuples for lists."""
+    values = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in json.loads(config).items()
+    }
+    text = ",\n".join(f"        {key}={value!r}" for key, value in values.items())
+    return (
+        '"""The config of a finished cell, as it was run; pass it as --config."""\n\n'
+        "from ml_collections import ConfigDict\n\n\n"
+        "def get_config() -> ConfigDict:\n"
+        '    """Makes the config."""\n'
+        "    values = dict(\n"
+        f"{text},\n"
+        "    )\n"
+        "    return ConfigDict(values)\n"
+    )
 
 
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -203,22 +222,3 @@ def _notes(row: Any) -> Iterator[str]:
         yield "SC changes nothing with one hidden layer: skips start at the second."
     if "DA" in tokens and row["dataset"] == "digits":
         yield "DA crops digits but does not flip them."
-
-
-def _config_file(config: str) -> str:
-    """A config file from the JSON of a config: Python, with tuples for lists."""
-    values = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in json.loads(config).items()
-    }
-    text = ",\n".join(f"        {key}={value!r}" for key, value in values.items())
-    return (
-        '"""The config of a finished cell, as it was run; pass it as --config."""\n\n'
-        "from ml_collections import ConfigDict\n\n\n"
-        "def get_config() -> ConfigDict:\n"
-        '    """Makes the config."""\n'
-        "    values = dict(\n"
-        f"{text},\n"
-        "    )\n"
-        "    return ConfigDict(values)\n"
-    )

@@ -142,10 +142,10 @@ def _result(workdir: pathlib.Path, cell: specs.CellSpec) -> str:
     rows = results.read(workdir, cell.hash)
     compared = comparison_lib.compare(rows)
     mean, *_ = compared.difference
-    accuracy = 100 * rows.groupby("arm")["test_accuracy"].mean()
+    accuracy: Any = rows.groupby("arm")["test_accuracy"].mean()
     diverged = sum(compared.num_diverged.values())
     return (
-        f"sparse {accuracy['sparse']:.2f}%, dense {accuracy['dense']:.2f}% "
+        f"sparse {accuracy['sparse']:.2%}, dense {accuracy['dense']:.2%} "
         f"({mean:+.2f}), p = {compared.wilcoxon.p_value:.3f}"
         + f", {diverged} diverged" * bool(diverged)
         + f"; {_time(results.read_seconds(workdir, cell.hash))}"

@@ -7,6 +7,7 @@ matter more to sparse networks.
 
 # pandas infers a union of all it could return where a column is looked up.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: reportGeneralTypeIssues=false
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

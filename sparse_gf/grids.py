@@ -240,7 +240,7 @@ def _axes(place: str, values: Any) -> dict[str, tuple]:
     found = {}
     # Not the order of ``values``: a ConfigDict sorts its keys.
     for axis, kind in AXES.items():
-        allowed = values[axis] if axis in values else None
+        allowed = values.get(axis)
         if allowed is None:
             continue
         if not isinstance(allowed, list | tuple) or not all(

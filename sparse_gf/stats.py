@@ -1,4 +1,4 @@
-"""Statistics of a comparison, on top of SciPy: Wilcoxon, Kendall, effect, interval."""
+"""Statistics on top of SciPy: Wilcoxon, Holm, Kendall, effect sizes, intervals."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike
 from sparse_gf import errors
 
 METHODS = frozenset({"auto", "exact", "asymptotic"})
-ZERO_METHODS = frozenset({"wilcox", "pratt", "zsplit"})
+ZERO_HANDLING = {
+    "wilcox": "dropped",
+    "pratt": "ranked, then dropped",
+    "zsplit": "ranked, half to each side",
+}
+"""What becomes of zero differences, in words, by the name of the method."""
+
+ZERO_METHODS = frozenset(ZERO_HANDLING)
 
 
 class Wilcoxon(NamedTuple):
@@ -36,15 +43,11 @@ class Wilcoxon(NamedTuple):
 
     def describe(self) -> str:
         """Says how the p-value was obtained, to be printed with it."""
-        zeros = {
-            "wilcox": "dropped",
-            "pratt": "ranked, then dropped",
-            "zsplit": "ranked, half to each side",
-        }
         ties = "mid-ranks for ties" if self.has_ties else "no ties"
         pairs = f"{self.num_pairs} pair" + "s" * (self.num_pairs != 1)
         equal = f"{self.num_zeros} zero" + "s" * (self.num_zeros != 1)
-        handled = f"{equal} {zeros[self.zero_method]}" if self.num_zeros else "no zeros"
+        handled = f"{equal} {ZERO_HANDLING[self.zero_method]}"
+        handled = handled if self.num_zeros else "no zeros"
         return f"{self.method}, {pairs}, {ties}, {handled}"
 
 
@@ -113,6 +116,27 @@ def wilcoxon_greater(
     )
 
 
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Corrects p-values for being one of many (Holm 1979).
+
+    The i-th smallest of m is multiplied by m - i + 1; none becomes smaller than the
+    one before it, none larger than 1. Comparing the result with 0.05 keeps the
+    probability of any false finding among all of them below 0.05.
+
+    Args:
+        p_values: [tests]; NaN where there is no p-value, which counts as no test.
+
+    Returns:
+        [tests]; NaN where there is no p-value.
+    """
+    p = np.asarray(p_values, float)
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaNs are sorted last.
+    stepped = np.maximum.accumulate(p[order] * np.arange(order.size, 0, -1))
+    corrected = np.full(p.shape, np.nan)
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected
+
+
 def rank_biserial(sparse: ArrayLike, dense: ArrayLike) -> float:
     """Effect size of the test: matched-pairs rank-biserial correlation (Kerby 2014).
 
@@ -143,16 +167,7 @@ def mean_difference_interval(
     x, y = _pairs(sparse, dense)
     difference = x - y
     mean = float(difference.mean())
-    if difference.size < 2 or np.ptp(difference) == 0:
-        return mean, mean, mean
-    interval = scipy.stats.bootstrap(
-        (difference,),
-        np.mean,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return mean, float(interval.low), float(interval.high)
+    return mean, *_bootstrap_of_mean(difference, confidence, seed)
 
 
 def kendall_taus(measure: ArrayLike, metric: ArrayLike) -> np.ndarray:
@@ -188,6 +203,47 @@ def mean_absolute_kendall(measure: ArrayLike, metric: ArrayLike) -> float:
     """
     taus = np.abs(kendall_taus(measure, metric))
     return float(np.nanmean(taus)) if np.isfinite(taus).any() else float("nan")
+
+
+def mean_absolute_kendall_interval(
+    measure: ArrayLike,
+    metric: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """``mean_absolute_kendall`` with a bootstrap interval over cells.
+
+    Args:
+        measure: [cells, members]; see ``kendall_taus``.
+        metric: [cells, members].
+        confidence: Coverage of the interval.
+        seed: Of the 9,999 resamples of the cells with a tau (percentile bootstrap).
+
+    Returns:
+        Mean, lower end, upper end; both ends NaN if fewer than two cells have a tau.
+    """
+    taus = np.abs(kendall_taus(measure, metric))
+    taus = taus[~np.isnan(taus)]
+    if taus.size < 2:
+        return float(taus[0]) if taus.size else np.nan, np.nan, np.nan
+    return float(taus.mean()), *_bootstrap_of_mean(taus, confidence, seed)
+
+
+def _bootstrap_of_mean(
+    values: np.ndarray, confidence: float, seed: int
+) -> tuple[float, float]:
+    """Both ends of the percentile bootstrap interval of a mean."""
+    if values.size < 2 or np.ptp(values) == 0:
+        return float(values.mean()), float(values.mean())
+    interval = scipy.stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def _pairs(sparse: ArrayLike, dense: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

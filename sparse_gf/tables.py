@@ -1,10 +1,42 @@
 """Tables of p-values and of correlations, laid out as in the paper."""
 
-from typing import NamedTuple
+# pandas infers a union of all it could return where a column is looked up.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false
 
+import collections
+import dataclasses
+import html as html_lib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sparse_gf import data, paper, stats
 from sparse_gf.comparison import Comparison
-from sparse_gf.grids import Sweep
+from sparse_gf.errors import UserError
+from sparse_gf.grids import SETTINGS, Sweep
 from sparse_gf.paper import Entry
+from sparse_gf.specs import CellSpec
+
+LEVEL = 0.05
+"""A p-value below it is called significant."""
+
+MEASURES = {"gf1": "‖g‖₁", "gf2": "‖g‖₂", "egf1": "EGF₁", "egf2": "EGF₂"}
+"""Measures of Table 1 in its order, columns of the results, and how to write them."""
+
+METRICS = {
+    (arm, metric): f"{arm.title()}, {what}"
+    for arm in ("sparse", "dense")
+    for metric, what in (("test_loss", "test loss"), ("test_accuracy", "test accuracy"))
+}
+"""Columns of Table 1 in its order, by arm and column of the results, and headings."""
+
+_SOURCE = "Tessera et al. 2021"
 
 
 class Slot(NamedTuple):
@@ -37,3 +69,589 @@ class PValues(NamedTuple):
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     slots: dict[tuple[str, str], Slot]
+
+
+class Correlation(NamedTuple):
+    """Gradient flow against performance: mean |tau| over cells.
+
+    Attributes:
+        mean: Over the cells that have a tau; NaN if none has.
+        low: Lower end of its 95% bootstrap interval over cells; NaN if fewer than two
+            cells have a tau.
+        high: Upper end.
+        num_cells: Cells given.
+        num_without_tau: Cells of them without a tau: a measure or metric is the same
+            for all networks, or a diverged network's measure is NaN.
+    """
+
+    mean: float
+    low: float
+    high: float
+    num_cells: int
+    num_without_tau: int
+
+
+def p_values(
+    sweep: Sweep, comparisons: Mapping[str, Comparison], dataset: str
+) -> PValues:
+    """Lays out what is finished of a sweep.
+
+    Args:
+        sweep: Whose entries become the table.
+        comparisons: Finished cells by config hash; others than the sweep's may be
+            among them.
+        dataset: What its networks were trained on, as result rows name it.
+
+    Raises:
+        UserError: If two entries of the sweep have the same place.
+    """
+    entries = sweep.study.entries
+    places = collections.Counter((entry.row, entry.column) for entry in entries)
+    (row, column), most = places.most_common(1)[0]
+    if most > 1:
+        raise UserError(
+            f"{sweep.study.name} has {most} cells in row {row!r}, column {column!r}; "
+            "it cannot be laid out as a table of p-values."
+        )
+    found = [comparisons.get(entry.cell.hash) for entry in entries]
+    corrected = stats.holm(
+        [comparison.wilcoxon.p_value if comparison else np.nan for comparison in found]
+    )
+    slots = {
+        (entry.row, entry.column): Slot(
+            entry, comparison, float(holm) if comparison else None
+        )
+        for entry, comparison, holm in zip(entries, found, corrected, strict=True)
+    }
+    return PValues(
+        sweep,
+        dataset,
+        tuple(dict.fromkeys(entry.row for entry in entries)),
+        tuple(dict.fromkeys(entry.column for entry in entries)),
+        slots,
+    )
+
+
+def markdown(table: PValues) -> str:
+    """A table of p-values in Markdown."""
+    return _markdown(_p_value_layout(table))
+
+
+def latex(table: PValues) -> str:
+    """A table of p-values in LaTeX; its first line says which package it needs."""
+    return _latex(_p_value_layout(table))
+
+
+def html(table: PValues, href: Callable[[Slot], str | None]) -> str:
+    """A table of p-values as an HTML fragment.
+
+    Args:
+        table: What is shown.
+        href: Where a place's p-value leads; None for no link.
+    """
+    return _html(_p_value_layout(table, href))
+
+
+def correlations(rows: pd.DataFrame) -> pd.DataFrame:
+    """Table 1: how well measures of gradient flow rank networks.
+
+    For each cell and arm, Kendall's tau-b between a measure and the final test loss or
+    accuracy of the arm's networks; then the mean of |tau| over the cells of a group. A
+    non-finite loss counts as infinite. Cells are of one group if they have the same
+    data and the same values of ``grids.SETTINGS``.
+
+    Args:
+        rows: One row per network, of any number of cells.
+
+    Returns:
+        One row per group and measure of ``MEASURES``: ``dataset``, ``dataset_title``,
+        ``epochs``, ``train_examples``, ``test_examples``, ``num_cells``,
+        ``differences`` (from the paper's protocol, in words; empty if none),
+        ``measure``; and for each of ``METRICS`` the mean |tau| as ``ARM_METRIC``,
+        followed by ``_low``, ``_high``, ``_without_tau`` (number of cells) and
+        ``_published`` (NaN if the paper has none for the data set).
+    """
+    settings = rows["config"].map(_settings)
+    lines = [
+        line
+        for (_, group_settings), group in rows.groupby(
+            [rows["dataset_title"], settings], sort=False
+        )
+        for line in _correlation_lines(group, json.loads(group_settings))
+    ]
+    return pd.DataFrame(lines, columns=_CORRELATION_COLUMNS)
+
+
+def correlation(rows: pd.DataFrame, arm: str, measure: str, metric: str) -> Correlation:
+    """One number of Table 1; see ``correlations``.
+
+    Args:
+        rows: One row per network, of cells that belong together.
+        arm: ``"sparse"`` or ``"dense"``.
+        measure: One of ``MEASURES``.
+        metric: ``"test_loss"`` or ``"test_accuracy"``.
+    """
+    rows = rows.loc[rows["arm"] == arm]
+    # A diverged network has no finite loss, and is the worst.
+    rows = rows.assign(
+        test_loss=rows["test_loss"].where(np.isfinite(rows["test_loss"]), np.inf)
+    )
+    cells = rows.pivot(
+        index="config_hash", columns=["dense_width", "seed"], values=[measure, metric]
+    )
+    x, y = cells[measure].to_numpy(float), cells[metric].to_numpy(float)
+    missing = int(np.isnan(stats.kendall_taus(x, y)).sum())
+    return Correlation(*stats.mean_absolute_kendall_interval(x, y), len(cells), missing)
+
+
+def correlations_markdown(frame: pd.DataFrame) -> str:
+    """Table 1 in Markdown, from the result of ``correlations``."""
+    return _markdown(_correlation_layout(frame))
+
+
+def correlations_latex(frame: pd.DataFrame) -> str:
+    """Table 1 in LaTeX, from the result of ``correlations``."""
+    return _latex(_correlation_layout(frame))
+
+
+def correlations_html(frame: pd.DataFrame) -> str:
+    """Table 1 as an HTML fragment, from the result of ``correlations``."""
+    return _html(_correlation_layout(frame))
+
+
+_CORRELATION_COLUMNS = [
+    "dataset",
+    "dataset_title",
+    "epochs",
+    "train_examples",
+    "test_examples",
+    "num_cells",
+    "differences",
+    "measure",
+    *(
+        f"{arm}_{metric}{suffix}"
+        for arm, metric in METRICS
+        for suffix in ("", "_low", "_high", "_without_tau", "_published")
+    ),
+]
+
+
+def _correlation_lines(
+    rows: pd.DataFrame, settings: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """The rows of Table 1 for one group."""
+    first = rows.iloc[0]
+    kept = ("dataset", "dataset_title", "epochs", "train_examples", "test_examples")
+    group = {name: first[name] for name in kept} | {
+        "num_cells": rows["config_hash"].nunique(),
+        "differences": _differences(first["dataset"], first["dataset_title"], settings),
+    }
+    published = {
+        (line.measure, *place): value
+        for line in paper.correlations()
+        if line.dataset == first["dataset"]
+        for place, value in line.values.items()
+    }
+    for measure in MEASURES:
+        line = group | {"measure": measure}
+        for arm, metric in METRICS:
+            found = correlation(rows, arm, measure, metric)
+            line |= {
+                f"{arm}_{metric}": found.mean,
+                f"{arm}_{metric}_low": found.low,
+                f"{arm}_{metric}_high": found.high,
+                f"{arm}_{metric}_without_tau": found.num_without_tau,
+                f"{arm}_{metric}_published": published.get(
+                    (measure, arm, metric), np.nan
+                ),
+            }
+        yield line
+
+
+def _settings(config: str) -> str:
+    """What cells must share to be averaged over, as JSON, from a config's JSON."""
+    values = json.loads(config)
+    values |= values["optimizer"]
+    return json.dumps({name: values.get(name) for name in SETTINGS})
+
+
+def _differences(dataset: str, title: str, settings: dict[str, Any]) -> str:
+    """How a group of cells differs from the paper's, in words."""
+    if dataset not in paper.EPOCHS:
+        return "The paper has no such data set."
+    cell = CellSpec(dataset=dataset, epochs=paper.EPOCHS[dataset])
+    wanted = json.loads(_settings(json.dumps(dataclasses.asdict(cell))))
+    found = [
+        f"{name} {_spoken(name, settings[name])}, not {_spoken(name, wanted[name])}"
+        for name in SETTINGS
+        if settings[name] != wanted[name]
+    ]
+    official = data.info(dataset).title
+    # The rest of a title says which part of the data it is.
+    if (whole := title.partition(",")[0]) != official:
+        found.insert(0, f"data {whole}, not {official}")
+    return f"Not as in the paper: {'; '.join(found)}." if found else ""
+
+
+def _spoken(name: str, value: Any) -> str:
+    if name in ("train_examples", "test_examples", "probe_size") and not value:
+        return "all"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+# Every table is first laid out, free of any markup, and then rendered.
+
+
+class _Piece(NamedTuple):
+    """A text of a cell and what it is, which decides how it looks."""
+
+    kind: str
+    text: str
+
+
+class _Cell(NamedTuple):
+    """A place of a table.
+
+    Attributes:
+        lines: What it shows, line by line.
+        kinds: What can be said of it as a whole.
+        background: Its colour as ``#rrggbb``, or empty.
+        href: Where its first piece leads, or None.
+    """
+
+    lines: tuple[tuple[_Piece, ...], ...] = ()
+    kinds: tuple[str, ...] = ("absent",)
+    background: str = ""
+    href: str | None = None
+
+
+class _Block(NamedTuple):
+    """Rows under a heading, which may be empty."""
+
+    heading: str
+    rows: tuple[tuple[str, tuple[_Cell, ...]], ...]
+
+
+class _Layout(NamedTuple):
+    """A table without markup."""
+
+    kind: str
+    title: str
+    notes: tuple[str, ...]
+    columns: tuple[str, ...]
+    blocks: tuple[_Block, ...]
+
+
+def _p_value_layout(
+    table: PValues, href: Callable[[Slot], str | None] = lambda slot: None
+) -> _Layout:
+    def cell(row: str, column: str) -> _Cell:
+        slot = table.slots.get((row, column))
+        return _p_value_cell(slot, href) if slot else _Cell()
+
+    rows = tuple(
+        (row, tuple(cell(row, column) for column in table.columns))
+        for row in table.rows
+    )
+    return _Layout(
+        "p-values",
+        _p_value_title(table),
+        tuple(_p_value_notes(table)),
+        table.columns,
+        (_Block("", rows),),
+    )
+
+
+def _p_value_cell(slot: Slot, href: Callable[[Slot], str | None]) -> _Cell:
+    printed = slot.entry.published
+    published = [_Piece("published", f"({_p(printed)})")] if printed is not None else []
+    if slot.comparison is None:
+        return _Cell(((_Piece("p", "—"), *published),), ("not-run",))
+    p = slot.comparison.wilcoxon.p_value
+    is_low, is_kept = p < LEVEL, slot.holm is not None and slot.holm < LEVEL
+    first = [_Piece("significant" if is_low else "p", _p(p))]
+    first += [_Piece("holm", "†")] if is_kept else []
+    effect = slot.comparison.rank_biserial
+    second = [_Piece("effect", f"r {effect:+.2f}")] if math.isfinite(effect) else []
+    lines = [(*first, *published), tuple(second)]
+    diverged = sum(slot.comparison.num_diverged.values())
+    lines += [(_Piece("diverged", f"{diverged} diverged"),)] if diverged else []
+    kinds = ["done"] + ["significant"] * is_low + ["holm"] * is_kept
+    kinds += ["diverged"] * bool(diverged)
+    return _Cell(tuple(filter(None, lines)), tuple(kinds), colour(p), href(slot))
+
+
+def colour(p: float) -> str:
+    """The colour of a p-value, ``#rrggbb``: green at 0, yellow at 0.5, red at 1.
+
+    Empty for NaN. Black is readable on all of them.
+    """
+    if math.isnan(p):
+        return ""
+    stops = np.array([(0x63, 0xBE, 0x7B), (0xFF, 0xEB, 0x84), (0xF8, 0x69, 0x6B)])
+    mixed = [round(float(np.interp(p, (0, 0.5, 1), channel))) for channel in stops.T]
+    return "#" + "".join(f"{value:02x}" for value in mixed)
+
+
+def _p(p: float) -> str:
+    """A p-value with three decimals that never rounds to certainty."""
+    if math.isnan(p):
+        return "NaN"
+    text = f"{p:.3f}"
+    if text == "0.000" and p > 0:
+        return "<0.001"
+    return ">0.999" if text == "1.000" and p < 1 else text
+
+
+def _p_value_title(table: PValues) -> str:
+    slots = table.slots.values()
+    epochs = _numbers(slot.entry.cell.epochs for slot in slots)
+    pairs = _numbers(
+        slot.comparison.wilcoxon.num_pairs
+        if slot.comparison
+        else len(slot.entry.cell.dense_widths) * len(slot.entry.cell.seeds)
+        for slot in slots
+    )
+    done = sum(slot.comparison is not None for slot in slots)
+    return (
+        f"{table.sweep.study.title}. {table.dataset}, {epochs} "
+        f"epoch{'s' * (epochs != '1')}, {pairs} pair{'s' * (pairs != '1')} a cell; "
+        f"{done} of {len(slots)} cells run."
+    )
+
+
+def _p_value_notes(table: PValues) -> Iterator[str]:
+    slots = table.slots.values()
+    done = [slot.comparison for slot in slots if slot.comparison]
+    run = table.sweep.run
+    asked = "asymptotic" if run.wilcoxon_method == "asymptotic" else "exact"
+    methods = sorted({found.wilcoxon.method for found in done} or {asked})
+    zeros = {found.wilcoxon.zero_method for found in done} or {run.wilcoxon_zeros}
+    handled = sorted(stats.ZERO_HANDLING[name] for name in zeros)
+    yield (
+        "p of the paired Wilcoxon signed-rank test of test accuracy, H1: sparse > "
+        f"dense ({' or '.join(methods)}; zero differences {' or '.join(handled)}): "
+        "near 0, green, sparse networks are better; near 1, red, dense ones are."
+    )
+    counted = sum(not math.isnan(found.wilcoxon.p_value) for found in done)
+    yield (
+        f"Bold: p < {LEVEL}. †: still so after Holm's correction over the {counted} "
+        f"finished cell{'s' * (counted != 1)} of this table."
+    )
+    yield "r: rank-biserial correlation, +1 if sparse wins all pairs, -1 if dense does."
+    if any(sum(found.num_diverged.values()) for found in done):
+        yield "Diverged: networks of both arms with a non-finite loss; they all count."
+    if any(slot.entry.published is not None for slot in slots):
+        yield f"In parentheses: {_SOURCE}, {_papers_data(table.sweep.study.name)}."
+    if len(done) < len(slots):
+        yield "—: not run."
+
+
+def _papers_data(study: str) -> str:
+    """What the paper trained a study's networks on."""
+    datasets = dict.fromkeys(entry.cell.dataset for entry in paper.study(study).entries)
+    return " and ".join(
+        f"{data.info(name).title}, {paper.EPOCHS[name]} epochs" for name in datasets
+    )
+
+
+def _numbers(values: Iterable[int]) -> str:
+    """``"5"``, or ``"5 to 10"`` where they differ."""
+    found = sorted(set(values))
+    return " to ".join(map(str, dict.fromkeys((found[0], found[-1]))))
+
+
+def _correlation_layout(frame: pd.DataFrame) -> _Layout:
+    keys = ["dataset_title", "differences", "epochs", "num_cells"]
+    blocks = []
+    for (title, differences, epochs, cells), group in frame.groupby(keys, sort=False):
+        heading = (
+            f"{title}, {epochs} epoch{'s' * (epochs != 1)}, {cells} "
+            f"cell{'s' * (cells != 1)}. {differences}"
+        )
+        rows = tuple(
+            (MEASURES[line["measure"]], tuple(_correlation_cells(line)))
+            for line in group.to_dict("records")
+        )
+        blocks.append(_Block(heading.rstrip(), rows))
+    return _Layout(
+        "correlations",
+        "Table 1: correlation of gradient flow with performance.",
+        (
+            "Mean over cells of the absolute value of Kendall's tau-b over the "
+            "networks of an arm, between a measure of gradient flow, averaged over "
+            "training, and the test loss or accuracy after it; a non-finite loss "
+            "ranks last.",
+            "In brackets: 95% bootstrap interval over cells.",
+            "Without tau: cells left out, where a value is NaN or all are equal.",
+            f"In parentheses: {_SOURCE}.",
+        ),
+        tuple(METRICS.values()),
+        tuple(blocks),
+    )
+
+
+def _correlation_cells(line: dict[str, Any]) -> Iterator[_Cell]:
+    for arm, metric in METRICS:
+        name = f"{arm}_{metric}"
+        mean, low, high = (line[name + end] for end in ("", "_low", "_high"))
+        first = [_Piece("tau", "—" if math.isnan(mean) else f"{mean:.3f}")]
+        if not math.isnan(published := line[f"{name}_published"]):
+            first.append(_Piece("published", f"({published:.3f})"))
+        lines = [tuple(first)]
+        if not math.isnan(low):
+            lines.append((_Piece("interval", f"[{low:.3f}, {high:.3f}]"),))
+        if missing := line[f"{name}_without_tau"]:
+            lines.append((_Piece("missing", f"{missing} without tau"),))
+        yield _Cell(tuple(lines), ("done",))
+
+
+_TEXT_COLOUR = "#1a1a1a"
+
+
+def _html(layout: _Layout) -> str:
+    span = len(layout.columns) + 1
+    heads = "".join(f'<th scope="col">{_in_html(name)}</th>' for name in layout.columns)
+    notes = _in_html(" ".join(layout.notes))
+    lines = [
+        f'<table class="{layout.kind}">',
+        f"<caption><strong>{_in_html(layout.title)}</strong> "
+        f'<span class="notes">{notes}</span></caption>',
+        f"<thead><tr><td></td>{heads}</tr></thead>",
+    ]
+    for block in layout.blocks:
+        lines.append("<tbody>")
+        if block.heading:
+            lines.append(
+                f'<tr><th scope="rowgroup" colspan="{span}">'
+                f"{_in_html(block.heading)}</th></tr>"
+            )
+        for name, cells in block.rows:
+            shown = "".join(map(_html_cell, cells))
+            lines.append(f'<tr><th scope="row">{_in_html(name)}</th>{shown}</tr>')
+        lines.append("</tbody>")
+    return "\n".join([*lines, "</table>"]) + "\n"
+
+
+def _html_cell(cell: _Cell) -> str:
+    style = ""
+    if cell.background:
+        style = f' style="background-color:{cell.background};color:{_TEXT_COLOUR}"'
+    lines = [[_html_piece(piece) for piece in line] for line in cell.lines]
+    if cell.href is not None:
+        # The colour of a link would not be readable on all backgrounds.
+        link = f'<a href="{_in_html(cell.href)}" style="color:inherit">'
+        lines[0][0] = f"{link}{lines[0][0]}</a>"
+    inner = "<br>".join(" ".join(line) for line in lines)
+    return f'<td class="{" ".join(cell.kinds)}"{style}>{inner}</td>'
+
+
+def _html_piece(piece: _Piece) -> str:
+    tag = {"significant": "strong", "p": "span", "tau": "span", "holm": "sup"}
+    name = tag.get(piece.kind, "small")
+    return f'<{name} class="{piece.kind}">{_in_html(piece.text)}</{name}>'
+
+
+def _in_html(text: str) -> str:
+    return html_lib.escape(text)
+
+
+def _markdown(layout: _Layout) -> str:
+    # Markdown knows no rows that head others: their heading is a table's.
+    notes = ["", " ".join(map(_in_markdown, layout.notes)), ""]
+    lines = [f"**{_in_markdown(layout.title)}**"]
+    for block in layout.blocks:
+        lines += ["", _in_markdown(block.heading)] if block.heading else []
+        lines += [
+            "",
+            "| | " + " | ".join(map(_in_markdown, layout.columns)) + " |",
+            "| :--- |" + " :---: |" * len(layout.columns),
+        ]
+        lines += [
+            f"| {_in_markdown(name)} | " + " | ".join(map(_markdown_cell, cells)) + " |"
+            for name, cells in block.rows
+        ]
+    return "\n".join([*lines, *notes]).rstrip() + "\n"
+
+
+def _markdown_cell(cell: _Cell) -> str:
+    pieces = [piece for line in cell.lines for piece in line]
+    shown = [
+        f"**{_in_markdown(piece.text)}**"
+        if piece.kind == "significant"
+        else _in_markdown(piece.text)
+        for piece in pieces
+    ]
+    return " ".join(shown)
+
+
+def _in_markdown(text: str) -> str:
+    return re.sub(r"([\\`*<|\[\]])", r"\\\1", text)
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: rf"\{character}" for character in "&%$#_{}"},
+    **{character: f"${character}$" for character in "<>|"},
+    "—": "---",
+    "†": r"\dag{}",
+    "‖": r"$\|$",
+    "₁": "$_1$",
+    "₂": "$_2$",
+}
+
+
+def _latex(layout: _Layout) -> str:
+    columns = len(layout.columns)
+    heads = "".join(f" & {_in_latex(name)}" for name in layout.columns)
+    lines = [
+        r"% Needs \usepackage[table]{xcolor}.",
+        r"\begin{table}",
+        r"\centering",
+        r"\footnotesize",
+        rf"\caption{{{_in_latex(' '.join([layout.title, *layout.notes]))}}}",
+        rf"\begin{{tabular}}{{l*{{{columns}}}{{c}}}}",
+        r"\hline",
+        rf"{heads} \\",
+        r"\hline",
+    ]
+    for block in layout.blocks:
+        if block.heading:
+            lines.append(
+                rf"\multicolumn{{{columns + 1}}}{{l}}{{{_in_latex(block.heading)}}} \\"
+            )
+        for name, cells in block.rows:
+            shown = "".join(f" & {_latex_cell(cell)}" for cell in cells)
+            lines.append(rf"{_in_latex(name)}{shown} \\")
+        lines.append(r"\hline")
+    return "\n".join([*lines, r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _latex_cell(cell: _Cell) -> str:
+    if not cell.lines:
+        return ""
+    inner = r" \\ ".join(" ".join(map(_latex_piece, line)) for line in cell.lines)
+    if len(cell.lines) > 1:
+        inner = rf"\begin{{tabular}}{{@{{}}c@{{}}}}{inner}\end{{tabular}}"
+    if cell.background:
+        inner = rf"\cellcolor[HTML]{{{cell.background[1:].upper()}}}{inner}"
+    return inner
+
+
+def _latex_piece(piece: _Piece) -> str:
+    text = _in_latex(piece.text)
+    if piece.kind == "significant":
+        return rf"\textbf{{{text}}}"
+    if piece.kind in ("p", "tau"):
+        return text
+    return (
+        rf"\textsuperscript{{{text}}}"
+        if piece.kind == "holm"
+        else (rf"{{\scriptsize {text}}}")
+    )
+
+
+def _in_latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)

@@ -1,0 +1,267 @@
+"""A ledger of every published number: what was run, and whether it agrees."""
+
+# pandas infers a union of all it could return where a column is looked up.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sparse_gf import data, grids, paper, tables
+from sparse_gf.comparison import Comparison
+from sparse_gf.errors import UserError
+from sparse_gf.grids import Sweep
+from sparse_gf.paper import Correlation, Entry
+
+COLUMNS = (
+    "study",
+    "row",
+    "column",
+    "paper_dataset",
+    "published",
+    "status",
+    "value",
+    "low",
+    "high",
+    "holm",
+    "published_finding",
+    "finding",
+    "same_side",
+    "same_finding",
+    "rank_biserial",
+    "num_pairs",
+    "num_diverged",
+    "num_cells",
+    "scale",
+    "dataset",
+    "epochs",
+    "train_examples",
+    "test_examples",
+    "config_hash",
+    "config",
+)
+"""Columns of the ledger.
+
+``published`` and ``value`` are p-values in tables of p-values, and mean absolute
+correlations, with the ends ``low`` and ``high`` of an interval, in Table 1. ``holm`` is
+corrected within the table. ``same_side`` says whether both p-values are on the same
+side of 0.5; for EGF in Table 1, whether it is on the same side of the norm of the whole
+gradient. What does not apply or was not run is missing.
+"""
+
+_RIVALS = {"egf1": "gf1", "egf2": "gf2"}
+
+
+def make(
+    sweeps: Sequence[Sweep], comparisons: Mapping[str, Comparison], rows: pd.DataFrame
+) -> pd.DataFrame:
+    """Sets every published number beside ours.
+
+    Args:
+        sweeps: What was asked for.
+        comparisons: Finished cells by config hash.
+        rows: One row per network of the finished cells.
+
+    Returns:
+        ``COLUMNS``. A published p-value has one line per setting (a scale, and what
+        was changed of it) in which its cell was asked for or is finished, or else one
+        line with the paper's own; a correlation has one per group of finished cells on
+        its data set that may be averaged, or else one.
+    """
+    titles = rows.groupby("config_hash")["dataset_title"].first().to_dict()
+    asked = _settings(sweeps)
+    lines = [
+        line
+        for table in paper.TABLES
+        for line in _p_values(table, asked, comparisons, titles)
+    ]
+    lines += _correlations(tables.correlations(rows))
+    return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def summary(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Counts of published numbers per study, scale and data trained on."""
+
+    def agreement(values: pd.Series) -> str:
+        known = values.dropna()
+        return f"{int(known.sum())} of {len(known)}" if len(known) else ""
+
+    groups = ledger.fillna({"scale": "", "dataset": ""}).groupby(
+        ["study", "scale", "dataset"], sort=False
+    )
+    return pd.DataFrame(
+        {
+            "study": study,
+            "scale": scale,
+            "trained_on": dataset,
+            "numbers": len(part),
+            "done": int((part["status"] == "done").sum()),
+            "not_run": int((part["status"] == "not run").sum()),
+            "same_side": agreement(part["same_side"]),
+            "same_finding": agreement(part["same_finding"]),
+        }
+        for (study, scale, dataset), part in groups
+    )
+
+
+def _settings(sweeps: Sequence[Sweep]) -> list[tuple[dict[str, Any], set[str]]]:
+    """Each setting in which studies were asked for, and the hashes of those cells."""
+    found: dict[str, tuple[dict[str, Any], set[str]]] = {}
+    for sweep in sweeps:
+        if not sweep.scale:  # A grid of one's own is no study.
+            continue
+        setting = {
+            key: value
+            for key, value in sweep.config.items()
+            if key not in ("study", "only", "grid")
+        }
+        _, hashes = found.setdefault(json.dumps(setting), (setting, set()))
+        hashes.update(cell.hash for cell in sweep.study.cells)
+    return list(found.values())
+
+
+def _p_values(
+    table: str,
+    asked: list[tuple[dict[str, Any], set[str]]],
+    comparisons: Mapping[str, Comparison],
+    titles: Mapping[str, str],
+) -> Iterator[dict[str, Any]]:
+    """The lines of one table of p-values."""
+    own = grids.expand({"study": table, "scale": "paper"})
+    variants = [(own, set())]
+    for setting, hashes in asked:
+        try:
+            variants.append((grids.expand({"study": table, **setting}), hashes))
+        except UserError:  # A setting that this table's data set does not allow.
+            continue
+    laid_out = [tables.p_values(sweep, comparisons, "") for sweep, _ in variants]
+    for number, original in enumerate(own.study.entries):
+        shown = {}
+        for (sweep, hashes), layout in zip(variants, laid_out, strict=True):
+            entry = sweep.study.entries[number]
+            if entry.cell.hash in hashes or entry.cell.hash in comparisons:
+                slot = layout.slots[entry.row, entry.column]
+                shown.setdefault(entry.cell.hash, (sweep.scale, slot))
+        if not shown:
+            slot = laid_out[0].slots[original.row, original.column]
+            shown[original.cell.hash] = ("paper", slot)
+        for scale, slot in shown.values():
+            yield _p_value(table, original, scale, slot, titles)
+
+
+def _p_value(
+    table: str,
+    original: Entry,
+    scale: str,
+    slot: tables.Slot,
+    titles: Mapping[str, str],
+) -> dict[str, Any]:
+    cell = slot.entry.cell
+    info = data.info(cell.dataset)
+    line = {
+        "study": table,
+        "row": original.row,
+        "column": original.column,
+        "paper_dataset": data.info(original.cell.dataset).title,
+        "published": original.published,
+        "published_finding": finding(original.published),
+        "status": "not run",
+        "scale": scale,
+        "dataset": titles.get(cell.hash, info.title),
+        "epochs": cell.epochs,
+        "train_examples": cell.train_examples or info.train_size,
+        "test_examples": cell.test_examples or info.test_size,
+        "config_hash": cell.hash,
+        "config": json.dumps(dataclasses.asdict(cell)),
+    }
+    if slot.comparison is None:
+        return line
+    p = slot.comparison.wilcoxon.p_value
+    published = original.published or 0.0
+    return line | {
+        "status": "done",
+        "value": p,
+        "holm": slot.holm,
+        "finding": finding(p),
+        "same_side": _same_side(p - 0.5, published - 0.5),
+        "same_finding": finding(p) == finding(published) if p == p else None,
+        "rank_biserial": slot.comparison.rank_biserial,
+        "num_pairs": slot.comparison.wilcoxon.num_pairs,
+        "num_diverged": sum(slot.comparison.num_diverged.values()),
+        "num_cells": 1,
+    }
+
+
+def finding(p: float | None) -> str | None:
+    """What a one-sided p-value of sparse > dense says; None for none and NaN."""
+    if p is None or math.isnan(p):
+        return None
+    if p < tables.LEVEL:
+        return "sparse better"
+    return "dense better" if p > 1 - tables.LEVEL else "no difference"
+
+
+def _same_side(ours: float, theirs: float) -> bool | None:
+    """Whether two differences have the same sign; None if one has none."""
+    signs = np.sign([ours, theirs])
+    return None if np.isnan(signs).any() or not signs.all() else bool(signs.prod() > 0)
+
+
+def _correlations(ours: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """The lines of Table 1."""
+    published = {
+        (line.dataset, line.measure, *place): value
+        for line in paper.correlations()
+        for place, value in line.values.items()
+    }
+    for theirs in paper.correlations():
+        found = ours[ours["dataset"] == theirs.dataset]
+        groups = list(found.groupby("dataset_title", sort=False)) or [("", found)]
+        for arm, metric in theirs.values:
+            for _, group in groups:
+                by_measure = group.set_index("measure")
+                yield _correlation(theirs, arm, metric, by_measure, published)
+
+
+def _correlation(
+    theirs: Correlation,
+    arm: str,
+    metric: str,
+    by_measure: pd.DataFrame,
+    published: Mapping[tuple[str, ...], float],
+) -> dict[str, Any]:
+    name = f"{arm}_{metric}"
+    line = {
+        "study": "table1",
+        "row": f"{data.info(theirs.dataset).title}, {tables.MEASURES[theirs.measure]}",
+        "column": tables.METRICS[arm, metric],
+        "paper_dataset": data.info(theirs.dataset).title,
+        "published": theirs.values[arm, metric],
+        "status": "not run",
+    }
+    if by_measure.empty:
+        return line
+    own = by_measure.loc[theirs.measure]
+    line |= {
+        "status": "done",
+        "value": own[name],
+        "low": own[f"{name}_low"],
+        "high": own[f"{name}_high"],
+        "dataset": own["dataset_title"],
+        "epochs": own["epochs"],
+        "train_examples": own["train_examples"],
+        "test_examples": own["test_examples"],
+        "num_cells": own["num_cells"],
+    }
+    if rival := _RIVALS.get(theirs.measure):
+        other = published[theirs.dataset, rival, arm, metric]
+        line["same_side"] = _same_side(
+            own[name] - by_measure.loc[rival][name], line["published"] - other
+        )
+    return line
