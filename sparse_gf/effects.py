@@ -26,7 +26,7 @@ def of(
     rows: pd.DataFrame,
     before: Mapping[str, Any],
     after: Mapping[str, Any],
-    by: str = "optimizer",
+    by: Sequence[str] = ("optimizer", "learning_rate"),
 ) -> pd.DataFrame:
     """Compares networks that differ in some columns alone.
 
@@ -38,10 +38,11 @@ def of(
         before: Columns of ``rows``, such as variant, activation and optimizer, and
             their values without the change.
         after: The same columns and their values with it.
-        by: The column, as it was before, that the result has a row for each value of.
+        by: Columns, as they were before; the result has a row for each combination of
+            their values, in words under ``group``.
 
     Returns:
-        Per data set and value of ``by``, for each arm, the mean change of test accuracy
+        Per data set and group, for each arm, the mean change of test accuracy
         in percentage points with a 95% bootstrap interval over pairs, and the factor
         by which the average EGF_2 changed (geometric mean over pairs); and for
         ``advantage``, sparse change - dense change over the pairs of SC-SDC, its mean,
@@ -51,7 +52,9 @@ def of(
         errors.UserError: If there is no pair.
     """
     keyed = rows[[*_PAIRED_BY, *_SCORES]].assign(
-        rest=_settings(rows, list(before)), data=rows["dataset_title"], group=rows[by]
+        rest=_settings(rows, list(before)),
+        data=rows["dataset_title"],
+        group=_label(rows, by),
     )
     keys = ["data", "rest", *_PAIRED_BY]
     old, new = (
@@ -65,7 +68,16 @@ def of(
     pairs["change"] = 100 * (pairs["test_accuracy_new"] - pairs["test_accuracy"])
     with np.errstate(divide="ignore", invalid="ignore"):
         pairs["growth"] = np.log(pairs["egf2_new"] / pairs["egf2"])
-    return pd.DataFrame(_summaries(pairs, by))
+    return pd.DataFrame(_summaries(pairs))
+
+
+def _label(rows: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """The values of some columns, in words, for each row."""
+    words = [
+        [f"{value:g}" if isinstance(value, float) else str(value) for value in row]
+        for row in rows[list(columns)].itertuples(index=False)
+    ]
+    return [" ".join(row) for row in words]
 
 
 def _settings(rows: pd.DataFrame, without: Sequence[str]) -> list[str]:
@@ -89,10 +101,10 @@ def _without(text: str, columns: Sequence[str]) -> str:
     return json.dumps(config, sort_keys=True)
 
 
-def _summaries(pairs: pd.DataFrame, by: str) -> Iterable[dict[str, Any]]:
+def _summaries(pairs: pd.DataFrame) -> Iterable[dict[str, Any]]:
     for (data, group), part in pairs.groupby(level=["data", "group"], sort=False):
         arms = {arm: found for arm, found in part.groupby(level="arm")}
-        summary: dict[str, Any] = {"dataset": data, by: group}
+        summary: dict[str, Any] = {"dataset": data, "group": group}
         for arm in ("sparse", "dense"):
             change = arms[arm]["change"].to_numpy()
             summary[f"{arm}_pairs"] = len(change)
@@ -112,10 +124,10 @@ def _interval(name: str, x: Any, y: Any) -> dict[str, float]:
     return {name: mean, f"{name}_low": low, f"{name}_high": high}
 
 
-def markdown(found: pd.DataFrame, by: str = "optimizer") -> str:
+def markdown(found: pd.DataFrame) -> str:
     """The result of ``of`` as a Markdown table."""
     header = (
-        by.capitalize(),
+        "",
         "Sparse change (points)",
         "Dense change (points)",
         "Sparse - dense",
@@ -130,7 +142,7 @@ def markdown(found: pd.DataFrame, by: str = "optimizer") -> str:
             for name in ("sparse", "dense", "advantage")
         ]
         cells = [
-            str(row[by]),
+            row["group"],
             *changes,
             f"{row['advantage_p']:.3f}",
             *(f"{row[f'{arm}_egf2_factor']:.2f}" for arm in ("sparse", "dense")),

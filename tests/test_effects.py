@@ -21,6 +21,7 @@ def rows(cell, accuracies, egf2=0.1, **run):
             "test_accuracy": accuracy,
             "egf2": egf2,
             "optimizer": cell.optimizer.name,
+            "learning_rate": cell.optimizer.learning_rate,
             "variant": cell.variant,
             "dataset_title": "Digits",
             "config": json.dumps(specs.to_config(cell, RunSpec(**run))),
@@ -42,7 +43,7 @@ def test_changes_by_hand():
     found = effects.of(frame, {"variant": "NR"}, {"variant": "BN"})
     assert len(found) == 1
     row = found.iloc[0]
-    assert row["optimizer"] == "adam"
+    assert row["group"] == "adam 0.001"
     assert row["sparse"] == pytest.approx((10 + 6) / 2)
     assert row["dense"] == pytest.approx((1 + 3) / 2)
     assert row["advantage"] == pytest.approx((9 + 3) / 2)
@@ -50,7 +51,25 @@ def test_changes_by_hand():
     assert row["advantage_p"] == pytest.approx(0.25)
     assert row["sparse_egf2_factor"] == pytest.approx(4)
     assert row["sparse_pairs"] == row["dense_pairs"] == 2
-    assert "| adam | +8.00 [+6.00, +10.00] | +2.00 [" in effects.markdown(found)
+    assert "| adam 0.001 | +8.00 [+6.00, +10.00] | +2.00 [" in effects.markdown(found)
+
+
+def test_learning_rates_are_told_apart():
+    fast = [
+        dataclasses.replace(cell, optimizer=OptimizerSpec("adam", 0.1))
+        for cell in (PLAIN, NORM)
+    ]
+    frame = pd.DataFrame(
+        rows(PLAIN, {"sparse": [0.5], "dense": [0.5]})
+        + rows(NORM, {"sparse": [0.6], "dense": [0.5]})
+        + rows(fast[0], {"sparse": [0.3], "dense": [0.3]})
+        + rows(fast[1], {"sparse": [0.5], "dense": [0.3]})
+    )
+    found = effects.of(frame, {"variant": "NR"}, {"variant": "BN"})
+    assert found.set_index("group")["sparse"].round(6).to_dict() == {
+        "adam 0.001": 10,
+        "adam 0.1": 20,
+    }
 
 
 def test_only_networks_that_differ_in_nothing_else_are_compared():
@@ -80,7 +99,7 @@ def test_a_change_of_optimizer_is_listed_under_the_old_one():
         + rows(adamw, {"sparse": [0.52], "dense": [0.51]})
     )
     found = effects.of(frame, {"optimizer": "adam"}, {"optimizer": "adamw"})
-    assert found["optimizer"].tolist() == ["adam"]
+    assert found["group"].tolist() == ["adam 0.001"]
     assert found["sparse"].iloc[0] == pytest.approx(2)
 
 
@@ -97,7 +116,7 @@ def test_decoupled_decay_in_place_of_l2_changes_two_columns():
         {"optimizer": "adam", "variant": "L2_BN"},
         {"optimizer": "adamw", "variant": "BN"},
     )
-    assert found["optimizer"].tolist() == ["adam"]
+    assert found["group"].tolist() == ["adam 0.001"]
     assert found["advantage"].iloc[0] == pytest.approx(3)
 
 
