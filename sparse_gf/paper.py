@@ -71,7 +71,7 @@ _SMOKE = {"dataset": "digits", "epochs": 10, "measurements": 3}
 
 SCALES: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {name: {"epochs": epochs} for name, epochs in EPOCHS.items()},
-    # Two to six minutes a cell on two CPU cores.
+    # About three minutes a cell on two CPU cores.
     "small": {
         "fashion_mnist": {
             "train_examples": 5120,
