@@ -38,7 +38,9 @@ COLUMNS = (
     "num_pairs",
     "num_diverged",
     "num_cells",
+    "num_without_tau",
     "scale",
+    "differences",
     "dataset",
     "epochs",
     "train_examples",
@@ -50,10 +52,26 @@ COLUMNS = (
 
 ``published`` and ``value`` are p-values in tables of p-values, and mean absolute
 correlations, with the ends ``low`` and ``high`` of an interval, in Table 1. ``holm`` is
-corrected within the table. ``same_side`` says whether both p-values are on the same
-side of 0.5; for EGF in Table 1, whether it is on the same side of the norm of the whole
-gradient. What does not apply or was not run is missing.
+corrected over the finished cells of the table. ``same_side`` says whether both p-values
+are on the same side of 0.5; for EGF in Table 1, whether it is on the same side of the
+norm of the whole gradient. ``num_diverged`` counts both arms. ``dataset`` is what was
+trained on, or would be; ``differences`` says in what a cell is not the paper's own, and
+``scale`` is empty for groups of cells in Table 1 that are not as the paper's. What does
+not apply or was not run is missing.
 """
+
+_COUNTS = (
+    "num_pairs",
+    "num_diverged",
+    "num_cells",
+    "num_without_tau",
+    "epochs",
+    "train_examples",
+    "test_examples",
+)
+_DTYPES = dict.fromkeys(_COUNTS, "Int64") | dict.fromkeys(
+    ("same_side", "same_finding"), "boolean"
+)
 
 _RIVALS = {"egf1": "gf1", "egf2": "gf2"}
 
@@ -82,32 +100,43 @@ def make(
         for line in _p_values(table, asked, comparisons, titles)
     ]
     lines += _correlations(tables.correlations(rows))
-    return pd.DataFrame(lines, columns=list(COLUMNS))
+    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(_DTYPES)
 
 
 def summary(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Counts of published numbers per study, scale and data trained on."""
+    """Counts the published numbers of each study and setting, and those that agree."""
 
     def agreement(values: pd.Series) -> str:
         known = values.dropna()
         return f"{int(known.sum())} of {len(known)}" if len(known) else ""
 
-    groups = ledger.fillna({"scale": "", "dataset": ""}).groupby(
-        ["study", "scale", "dataset"], sort=False
-    )
-    return pd.DataFrame(
-        {
-            "study": study,
-            "scale": scale,
-            "trained_on": dataset,
-            "numbers": len(part),
-            "done": int((part["status"] == "done").sum()),
-            "not_run": int((part["status"] == "not run").sum()),
-            "same_side": agreement(part["same_side"]),
-            "same_finding": agreement(part["same_finding"]),
-        }
-        for (study, scale, dataset), part in groups
-    )
+    lines = []
+    groups = ledger.groupby(["study", "scale", "differences"], sort=False, dropna=False)
+    for _, part in groups:
+        first, done = part.iloc[0], part[part["status"] == "done"]
+        lines.append(
+            {
+                "study": first["study"],
+                "scale": first["scale"],
+                "trained_on": " and ".join(done["dataset"].unique()),
+                "numbers": len(part),
+                "done": len(done),
+                "not_run": len(part) - len(done),
+                "same_side": agreement(part["same_side"]),
+                "same_finding": agreement(part["same_finding"]),
+                "differences": first["differences"],
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def finding(p: float) -> str | None:
+    """What a one-sided p-value of H1: sparse > dense says; None for NaN."""
+    if math.isnan(p):
+        return None
+    if p < tables.LEVEL:
+        return "sparse better"
+    return "dense better" if p > 1 - tables.LEVEL else "no difference"
 
 
 def _settings(sweeps: Sequence[Sweep]) -> list[tuple[dict[str, Any], set[str]]]:
@@ -121,7 +150,8 @@ def _settings(sweeps: Sequence[Sweep]) -> list[tuple[dict[str, Any], set[str]]]:
             for key, value in sweep.config.items()
             if key not in ("study", "only", "grid")
         }
-        _, hashes = found.setdefault(json.dumps(setting), (setting, set()))
+        key = json.dumps(setting, sort_keys=True)
+        _, hashes = found.setdefault(key, (setting, set()))
         hashes.update(cell.hash for cell in sweep.study.cells)
     return list(found.values())
 
@@ -134,8 +164,10 @@ def _p_values(
 ) -> Iterator[dict[str, Any]]:
     """The lines of one table of p-values."""
     own = grids.expand({"study": table, "scale": "paper"})
-    variants = [(own, set())]
-    for setting, hashes in asked:
+    variants: list[tuple[Sweep, set[str]]] = [(own, set())]
+    # What is finished at another scale counts, even if the record of its sweep is lost.
+    unasked = [({"scale": scale}, set()) for scale in paper.SCALES]
+    for setting, hashes in [*asked, *unasked]:
         try:
             variants.append((grids.expand({"study": table, **setting}), hashes))
         except UserError:  # A setting that this table's data set does not allow.
@@ -164,33 +196,35 @@ def _p_value(
 ) -> dict[str, Any]:
     cell = slot.entry.cell
     info = data.info(cell.dataset)
+    config = json.dumps(dataclasses.asdict(cell))
+    theirs = math.nan if original.published is None else original.published
     line = {
         "study": table,
         "row": original.row,
         "column": original.column,
         "paper_dataset": data.info(original.cell.dataset).title,
-        "published": original.published,
-        "published_finding": finding(original.published),
+        "published": theirs,
+        "published_finding": finding(theirs),
         "status": "not run",
         "scale": scale,
+        "differences": tables.differences(config, original.cell),
         "dataset": titles.get(cell.hash, info.title),
         "epochs": cell.epochs,
         "train_examples": cell.train_examples or info.train_size,
         "test_examples": cell.test_examples or info.test_size,
         "config_hash": cell.hash,
-        "config": json.dumps(dataclasses.asdict(cell)),
+        "config": config,
     }
     if slot.comparison is None:
         return line
-    p = slot.comparison.wilcoxon.p_value
-    published = original.published or 0.0
+    ours = slot.comparison.wilcoxon.p_value
     return line | {
         "status": "done",
-        "value": p,
+        "value": ours,
         "holm": slot.holm,
-        "finding": finding(p),
-        "same_side": _same_side(p - 0.5, published - 0.5),
-        "same_finding": finding(p) == finding(published) if p == p else None,
+        "finding": finding(ours),
+        "same_side": _same_sign(ours - 0.5, theirs - 0.5),
+        "same_finding": None if math.isnan(ours) else finding(ours) == finding(theirs),
         "rank_biserial": slot.comparison.rank_biserial,
         "num_pairs": slot.comparison.wilcoxon.num_pairs,
         "num_diverged": sum(slot.comparison.num_diverged.values()),
@@ -198,16 +232,7 @@ def _p_value(
     }
 
 
-def finding(p: float | None) -> str | None:
-    """What a one-sided p-value of sparse > dense says; None for none and NaN."""
-    if p is None or math.isnan(p):
-        return None
-    if p < tables.LEVEL:
-        return "sparse better"
-    return "dense better" if p > 1 - tables.LEVEL else "no difference"
-
-
-def _same_side(ours: float, theirs: float) -> bool | None:
+def _same_sign(ours: float, theirs: float) -> bool | None:
     """Whether two differences have the same sign; None if one has none."""
     signs = np.sign([ours, theirs])
     return None if np.isnan(signs).any() or not signs.all() else bool(signs.prod() > 0)
@@ -222,9 +247,9 @@ def _correlations(ours: pd.DataFrame) -> Iterator[dict[str, Any]]:
     }
     for theirs in paper.correlations():
         found = ours[ours["dataset"] == theirs.dataset]
-        groups = list(found.groupby("dataset_title", sort=False)) or [("", found)]
+        groups = [group for _, group in found.groupby("group")] or [found]
         for arm, metric in theirs.values:
-            for _, group in groups:
+            for group in groups:
                 by_measure = group.set_index("measure")
                 yield _correlation(theirs, arm, metric, by_measure, published)
 
@@ -237,31 +262,45 @@ def _correlation(
     published: Mapping[tuple[str, ...], float],
 ) -> dict[str, Any]:
     name = f"{arm}_{metric}"
+    info = data.info(theirs.dataset)
     line = {
         "study": "table1",
-        "row": f"{data.info(theirs.dataset).title}, {tables.MEASURES[theirs.measure]}",
+        "row": f"{info.title}, {tables.MEASURES[theirs.measure]}",
         "column": tables.METRICS[arm, metric],
-        "paper_dataset": data.info(theirs.dataset).title,
+        "paper_dataset": info.title,
         "published": theirs.values[arm, metric],
-        "status": "not run",
     }
     if by_measure.empty:
-        return line
+        return line | {
+            "status": "not run",
+            "scale": "paper",
+            "differences": "",
+            "dataset": info.title,
+            "epochs": paper.EPOCHS[theirs.dataset],
+            "train_examples": info.train_size,
+            "test_examples": info.test_size,
+        }
     own = by_measure.loc[theirs.measure]
     line |= {
         "status": "done",
         "value": own[name],
         "low": own[f"{name}_low"],
         "high": own[f"{name}_high"],
+        "scale": None if own["differences"] else "paper",
+        "differences": own["differences"],
         "dataset": own["dataset_title"],
         "epochs": own["epochs"],
         "train_examples": own["train_examples"],
         "test_examples": own["test_examples"],
         "num_cells": own["num_cells"],
+        "num_without_tau": own[f"{name}_without_tau"],
     }
     if rival := _RIVALS.get(theirs.measure):
         other = published[theirs.dataset, rival, arm, metric]
-        line["same_side"] = _same_side(
-            own[name] - by_measure.loc[rival][name], line["published"] - other
+        # As printed: EGF_1 of a dense network is its gradient's norm divided by the
+        # number of layers, so that only rounding can tell their correlations apart.
+        line["same_side"] = _same_sign(
+            round(own[name] - by_measure.loc[rival][name], 3),
+            round(line["published"] - other, 3),
         )
     return line

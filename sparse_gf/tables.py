@@ -71,26 +71,6 @@ class PValues(NamedTuple):
     slots: dict[tuple[str, str], Slot]
 
 
-class Correlation(NamedTuple):
-    """Gradient flow against performance: mean |tau| over cells.
-
-    Attributes:
-        mean: Over the cells that have a tau; NaN if none has.
-        low: Lower end of its 95% bootstrap interval over cells; NaN if fewer than two
-            cells have a tau.
-        high: Upper end.
-        num_cells: Cells given.
-        num_without_tau: Cells of them without a tau: a measure or metric is the same
-            for all networks, or a diverged network's measure is NaN.
-    """
-
-    mean: float
-    low: float
-    high: float
-    num_cells: int
-    num_without_tau: int
-
-
 def p_values(
     sweep: Sweep, comparisons: Mapping[str, Comparison], dataset: str
 ) -> PValues:
@@ -157,51 +137,46 @@ def correlations(rows: pd.DataFrame) -> pd.DataFrame:
 
     For each cell and arm, Kendall's tau-b between a measure and the final test loss or
     accuracy of the arm's networks; then the mean of |tau| over the cells of a group. A
-    non-finite loss counts as infinite. Cells are of one group if they have the same
-    data and the same values of ``grids.SETTINGS``.
+    diverged network's loss counts as infinite, the worst. A cell has no tau where a
+    value is the same for all networks or NaN. Cells are of one group if they have the
+    same data and the same values of ``grids.SETTINGS``.
 
     Args:
         rows: One row per network, of any number of cells.
 
     Returns:
-        One row per group and measure of ``MEASURES``: ``dataset``, ``dataset_title``,
-        ``epochs``, ``train_examples``, ``test_examples``, ``num_cells``,
-        ``differences`` (from the paper's protocol, in words; empty if none),
-        ``measure``; and for each of ``METRICS`` the mean |tau| as ``ARM_METRIC``,
-        followed by ``_low``, ``_high``, ``_without_tau`` (number of cells) and
-        ``_published`` (NaN if the paper has none for the data set).
+        One row per group and measure of ``MEASURES``: ``group`` (its number),
+        ``dataset``, ``dataset_title``, ``epochs``, ``train_examples``,
+        ``test_examples``, ``num_cells``, ``differences`` (from the paper's protocol, in
+        words; empty if none), ``measure``; and for each of ``METRICS`` the mean |tau|
+        as ``ARM_METRIC``, NaN if no cell has a tau, followed by the ends of its 95%
+        bootstrap interval over cells, ``_low`` and ``_high``, NaN if fewer than two
+        have one, ``_without_tau`` (number of cells) and ``_published`` (NaN if the
+        paper has none for the data set).
     """
-    settings = rows["config"].map(_settings)
+    settings = rows["config"].map(lambda config: json.dumps(_settings(config)))
+    groups = rows.groupby([rows["dataset_title"], settings], sort=False)
     lines = [
-        line
-        for (_, group_settings), group in rows.groupby(
-            [rows["dataset_title"], settings], sort=False
-        )
-        for line in _correlation_lines(group, json.loads(group_settings))
+        {"group": number} | line
+        for number, (_, group) in enumerate(groups)
+        for line in _correlation_lines(group)
     ]
     return pd.DataFrame(lines, columns=_CORRELATION_COLUMNS)
 
 
-def correlation(rows: pd.DataFrame, arm: str, measure: str, metric: str) -> Correlation:
-    """One number of Table 1; see ``correlations``.
+def differences(config: str, theirs: CellSpec) -> str:
+    """How a cell was trained otherwise than another, in words; empty if it was not.
 
     Args:
-        rows: One row per network, of cells that belong together.
-        arm: ``"sparse"`` or ``"dense"``.
-        measure: One of ``MEASURES``.
-        metric: ``"test_loss"`` or ``"test_accuracy"``.
+        config: Of the cell, in JSON.
+        theirs: The other. Compared are the data set and ``grids.SETTINGS``.
     """
-    rows = rows.loc[rows["arm"] == arm]
-    # A diverged network has no finite loss, and is the worst.
-    rows = rows.assign(
-        test_loss=rows["test_loss"].where(np.isfinite(rows["test_loss"]), np.inf)
+    ours, wanted = _settings(config), _settings(json.dumps(dataclasses.asdict(theirs)))
+    return "; ".join(
+        f"{name} {_spoken(name, ours[name])}, not {_spoken(name, wanted[name])}"
+        for name in ours
+        if ours[name] != wanted[name]
     )
-    cells = rows.pivot(
-        index="config_hash", columns=["dense_width", "seed"], values=[measure, metric]
-    )
-    x, y = cells[measure].to_numpy(float), cells[metric].to_numpy(float)
-    missing = int(np.isnan(stats.kendall_taus(x, y)).sum())
-    return Correlation(*stats.mean_absolute_kendall_interval(x, y), len(cells), missing)
 
 
 def correlations_markdown(frame: pd.DataFrame) -> str:
@@ -219,12 +194,11 @@ def correlations_html(frame: pd.DataFrame) -> str:
     return _html(_correlation_layout(frame))
 
 
+_OF_DATA = ("dataset", "dataset_title", "epochs", "train_examples", "test_examples")
+
 _CORRELATION_COLUMNS = [
-    "dataset",
-    "dataset_title",
-    "epochs",
-    "train_examples",
-    "test_examples",
+    "group",
+    *_OF_DATA,
     "num_cells",
     "differences",
     "measure",
@@ -236,15 +210,12 @@ _CORRELATION_COLUMNS = [
 ]
 
 
-def _correlation_lines(
-    rows: pd.DataFrame, settings: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
+def _correlation_lines(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The rows of Table 1 for one group."""
     first = rows.iloc[0]
-    kept = ("dataset", "dataset_title", "epochs", "train_examples", "test_examples")
-    group = {name: first[name] for name in kept} | {
+    group = {name: first[name] for name in _OF_DATA} | {
         "num_cells": rows["config_hash"].nunique(),
-        "differences": _differences(first["dataset"], first["dataset_title"], settings),
+        "differences": _from_paper(rows),
     }
     published = {
         (line.measure, *place): value
@@ -255,45 +226,70 @@ def _correlation_lines(
     for measure in MEASURES:
         line = group | {"measure": measure}
         for arm, metric in METRICS:
-            found = correlation(rows, arm, measure, metric)
-            line |= {
-                f"{arm}_{metric}": found.mean,
-                f"{arm}_{metric}_low": found.low,
-                f"{arm}_{metric}_high": found.high,
-                f"{arm}_{metric}_without_tau": found.num_without_tau,
-                f"{arm}_{metric}_published": published.get(
-                    (measure, arm, metric), np.nan
-                ),
-            }
+            number = _correlation(rows[rows["arm"] == arm], measure, metric)
+            number["_published"] = published.get((measure, arm, metric), np.nan)
+            line |= {f"{arm}_{metric}{end}": value for end, value in number.items()}
         yield line
 
 
-def _settings(config: str) -> str:
-    """What cells must share to be averaged over, as JSON, from a config's JSON."""
+def _correlation(rows: pd.DataFrame, measure: str, metric: str) -> dict[str, float]:
+    """One number of Table 1 from the networks of an arm, by ends of column names."""
+    loss = rows["test_loss"]
+    cells = rows.assign(test_loss=loss.where(np.isfinite(loss), np.inf)).pivot(
+        index="config_hash", columns=["dense_width", "seed"], values=[measure, metric]
+    )
+    x, y = cells[measure].to_numpy(float), cells[metric].to_numpy(float)
+    mean, low, high = stats.mean_absolute_kendall_interval(x, y)
+    missing = int(np.isnan(stats.kendall_taus(x, y)).sum())
+    return {"": mean, "_low": low, "_high": high, "_without_tau": missing}
+
+
+def _settings(config: str) -> dict[str, Any]:
+    """What cells must share to be averaged over."""
     values = json.loads(config)
     values |= values["optimizer"]
-    return json.dumps({name: values.get(name) for name in SETTINGS})
+    return {name: values.get(name) for name in ("dataset", *SETTINGS)}
 
 
-def _differences(dataset: str, title: str, settings: dict[str, Any]) -> str:
-    """How a group of cells differs from the paper's, in words."""
+def _from_paper(rows: pd.DataFrame) -> str:
+    """How a group differs from the paper's, in words."""
+    row = rows.iloc[0]
+    dataset, official = row["dataset"], data.info(row["dataset"]).title
     if dataset not in paper.EPOCHS:
-        return "The paper has no such data set."
-    cell = CellSpec(dataset=dataset, epochs=paper.EPOCHS[dataset])
-    wanted = json.loads(_settings(json.dumps(dataclasses.asdict(cell))))
-    found = [
-        f"{name} {_spoken(name, settings[name])}, not {_spoken(name, wanted[name])}"
-        for name in SETTINGS
-        if settings[name] != wanted[name]
-    ]
-    official = data.info(dataset).title
-    # The rest of a title says which part of the data it is.
-    if (whole := title.partition(",")[0]) != official:
-        found.insert(0, f"data {whole}, not {official}")
-    return f"Not as in the paper: {'; '.join(found)}." if found else ""
+        return f"dataset {official}"
+    theirs = CellSpec(dataset=dataset, epochs=paper.EPOCHS[dataset])
+    # The rest of a title says which part of the data it is, as the settings do.
+    whole = row["dataset_title"].partition(",")[0]
+    source = f"dataset {whole}, not {official}" if whole != official else ""
+    settings = differences(row["config"], theirs)
+    return "; ".join(filter(None, (source, settings, *_other_cells(rows))))
+
+
+def _other_cells(rows: pd.DataFrame) -> Iterator[str]:
+    """How the cells of a group are not those of the paper's tables, in words."""
+    theirs = {
+        _place(dataclasses.asdict(entry.cell))
+        for table in paper.TABLES
+        for entry in paper.study(table).entries
+        if entry.cell.dataset == rows["dataset"].iloc[0]
+    }
+    ours = {_place(json.loads(config)) for config in rows["config"].unique()}
+    if missing := len(theirs - ours):
+        yield f"{len(theirs) - missing} of the {len(theirs)} cells of its tables"
+    if others := len(ours - theirs):
+        yield f"{_counted(others, 'cell')} that its tables do not have"
+
+
+def _place(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Where a cell is among those of the same settings."""
+    optimizer = config["optimizer"]
+    axes = ("hidden_layers", "variant", "activation")
+    return optimizer["name"], optimizer["learning_rate"], *map(config.get, axes)
 
 
 def _spoken(name: str, value: Any) -> str:
+    if name == "dataset":
+        return data.info(value).title
     if name in ("train_examples", "test_examples", "probe_size") and not value:
         return "all"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -326,9 +322,10 @@ class _Cell(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Rows under a heading, which may be empty."""
+    """Rows with a heading and a note about them, both of which may be empty."""
 
     heading: str
+    note: str
     rows: tuple[tuple[str, tuple[_Cell, ...]], ...]
 
 
@@ -358,7 +355,7 @@ def _p_value_layout(
         _p_value_title(table),
         tuple(_p_value_notes(table)),
         table.columns,
-        (_Block("", rows),),
+        (_Block("", "", rows),),
     )
 
 
@@ -368,17 +365,20 @@ def _p_value_cell(slot: Slot, href: Callable[[Slot], str | None]) -> _Cell:
     if slot.comparison is None:
         return _Cell(((_Piece("p", "—"), *published),), ("not-run",))
     p = slot.comparison.wilcoxon.p_value
-    is_low, is_kept = p < LEVEL, slot.holm is not None and slot.holm < LEVEL
-    first = [_Piece("significant" if is_low else "p", _p(p))]
-    first += [_Piece("holm", "†")] if is_kept else []
-    effect = slot.comparison.rank_biserial
-    second = [_Piece("effect", f"r {effect:+.2f}")] if math.isfinite(effect) else []
-    lines = [(*first, *published), tuple(second)]
-    diverged = sum(slot.comparison.num_diverged.values())
-    lines += [(_Piece("diverged", f"{diverged} diverged"),)] if diverged else []
-    kinds = ["done"] + ["significant"] * is_low + ["holm"] * is_kept
-    kinds += ["diverged"] * bool(diverged)
-    return _Cell(tuple(filter(None, lines)), tuple(kinds), colour(p), href(slot))
+    first, others, kinds = [_Piece("p", _p(p))], [], ["done"]
+    if p < LEVEL:
+        first = [_Piece("significant", _p(p))]
+        kinds.append("significant")
+    if slot.holm is not None and slot.holm < LEVEL:
+        first.append(_Piece("holm", "†"))
+        kinds.append("holm")
+    if math.isfinite(effect := slot.comparison.rank_biserial):
+        others.append((_Piece("effect", f"r {effect:+.2f}"),))
+    if diverged := sum(slot.comparison.num_diverged.values()):
+        others.append((_Piece("diverged", f"{diverged} diverged"),))
+        kinds.append("diverged")
+    lines = ((*first, *published), *others)
+    return _Cell(lines, tuple(kinds), colour(p), href(slot))
 
 
 def colour(p: float) -> str:
@@ -414,9 +414,8 @@ def _p_value_title(table: PValues) -> str:
     )
     done = sum(slot.comparison is not None for slot in slots)
     return (
-        f"{table.sweep.study.title}. {table.dataset}, {epochs} "
-        f"epoch{'s' * (epochs != '1')}, {pairs} pair{'s' * (pairs != '1')} a cell; "
-        f"{done} of {len(slots)} cells run."
+        f"{table.sweep.study.title}. {table.dataset}, {_counted(epochs, 'epoch')}, "
+        f"{_counted(pairs, 'pair')} a cell; {done} of {len(slots)} cells run."
     )
 
 
@@ -435,8 +434,8 @@ def _p_value_notes(table: PValues) -> Iterator[str]:
     )
     counted = sum(not math.isnan(found.wilcoxon.p_value) for found in done)
     yield (
-        f"Bold: p < {LEVEL}. †: still so after Holm's correction over the {counted} "
-        f"finished cell{'s' * (counted != 1)} of this table."
+        f"Bold: p < {LEVEL}. †: still so after Holm's correction over the "
+        f"{_counted(counted, 'finished cell')} of this table."
     )
     yield "r: rank-biserial correlation, +1 if sparse wins all pairs, -1 if dense does."
     if any(sum(found.num_diverged.values()) for found in done):
@@ -461,19 +460,21 @@ def _numbers(values: Iterable[int]) -> str:
     return " to ".join(map(str, dict.fromkeys((found[0], found[-1]))))
 
 
+def _counted(number: int | str, what: str) -> str:
+    return f"{number} {what}" + "s" * (str(number) != "1")
+
+
 def _correlation_layout(frame: pd.DataFrame) -> _Layout:
-    keys = ["dataset_title", "differences", "epochs", "num_cells"]
     blocks = []
-    for (title, differences, epochs, cells), group in frame.groupby(keys, sort=False):
-        heading = (
-            f"{title}, {epochs} epoch{'s' * (epochs != 1)}, {cells} "
-            f"cell{'s' * (cells != 1)}. {differences}"
-        )
+    for _, group in frame.groupby("group", sort=False):
+        lines = group.to_dict("records")
         rows = tuple(
             (MEASURES[line["measure"]], tuple(_correlation_cells(line)))
-            for line in group.to_dict("records")
+            for line in lines
         )
-        blocks.append(_Block(heading.rstrip(), rows))
+        differ = lines[0]["differences"]
+        note = f"Not as in the paper: {differ}." if differ else ""
+        blocks.append(_Block(_heading(lines[0]), note, rows))
     return _Layout(
         "correlations",
         "Table 1: correlation of gradient flow with performance.",
@@ -488,6 +489,13 @@ def _correlation_layout(frame: pd.DataFrame) -> _Layout:
         ),
         tuple(METRICS.values()),
         tuple(blocks),
+    )
+
+
+def _heading(line: dict[str, Any]) -> str:
+    return (
+        f"{line['dataset_title']}, {_counted(line['epochs'], 'epoch')}, "
+        f"{_counted(line['num_cells'], 'cell')}."
     )
 
 
@@ -506,6 +514,15 @@ def _correlation_cells(line: dict[str, Any]) -> Iterator[_Cell]:
         yield _Cell(tuple(lines), ("done",))
 
 
+_LOOKS = {
+    "p": ("span", "%s"),
+    "tau": ("span", "%s"),
+    "significant": ("strong", r"\textbf{%s}"),
+    "holm": ("sup", r"\textsuperscript{%s}"),
+}
+_OTHER_LOOKS = ("small", r"{\scriptsize %s}")
+"""How kinds of pieces look: a tag of HTML, and LaTeX."""
+
 _TEXT_COLOUR = "#1a1a1a"
 
 
@@ -522,9 +539,10 @@ def _html(layout: _Layout) -> str:
     for block in layout.blocks:
         lines.append("<tbody>")
         if block.heading:
+            note = f" <small>{_in_html(block.note)}</small>" if block.note else ""
             lines.append(
                 f'<tr><th scope="rowgroup" colspan="{span}">'
-                f"{_in_html(block.heading)}</th></tr>"
+                f"{_in_html(block.heading)}{note}</th></tr>"
             )
         for name, cells in block.rows:
             shown = "".join(map(_html_cell, cells))
@@ -547,9 +565,8 @@ def _html_cell(cell: _Cell) -> str:
 
 
 def _html_piece(piece: _Piece) -> str:
-    tag = {"significant": "strong", "p": "span", "tau": "span", "holm": "sup"}
-    name = tag.get(piece.kind, "small")
-    return f'<{name} class="{piece.kind}">{_in_html(piece.text)}</{name}>'
+    tag, _ = _LOOKS.get(piece.kind, _OTHER_LOOKS)
+    return f'<{tag} class="{piece.kind}">{_in_html(piece.text)}</{tag}>'
 
 
 def _in_html(text: str) -> str:
@@ -561,7 +578,8 @@ def _markdown(layout: _Layout) -> str:
     notes = ["", " ".join(map(_in_markdown, layout.notes)), ""]
     lines = [f"**{_in_markdown(layout.title)}**"]
     for block in layout.blocks:
-        lines += ["", _in_markdown(block.heading)] if block.heading else []
+        heading = f"{block.heading} {block.note}".strip()
+        lines += ["", _in_markdown(heading)] if heading else []
         lines += [
             "",
             "| | " + " | ".join(map(_in_markdown, layout.columns)) + " |",
@@ -575,14 +593,13 @@ def _markdown(layout: _Layout) -> str:
 
 
 def _markdown_cell(cell: _Cell) -> str:
-    pieces = [piece for line in cell.lines for piece in line]
-    shown = [
+    return " ".join(
         f"**{_in_markdown(piece.text)}**"
         if piece.kind == "significant"
         else _in_markdown(piece.text)
-        for piece in pieces
-    ]
-    return " ".join(shown)
+        for line in cell.lines
+        for piece in line
+    )
 
 
 def _in_markdown(text: str) -> str:
@@ -606,12 +623,14 @@ _LATEX = {
 def _latex(layout: _Layout) -> str:
     columns = len(layout.columns)
     heads = "".join(f" & {_in_latex(name)}" for name in layout.columns)
+    # A line within the table would not be broken, however long it is.
+    notes = [f"{block.heading} {block.note}" for block in layout.blocks if block.note]
     lines = [
         r"% Needs \usepackage[table]{xcolor}.",
         r"\begin{table}",
         r"\centering",
         r"\footnotesize",
-        rf"\caption{{{_in_latex(' '.join([layout.title, *layout.notes]))}}}",
+        rf"\caption{{{_in_latex(' '.join([layout.title, *layout.notes, *notes]))}}}",
         rf"\begin{{tabular}}{{l*{{{columns}}}{{c}}}}",
         r"\hline",
         rf"{heads} \\",
@@ -641,16 +660,8 @@ def _latex_cell(cell: _Cell) -> str:
 
 
 def _latex_piece(piece: _Piece) -> str:
-    text = _in_latex(piece.text)
-    if piece.kind == "significant":
-        return rf"\textbf{{{text}}}"
-    if piece.kind in ("p", "tau"):
-        return text
-    return (
-        rf"\textsuperscript{{{text}}}"
-        if piece.kind == "holm"
-        else (rf"{{\scriptsize {text}}}")
-    )
+    _, look = _LOOKS.get(piece.kind, _OTHER_LOOKS)
+    return look % _in_latex(piece.text)
 
 
 def _in_latex(text: str) -> str:

@@ -345,3 +345,40 @@ def test_no_tau_at_all_gives_nan():
 def test_tables_of_different_shapes_are_refused(shapes):
     with pytest.raises(UserError, match=r"\[cells, members\]"):
         stats.kendall_taus(*(np.ones(shape) for shape in shapes))
+
+
+def test_holm_by_hand():
+    corrected = stats.holm([0.03, 0.001, np.nan, 0.02, 0.9])
+    # Sorted 0.001, 0.02, 0.03, 0.9 times 4, 3, 2, 1: 0.004, 0.06, 0.06, 0.9.
+    np.testing.assert_allclose(corrected, [0.06, 0.004, np.nan, 0.06, 0.9])
+    np.testing.assert_allclose(stats.holm([0.6, 0.7]), [1, 1])
+    assert stats.holm([]).size == 0
+    assert np.isnan(stats.holm([np.nan])).all()
+
+
+def test_the_interval_of_a_mean_correlation_by_hand():
+    measure = [[1, 2, 3], [1, 2, 3], [1, 1, 1]]
+    metric = [[1, 2, 3], [3, 1, 2], [1, 2, 3]]
+    mean, low, high = stats.mean_absolute_kendall_interval(measure, metric)
+    # Cells with |tau| 1 and 1/3 and one without: resamples of two.
+    assert mean == pytest.approx(2 / 3)
+    assert (low, high) == pytest.approx((1 / 3, 1))
+    mean, low, high = stats.mean_absolute_kendall_interval(measure[:1], metric[:1])
+    assert mean == pytest.approx(1)
+    assert np.isnan([low, high]).all()
+
+
+def test_the_interval_of_a_mean_correlation_narrows_with_less_confidence():
+    measure = [[1, 2, 3]] * 4
+    metric = [[1, 2, 3], [1, 2, 3], [3, 1, 2], [3, 1, 2]]
+    interval = stats.mean_absolute_kendall_interval
+    # A resample holds 0 to 4 cells of 1, as four coins fall: 1/16 have none, 1/16 all.
+    assert interval(measure, metric)[1:] == pytest.approx((1 / 3, 1))
+    assert interval(measure, metric, confidence=0.8)[1:] == pytest.approx(
+        (1 / 2, 5 / 6)
+    )
+
+
+def test_equal_correlations_have_an_interval_of_one_point():
+    interval = stats.mean_absolute_kendall_interval([[1, 2, 3]] * 2, [[3, 1, 2]] * 2)
+    assert interval == pytest.approx((1 / 3, 1 / 3, 1 / 3))
