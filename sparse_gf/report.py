@@ -24,9 +24,10 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jinja2
 import numpy as np
 import pandas as pd
@@ -159,11 +160,15 @@ def _sweeps(workdir: str | os.PathLike[str]) -> tuple[tuple[Sweep, ...], list[st
     sweeps = []
     for name, config in configs.items():
         try:
-            sweeps.append(grids.expand(config))
+            sweep = grids.expand(config)
+            if sweep.study.measures:
+                tables.p_values(sweep, {}, "")  # Has each cell its own place?
+            sweeps.append(sweep)
         except (ValueError, TypeError, AttributeError) as error:
+            file = pathlib.Path(workdir) / "sweeps" / f"{name}.json"
             refused.append(
-                f"sweeps/{name}.json is foreign or made by another version ({error}); "
-                "remove it, or give the sweep's command again."
+                f"{file} is foreign or made by another version ({error}); remove it, "
+                "or give the sweep's command again."
             )
     return tuple(sweeps), refused
 
@@ -184,23 +189,23 @@ def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
     if not findings.cells:
         raise UserError(f"{str(workdir)!r} holds no finished cells; train first.")
     folder = pathlib.Path(workdir) / "report"
-    sweeps = _shown(findings)
-    groups = _groups(sweeps)
-    names = _file_names(sweeps)
-    rows = pd.concat([cell.rows for cell in findings.cells.values()])
-    comparisons = {key: cell.comparison for key, cell in findings.cells.items()}
+    cells = findings.cells
+    rows = pd.concat([cell.rows for cell in cells.values()])
+    comparisons = {key: cell.comparison for key, cell in cells.items()}
     entries = ledger.make(findings.sweeps, comparisons, rows)
-    details = [_details(cell) for cell in findings.cells.values()]
     results.write_text(folder / "ledger.csv", entries.to_csv(index=False))
+    details = [_details(cell) for cell in sorted(cells.values(), key=_order)]
     page = _template().render(
         workdir=str(workdir),
         made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         version=importlib.metadata.version("sparse_gf"),
         refused=findings.refused,
-        networks=len(rows),
-        protocols=_protocols(findings.cells.values()),
-        environments=_environments(findings.cells),
-        sections=[_section(group, findings.cells, folder, names) for group in groups],
+        num_networks=len(rows),
+        num_diverged=int(rows["diverged"].sum()),
+        num_sweeps=len(findings.sweeps),
+        protocols=_protocols(cells.values()),
+        environments=_environments(cells.values()),
+        sections=_sections(findings, folder),
         correlations=_correlations(rows, folder),
         activations=_activations(folder),
         ledger=_printable(entries).to_dict("records"),
@@ -210,9 +215,26 @@ def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
         cells=details,
         choices=_choices(details),
     )
-    # Last: what it links to is there when it is.
+    # Last: what it names is there when it is.
     results.write_text(folder / "index.html", page)
     return folder / "index.html"
+
+
+def _order(cell: Finished) -> tuple:
+    """Where a cell stands among others."""
+    spec = cell.spec
+    return (
+        *(cell.rows["dataset_title"].iloc[0], spec.hidden_layers),
+        *(spec.optimizer.learning_rate, spec.optimizer.name),
+        *(len(spec.variant.split("_")), spec.variant, spec.activation, spec.hash),
+    )
+
+
+def _sections(findings: Findings, folder: pathlib.Path) -> list[dict[str, Any]]:
+    """What the page says about studies, in the order of ``paper.STUDIES``."""
+    sweeps = _shown(findings)
+    names = _file_names(sweeps)
+    return [_section(group, findings.cells, folder, names) for group in _groups(sweeps)]
 
 
 def _shown(findings: Findings) -> list[Sweep]:
@@ -228,7 +250,9 @@ def _shown(findings: Findings) -> list[Sweep]:
             done = all(cell.hash in findings.cells for cell in other.study.cells)
             if done and other.study.measures:
                 shown.setdefault((study, other.study.entries), other)
-    return list(shown.values())
+    rank = {study: number for number, study in enumerate(paper.STUDIES)}
+    # Grids of one's own come last.
+    return sorted(shown.values(), key=lambda sweep: rank.get(sweep.study.name, 1000))
 
 
 def _groups(sweeps: Iterable[Sweep]) -> list[list[Sweep]]:
@@ -259,25 +283,36 @@ def _section(
     """What the page says about sweeps of the same cells."""
     first = group[0]
     done = [cells[c.hash] for c in first.study.cells if c.hash in cells]
-    dataset = _dataset(first, done)
     section: dict[str, Any] = {
+        "short": _named(group),
+        "others": _named(group[1:]),
         "sweeps": group,
-        "short": ", ".join(_short(sweep) for sweep in group),
-        "dataset": dataset,
+        "scale": first.scale,
+        "dataset": _dataset(first, done),
         "done": len(done),
         "total": len(first.study.cells),
-        "protocols": _protocols(done),
         "table": "",
         "figures": [],
+        "files": [names[sweep.name] for sweep in group],
     }
     if done and first.study.measures:
-        section["table"] = _table(first, cells, dataset, folder, names[first.name])
-        section["figures"] = list(_figures(group, cells, dataset, folder, names))
+        name = names[first.name]
+        section["table"] = _table(first, cells, section["dataset"], folder, name)
+        where = f"{section['dataset']}, {_epochs(done)}"
+        section["figures"] = list(_figures(group, cells, where, folder, names))
     return section
 
 
-def _short(sweep: Sweep) -> str:
-    return sweep.study.title.partition(":")[0]
+def _named(sweeps: Iterable[Sweep]) -> str:
+    """Such as ``"Table 3a; Figures 2, 8"``."""
+    numbers = collections.defaultdict(list)
+    for sweep in sweeps:
+        kind, _, number = sweep.study.title.partition(":")[0].rpartition(" ")
+        numbers[kind].append(number)
+    return "; ".join(
+        f"{kind}{'s' * (len(found) > 1)} {', '.join(found)}"
+        for kind, found in numbers.items()
+    )
 
 
 def _dataset(sweep: Sweep, done: Iterable[Finished]) -> str:
@@ -285,7 +320,12 @@ def _dataset(sweep: Sweep, done: Iterable[Finished]) -> str:
     titles = [cell.rows["dataset_title"].iloc[0] for cell in done]
     if not titles:
         titles = [data.info(cell.dataset).title for cell in sweep.study.cells]
-    return " and ".join(dict.fromkeys(titles))
+    return "; ".join(dict.fromkeys(titles))
+
+
+def _epochs(cells: Iterable[Finished]) -> str:
+    numbers = sorted({cell.spec.epochs for cell in cells})
+    return f"{' or '.join(map(str, numbers))} epoch" + "s" * (numbers != [1])
 
 
 def _table(
@@ -306,48 +346,66 @@ def _href(slot: tables.Slot) -> str | None:
     return f"#cell-{slot.entry.cell.hash}" if slot.comparison else None
 
 
-class _Figure(NamedTuple):
-    """A picture within the page.
+class _Picture(NamedTuple):
+    """A figure within the page.
 
     Attributes:
         source: A data URI.
-        alt: What it shows, for those who do not see it.
+        caption: What it shows, also for those who do not see it.
         width: In CSS pixels.
     """
 
     source: str
-    alt: str
+    caption: str
     width: int
 
 
-def _embed(figure: Any, alt: str, dots_per_inch: int = 150) -> _Figure:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dots_per_inch)
-    text = base64.b64encode(buffer.getvalue()).decode()
+def _embed(figure: Any, caption: str, svg: bytes) -> _Picture:
+    text = base64.b64encode(svg).decode()
     width = round(100 * figure.get_figwidth())
-    return _Figure(f"data:image/png;base64,{text}", alt, width)
+    return _Picture(f"data:image/svg+xml;base64,{text}", caption, width)
+
+
+def _small(figure: Any, caption: str) -> _Picture:
+    """Embeds a figure in half of the bytes: the reader's own font draws its texts."""
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg")
+    return _embed(figure, caption, buffer.getvalue())
 
 
 def _figures(
-    group: Iterable[Sweep],
+    group: Sequence[Sweep],
     cells: Mapping[str, Finished],
-    dataset: str,
+    where: str,
     folder: pathlib.Path,
     names: Mapping[str, str],
-) -> Iterator[_Figure]:
+) -> Iterator[_Picture]:
     """Draws and writes the figures of all; gives those that look different."""
     seen = set()
     for sweep in group:
+        measures = sweep.study.measures
+        alike = [other for other in group if other.study.measures == measures]
+        drawn = " and ".join(MEASURES[measure] for measure in measures)
+        scale = f" ({sweep.scale} scale)" if sweep.scale else ""
+        also = f"; also {_named(alike[1:])}" if alike[1:] else ""
         for number, part in enumerate(_lines(sweep, cells), 1):
-            title = f"{sweep.study.title}. {dataset}"
+            title = f"{sweep.study.title}. {where}"
             figure = plots.panels(
-                part, sweep.study.measures, panel="row", line="column", title=title
+                part, measures, panel="row", line="column", title=title
             )
-            suffix = f"-{number}" * (number > 1)
-            results.write_figure(folder / "figures", names[sweep.name] + suffix, figure)
-            if (sweep.study.measures, number) not in seen:
-                seen.add((sweep.study.measures, number))
-                yield _embed(figure, f"{title}: accuracy and gradient flow by width")
+            name = names[sweep.name] + f"-{number}" * (number > 1)
+            svg = results.write_figure(folder / "figures", name, figure)
+            if (measures, number) not in seen:
+                seen.add((measures, number))
+                caption = f"{title}{scale}: {drawn} by dense width{also}"
+                yield _embed(figure, caption, svg)
+
+
+MEASURES = {"test_accuracy": "test accuracy", **tables.MEASURES}
+"""What figures draw, in words."""
 
 
 def _lines(sweep: Sweep, cells: Mapping[str, Finished]) -> Iterator[pd.DataFrame]:
@@ -370,31 +428,35 @@ def _lines(sweep: Sweep, cells: Mapping[str, Finished]) -> Iterator[pd.DataFrame
         )
 
 
-def _protocols(cells: Iterable[Finished]) -> list[str]:
-    """How cells were trained, in words, each once."""
-    found = {}
+def _protocols(cells: Iterable[Finished]) -> list[dict[str, Any]]:
+    """How cells were trained, each protocol once, with the number of its cells."""
+    found = collections.Counter()
     for cell in cells:
         spec, row = cell.spec, cell.rows.iloc[0]
-        epochs = f"{spec.epochs} epoch" + "s" * (spec.epochs != 1)
-        pairs = len(spec.dense_widths) * len(spec.seeds)
         found[
-            f"{row['dataset_title']}: {epochs}, batches of {spec.batch_size}, dense "
-            f"widths {', '.join(map(str, spec.dense_widths))}, {len(spec.seeds)} seeds "
-            f"({pairs} pairs a cell), initializer {spec.initializer}, hyperparameters "
-            f"of {spec.optimizer.preset}"
-        ] = None
-    return list(found)
+            ("Trained on", row["dataset_title"]),
+            ("Epochs", spec.epochs),
+            ("Batch", spec.batch_size),
+            ("Dense widths", ", ".join(map(str, spec.dense_widths))),
+            ("Seeds", len(spec.seeds)),
+            ("Pairs per cell", len(spec.dense_widths) * len(spec.seeds)),
+            ("Gradient flow on", f"{row['probe_examples']:,} images"),
+            ("Initializer", f"{spec.initializer}, fans {spec.initializer_reference}"),
+            ("Presets of", spec.optimizer.preset),
+        ] += 1
+    return [dict(protocol) | {"Cells": number} for protocol, number in found.items()]
 
 
-def _environments(cells: Mapping[str, Finished]) -> list[str]:
+def _environments(cells: Iterable[Finished]) -> list[str]:
     """Devices and versions, each once."""
-    found = {}
-    for cell in cells.values():
-        row = cell.rows.iloc[0]
-        versions = json.loads(row["versions"])
-        text = ", ".join(f"{name} {version}" for name, version in versions.items())
-        found[f"{row['device']}; {text}"] = None
-    return list(found)
+    return list(dict.fromkeys(map(_environment, cells)))
+
+
+def _environment(cell: Finished) -> str:
+    row = cell.rows.iloc[0]
+    versions = json.loads(row["versions"])
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{row['device']}; {named}"
 
 
 def _correlations(rows: pd.DataFrame, folder: pathlib.Path) -> str:
@@ -407,10 +469,11 @@ def _correlations(rows: pd.DataFrame, folder: pathlib.Path) -> str:
     return tables.correlations_html(frame)
 
 
-def _activations(folder: pathlib.Path) -> _Figure:
+def _activations(folder: pathlib.Path) -> _Picture:
     figure = plots.activation_functions()
-    results.write_figure(folder / "figures", "figure14", figure)
-    return _embed(figure, "Figure 14: activation functions and their derivatives")
+    svg = results.write_figure(folder / "figures", "figure14", figure)
+    caption = "Figure 14: activation functions and their derivatives, as computed here"
+    return _embed(figure, caption, svg)
 
 
 def _details(cell: Finished) -> dict[str, Any]:
@@ -419,14 +482,14 @@ def _details(cell: Finished) -> dict[str, Any]:
     accuracy: Any = 100 * cell.rows.groupby("arm")["test_accuracy"].mean()
     # A diverged network's NaN shows: it must not be left out of a mean.
     egf2: Any = cell.rows.groupby("arm")["egf2"].agg(lambda x: x.mean(skipna=False))
-    alone = cell.rows.assign(row=spec.optimizer.name, column=spec.variant)
-    figure = plots.panels(
-        alone, ("test_accuracy", "egf2"), panel="row", line="column", title=""
-    )
     mean, low, high = compared.difference
+    name, _, is_part = row["dataset_title"].partition(", ")
+    part = f"{row['train_examples']:,} train, {row['test_examples']:,} test"
     return {
         "hash": spec.hash,
         "dataset": row["dataset_title"],
+        "dataset_name": name,
+        "dataset_part": part if is_part else "",
         "hidden_layers": spec.hidden_layers,
         "optimizer": spec.optimizer.name,
         "learning_rate": f"{spec.optimizer.learning_rate:g}",
@@ -437,27 +500,39 @@ def _details(cell: Finished) -> dict[str, Any]:
         "dense": f"{accuracy['dense']:.2f}",
         "difference": f"{mean:+.2f}",
         "interval": f"{low:+.2f} to {high:+.2f}",
-        "p_value": f"{compared.wilcoxon.p_value:.3f}",
+        "p_value": f"{compared.wilcoxon.p_value:.3g}",
         "colour": tables.colour(compared.wilcoxon.p_value),
         "diverged": sum(compared.num_diverged.values()),
         "sparse_egf2": f"{egf2['sparse']:.3g}",
         "dense_egf2": f"{egf2['dense']:.3g}",
         "title": compared.title,
+        "headings": list(comparison_lib.COLUMNS.values()),
+        "table": compared.table.to_numpy().tolist(),
         "lines": compared.lines(),
-        "figure": _embed(figure, f"{compared.title}: accuracy and EGF_2 by width", 80),
+        "figures": _of_one_cell(cell),
         "config": comparison_lib.config_file(row["config"]),
-        "device": row["device"],
-        "versions": ", ".join(
-            f"{name} {version}" for name, version in json.loads(row["versions"]).items()
-        ),
+        "environment": _environment(cell),
     }
+
+
+def _of_one_cell(cell: Finished) -> list[_Picture]:
+    rows = cell.rows.assign(test_accuracy=100 * cell.rows["test_accuracy"])
+    return [
+        _small(
+            plots.against_width(rows, column, label, ""),
+            f"{label} by dense width: {cell.comparison.title}",
+        )
+        for column, label in (
+            ("test_accuracy", "Test accuracy %"),
+            ("egf2", "EGF₂, mean over training"),
+        )
+    ]
 
 
 LEDGER_COLUMNS = (
     "study",
     "row",
     "column",
-    "paper_dataset",
     "published",
     "value",
     "status",
@@ -516,6 +591,8 @@ def main() -> None:
     )
 
     def command() -> None:
+        # An accelerator may be busy with the sweep that is looked at.
+        jax.config.update("jax_platforms", "cpu")
         findings = find(workdir.value, method.value, zeros.value)
         for line in findings.refused:
             print(f"refused: {line}", file=sys.stderr)

@@ -282,13 +282,14 @@ def write_text(path: pathlib.Path, text: str) -> None:
         temporary.write_text(text)
 
 
-def write_figure(folder: pathlib.Path, name: str, figure: Any) -> None:
-    """Writes a Matplotlib figure as PNG and SVG."""
+def write_figure(folder: pathlib.Path, name: str, figure: Any) -> bytes:
+    """Writes a Matplotlib figure as PNG and SVG; returns the SVG."""
     for suffix in ("png", "svg"):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, dpi=150)
         with _atomic(folder / f"{name}.{suffix}") as temporary:
             temporary.write_bytes(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _sweep_files(workdir: str | os.PathLike[str]) -> list[pathlib.Path]:

@@ -1,6 +1,7 @@
 """The page about a work directory."""
 
 import csv
+import dataclasses
 import html
 import pathlib
 import re
@@ -47,14 +48,27 @@ def page(workdir):
     return path.read_text()
 
 
-def test_finished_cells_are_shown_with_their_details(page):
+def text_of(page):
+    """What a reader sees, with single spaces."""
+    page = re.sub(r"(?s)<(style|script)>.*?</\1>", "", page)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+def test_finished_cells_are_shown_with_their_details(workdir, page):
     for cell in sweep().study.cells[:2]:
         assert page.count(f'id="cell-{cell.hash}"') == 1
         # From the table of p-values and from the list of cells.
         assert page.count(f'href="#cell-{cell.hash}"') >= 2
     assert page.count("python -m sparse_gf.main --config=FILE") == 2
-    assert "2 finished cells with 16 trained networks" in page
-    assert "Digits: 1 epoch, batches of 128, dense widths 7, 20, 2 seeds" in page
+    words = text_of(page)
+    assert "2 finished cells 16 trained networks 0 diverged 1 sweep asked for" in words
+    assert "Trained on Epochs Batch Dense widths Seeds Pairs per cell" in words
+    assert "Digits 1 128 7, 20 2 4 1,442 images he_normal, fans dense torch 2" in words
+    table = results.read(workdir, sweep().study.cells[0].hash)
+    active = table.groupby("dense_width")["num_active"].first()
+    for width in (7, 20):
+        assert f"{width} {active[width]}" in words
+    assert page.count("data:image/svg+xml;base64,") == 1 + 1 + 2 * 2
 
 
 def test_what_was_not_run_is_said(page):
@@ -62,7 +76,7 @@ def test_what_was_not_run_is_said(page):
     assert missing.hash not in re.sub(
         r'(?s)<section id="ledger">.*?</section>', "", page
     )
-    assert "2 of 3 cells are finished; the others have not been run." in page
+    assert "2 of 3 cells are finished; the others have not been run." in text_of(page)
 
 
 def test_a_damaged_and_a_foreign_file_are_refused_by_name(workdir, page):
@@ -91,6 +105,74 @@ def test_a_file_whose_config_is_not_its_own_is_refused(workdir, tmp_path):
     (line,) = findings.refused
     assert "foreign or made by another version" in line
     assert first.hash in line
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda rows: rows.iloc[:-1], "does not hold every network of its cell once"),
+        (lambda rows: rows.assign(epochs=None), "lacks values of epochs"),
+        (lambda rows: rows.assign(config="[]"), "foreign or made by another version"),
+        (lambda rows: rows.assign(config=None), "foreign or made by another version"),
+    ],
+)
+def test_a_cell_that_is_not_whole_is_refused(workdir, tmp_path, break_it, reason):
+    first, second, _ = sweep().study.cells
+    for cell in (first, second):
+        rows = results.read(workdir, cell.hash)
+        rows["measurements"] = [[] for _ in rows.index]
+        broken = break_it(rows) if cell is first else rows
+        results.write_cell(tmp_path, cell.hash, broken.to_dict("records"), 1.0)
+    findings = report.find(tmp_path)
+    (line,) = findings.refused
+    assert f"{first.hash}.parquet {reason}" in line.replace("is foreign", "foreign")
+    words = text_of(report.write(tmp_path, findings).read_text())
+    assert line in words
+    # Types are those of a whole file, whatever the other one lacks.
+    assert "Digits, 4 hidden layers, adam 0.001, L2, relu, 1 epoch" in words
+
+
+def test_sweeps_that_cannot_be_used_are_refused(workdir, tmp_path):
+    shutil.copytree(workdir / "cells", tmp_path / "cells")
+    for name, config in {
+        "damaged": "{",
+        "foreign": '{"study": "table44"}',
+        "list": '{"only": 5, "study": "table4"}',
+        "twice": '{"grid": {"variant": ["NR", "NR"]}}',
+    }.items():
+        results.write_text(tmp_path / "sweeps" / f"{name}.json", config)
+    findings = report.find(tmp_path)
+    assert findings.sweeps == ()
+    for name in ("damaged", "foreign", "list", "twice"):
+        (line,) = (line for line in findings.refused if f"/{name}.json" in line)
+        assert "remove it, " in line
+    assert len(findings.cells) == 2
+
+
+def test_a_grid_of_ones_own_has_as_many_figures_as_its_lines_need(workdir):
+    cells = report.find(workdir).cells
+    entries = [
+        paper.Entry("adam", f"line {number}", sweep().study.cells[number % 2])
+        for number in range(12)
+    ]
+    study = sweep().study._replace(entries=tuple(entries))
+    many = dataclasses.replace(sweep(), study=study)
+    parts = list(report._lines(many, cells))
+    assert [list(part["column"].unique()) for part in parts] == [
+        [f"line {number}" for number in range(10)],
+        ["line 10", "line 11"],
+    ]
+
+
+def test_studies_are_named_together():
+    def named(*studies):
+        return report._named(
+            grids.expand(grids.config(study, "smoke")) for study in studies
+        )
+
+    assert named("table4") == "Table 4"
+    assert named("table3a", "figure2", "figure8") == "Table 3a; Figures 2, 8"
+    assert named() == ""
 
 
 def test_the_page_needs_nothing_from_elsewhere(page):

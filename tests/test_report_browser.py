@@ -46,19 +46,32 @@ const search = document.querySelector("#search");
 type(search, "adam bn");
 seen.searched = visible("cells-table");
 seen.count = document.querySelector("#cells output").textContent;
+const closed = () => document.querySelectorAll("#cells details:not([hidden])").length;
+seen.blocks = closed();
 type(search, "");
 type(document.querySelector("#cells select[data-axis=variant]"), "NR");
 seen.chosen = visible("cells-table");
 type(document.querySelector("#cells select[data-axis=variant]"), "");
+type(search, "no such cell");
+seen.none = visible("cells-table");
 const entry = document.querySelector("table.p-values td a");
 location.hash = entry.getAttribute("href");
 dispatchEvent(new HashChangeEvent("hashchange"));
-seen.opened = document.querySelector(entry.getAttribute("href")).open;
+const block = document.querySelector(entry.getAttribute("href"));
+seen.opened = block.open && block.offsetHeight > 300;
+seen.focused = block.contains(document.activeElement);
+seen.config = block.querySelector("pre").textContent;
+type(search, "");
 const first = () => rows("cells-table")[0].cells[5].textContent;
 document.querySelectorAll("#cells-table th button")[5].click();
 seen.ascending = first();
 document.querySelectorAll("#cells-table th button")[5].click();
 seen.descending = first();
+const numbers = () => rows("cells-table").map((r) => Number(r.cells[8].textContent));
+document.querySelectorAll("#cells-table th button")[8].click();
+seen.increasing = numbers();
+document.querySelectorAll("#cells-table th button")[8].click();
+seen.decreasing = numbers();
 document.querySelector("#ledger-entries").open = true;
 type(document.querySelector("#ledger-entries select[data-axis=status]"), "done");
 seen.ledger = visible("ledger-table");
@@ -114,8 +127,16 @@ def test_a_reader_filters_sorts_and_follows_links(page, tmp_path):
     assert seen["searched"] == 1
     assert seen["count"] == "1 of 4 shown"
     assert seen["chosen"] == 2
-    assert seen["opened"] is True
+    assert seen["blocks"] == 1
+    assert seen["none"] == 0
+    # A link leads to its cell even if the list is narrowed to others.
+    assert seen["opened"]
+    assert seen["focused"]
+    assert "def get_config() -> ConfigDict:" in seen["config"]
     assert (seen["ascending"], seen["descending"]) == ("BN", "NR")
+    assert len(set(seen["increasing"])) > 1
+    assert seen["increasing"] == sorted(seen["increasing"])
+    assert seen["decreasing"] == sorted(seen["increasing"], reverse=True)
     assert seen["ledger"] >= 4
     assert seen["images"]
     assert seen["alternatives"]
@@ -130,6 +151,7 @@ def test_on_a_phone_nothing_but_tables_and_figures_scrolls_sideways(page, tmp_pa
         '<!doctype html><body><iframe id="f" style="border:0;width:390px;height:844px" '
         f'srcdoc="{html.escape(page)}"></iframe><script>f.onload = () => {{'
         "const root = f.contentDocument.documentElement;"
+        "for (const d of root.querySelectorAll('details')) d.open = true;"
         "const seen = [f.contentWindow.innerWidth, root.scrollWidth];"
         f"{SHOW}}}</script></body>"
     )
