@@ -5,7 +5,7 @@ Tessera et al. 2021 find Swish, and PReLU with SGD, promising for sparse network
 of ReLU, by optimizer.
 """
 
-import sys
+import argparse
 
 from sparse_gf import effects, results
 
@@ -20,4 +20,6 @@ def main(workdir: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workdir", help="a work directory, such as experiments/small")
+    main(parser.parse_args().workdir)

@@ -5,7 +5,7 @@ each data set and optimizer, what adding BN did to the accuracy and the average 
 both arms, and whether sparse networks gained more.
 """
 
-import sys
+import argparse
 
 from sparse_gf import effects, results
 
@@ -19,4 +19,6 @@ def main(workdir: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workdir", help="a work directory, such as experiments/small")
+    main(parser.parse_args().workdir)

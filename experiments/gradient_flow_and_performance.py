@@ -5,7 +5,7 @@ experiments/gradient_flow_and_performance.py WORKDIR`` prints the mean absolute 
 correlation over cells, with bootstrap intervals, beside the published values.
 """
 
-import sys
+import argparse
 
 from sparse_gf import results, tables
 
@@ -16,4 +16,6 @@ def main(workdir: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workdir", help="a work directory, such as experiments/small")
+    main(parser.parse_args().workdir)

@@ -8,7 +8,7 @@ prints what L2 and DA did by optimizer, and what AdamW did in place of Adam with
 (Figure 23).
 """
 
-import sys
+import argparse
 
 from sparse_gf import effects, errors, results
 
@@ -42,4 +42,6 @@ def main(workdir: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workdir", help="a work directory, such as experiments/small")
+    main(parser.parse_args().workdir)
