@@ -102,8 +102,17 @@ def test_a_cell_that_fails_does_not_cost_the_others(tmp_path, monkeypatch, capsy
     assert re.search(r"failed: \w{12} .*NR.*no memory left", capsys.readouterr().out)
 
 
+def test_all_cells_may_fail(tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise UserError("no memory left")
+
+    monkeypatch.setattr(experiment, "train_cell", fail)
+    assert console.train_sweep(sweep(), str(tmp_path)) == 1
+    assert capsys.readouterr().out.count("failed: ") >= 2
+    assert not (tmp_path / "networks.parquet").exists()
+
+
 def test_data_that_cannot_be_read_is_refused_before_anything_is_written(tmp_path):
-    asked = grids.expand(grids.config("table4", "small").copy_and_resolve_references())
     config = grids.config("table4", "small")
     config.data_dir = str(tmp_path)
     asked = grids.expand(config)
