@@ -103,8 +103,8 @@ TABLES = {
 _FLOW = ("test_accuracy", "egf2")
 
 # The spec of each: the table whose cells it draws, and what it draws of them. Where the
-# paper's list of results does not settle which cells a figure shows (8-13, 20-22), the
-# figure is given the table whose grid it fits, each in its order.
+# paper's caption was not at hand (8-13, 15-17, 20-22), the figure is given the table
+# whose grid it fits, in order.
 _FIGURES_OF_TABLES = {
     "figure2": ("table3a", _FLOW),
     "figure3": ("table3c", _FLOW),

@@ -598,7 +598,9 @@ def main() -> None:
             print(f"refused: {line}", file=sys.stderr)
         page = write(workdir.value, findings)
         networks = sum(len(cell.rows) for cell in findings.cells.values())
-        print(f"{len(findings.cells)} cells, {networks} networks: {page}")
+        number = len(findings.cells)
+        plural = "s" * (number != 1)
+        print(f"{number} cell{plural}, {networks} networks: {page}")
 
     cli.run(command)
 
