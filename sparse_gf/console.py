@@ -1,6 +1,7 @@
 """What a person at a terminal sees while a cell trains and when it is done."""
 
 import contextlib
+import functools
 import math
 import pathlib
 import time
@@ -71,7 +72,8 @@ def train_sweep(
     if cells:
         experiment.set_up_jax(cells[0])
         with _monitor(console) as monitor:
-            watch = engines.Watch(cells, path, monitor, _describe, _result, begin)
+            result = functools.partial(_result, sweep.run)
+            watch = engines.Watch(cells, path, monitor, _describe, result, begin)
             train(cells, sweep.run, path, watch)
         failed = watch.failed
     else:
@@ -138,9 +140,9 @@ def _describe(cell: specs.CellSpec) -> str:
     )
 
 
-def _result(workdir: pathlib.Path, cell: specs.CellSpec) -> str:
+def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.CellSpec) -> str:
     rows = results.read(workdir, cell.hash)
-    compared = comparison_lib.compare(rows)
+    compared = comparison_lib.compare(rows, run.wilcoxon_method, run.wilcoxon_zeros)
     mean, *_ = compared.difference
     accuracy: Any = rows.groupby("arm")["test_accuracy"].mean()
     diverged = sum(compared.num_diverged.values())
