@@ -49,6 +49,11 @@ class Checkpoints:
             ),
         )
 
+    @property
+    def exist(self) -> bool:
+        """Whether any step was saved, readable or not."""
+        return bool(self._manager.all_steps())
+
     def save(self, progress: Progress) -> None:
         """Saves state and history; they are on disk when this returns."""
         arrays = {"state": progress.state, "history": progress.history}

@@ -1,15 +1,20 @@
 """Ensembles: many networks in one program. The only place that says ``vmap``.
 
-The members of a program form a grid of seeds x networks. Networks that share a seed
-share its batches, so these are gathered and augmented once per seed.
+An ensemble is a few groups of networks; those of a group have equal shapes, and each
+has its own seed. Every local device holds its share of every group. What a device does
+with its share depends on what is fast there (``benchmarks/README.md``):
 
-The grid is divided over all local devices, as whole rows or as whole columns, whichever
-leaves each device less to do. A number that the devices do not divide is filled up with
-networks that are in the grid already: they are trained and forgotten on devices that
-would wait otherwise. So of four devices, one waits for three seeds of one network, and
-three seeds of five networks take as long as five networks on one device, not 3.75.
+- ``SIDE_BY_SIDE`` (accelerators): all networks take each step together, in batched
+  matrix products. A network alone would leave an accelerator idle.
+- ``ONE_BY_ONE`` (CPUs): every network trains a whole epoch before the next one does,
+  which keeps it in the cache of its core; each core is a device of its own (see
+  ``use_all_cores``).
+
+Where the devices do not divide a group, some hold one network less than others. Side by
+side, their place is filled with a network of zeros; one by one, there is nothing to do.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -33,10 +38,14 @@ from jaxtyping import Array, Bool, Int
 
 from sparse_gf import gradient_flow, train, tree
 from sparse_gf import masks as masks_lib
+from sparse_gf.programs import Program
 from sparse_gf.types import Dataset
 
 InitFn = Callable[[Int[Array, ""], Any], train.TrainState]
 """``init(seed, member)`` makes one network; hashable, so that programs are reused."""
+
+MAX_CPU_DEVICES = 16
+"""Most cores that become devices: each holds the whole data set."""
 
 
 class Measurement(NamedTuple):
@@ -58,16 +67,54 @@ class Measurement(NamedTuple):
     isolated_units: Int[Array, ""]
 
 
+class Group(NamedTuple):
+    """Networks of equal shapes.
+
+    Attributes:
+        recipe: What they share.
+        shapes: Shapes and types of one network's state.
+        seeds: One per network, int32.
+        members: Arrays [networks, ...] in which the networks differ besides.
+    """
+
+    recipe: train.Recipe
+    shapes: train.TrainState
+    seeds: np.ndarray
+    members: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Networks that are trained together.
+
+    Attributes:
+        groups: At least one.
+        init: Makes a network of any group, given its seed and its entry in the group's
+            ``members``. Its arrays may be larger than the group's shapes: the
+            network's are their leading blocks.
+    """
+
+    groups: tuple[Group, ...]
+    init: InitFn
+
+    @property
+    def programs(self) -> "Programs":
+        """The programs; shared by all ensembles of equal recipes."""
+        recipes = tuple(group.recipe for group in self.groups)
+        mapping = ONE_BY_ONE if jax.default_backend() == "cpu" else SIDE_BY_SIDE
+        return programs(recipes, self.init, mapping)
+
+
 @dataclasses.dataclass
 class Progress:
     """How far an ensemble has come.
 
     Attributes:
         epoch: Epochs trained.
-        state: ``train.TrainState`` with leading axes [seeds, networks], one of them
-            filled up where several devices share the grid.
-        history: A ``Measurement`` of NumPy arrays [points, seeds, networks], filled up
-            to the epoch and zeros beyond.
+        state: A ``train.TrainState`` per group, with a leading axis of places: those
+            of the first device, of the second, and so on.
+        history: A ``Measurement`` per group, of NumPy arrays [points, networks],
+            filled up to the epoch and zeros beyond.
     """
 
     epoch: int
@@ -76,133 +123,295 @@ class Progress:
 
 
 class Programs(NamedTuple):
-    """The programs of an ensemble; states have axes [seeds, networks, ...].
-
-    With several devices, one of these axes may be longer than the seeds or networks
-    that were given, which are its beginning.
+    """The programs of an ensemble.
 
     Attributes:
-        init: (seeds [seeds], members [networks, ...]) to the state.
-        advance: (state, data, seeds [seeds], epoch) to the state an epoch later; the
-            state given is used up.
-        measure: (state, data) to a ``Measurement`` with the axes of the state.
+        init: (seeds [devices], members [devices, ...]) to as many states, as ``init``
+            makes them.
+        advance: (state, data, seeds, counts, epoch) to the state an epoch later; the
+            state given is used up. Per group, ``seeds`` are [places] and ``counts``
+            [devices] is how many places each device uses.
+        measure: (state, data, counts) to a ``Measurement`` [places] per group.
     """
 
-    init: Callable[..., Any]
-    advance: Callable[..., Any]
-    measure: Callable[..., Any]
+    init: Program
+    advance: Program
+    measure: Program
+
+
+class Mapping(NamedTuple):
+    """How a device goes through its networks.
+
+    Attributes:
+        update: ``update(function, count, state, own, *shared)`` replaces every entry
+            of ``state`` [places, ...] by ``function(entry, own entry, *shared)``.
+        collect: ``collect(function, count, state, *shared)`` gives the results of
+            ``function(entry, *shared)``, stacked.
+
+    Only the first ``count`` entries matter.
+    """
+
+    update: Callable[..., Any]
+    collect: Callable[..., Any]
+
+
+def _update_side_by_side(
+    function: Callable[..., Any], count: Any, state: Any, own: Any, *shared: Any
+) -> Any:
+    del count
+    axes = (0, 0, *(None for _ in shared))
+    return jax.vmap(function, axes)(state, own, *shared)
+
+
+def _collect_side_by_side(
+    function: Callable[..., Any], count: Any, state: Any, *shared: Any
+) -> Any:
+    del count
+    return jax.vmap(function, (0, *(None for _ in shared)))(state, *shared)
+
+
+def _update_one_by_one(
+    function: Callable[..., Any], count: Any, state: Any, own: Any, *shared: Any
+) -> Any:
+    def body(place: Int[Array, ""], state: Any) -> Any:
+        new = function(_at(place, state), _at(place, own), *shared)
+        return _set_at(place, state, new)
+
+    # The state goes through the loop in place: there is no second one.
+    return jax.lax.fori_loop(0, count, body, state)
+
+
+def _collect_one_by_one(
+    function: Callable[..., Any], count: Any, state: Any, *shared: Any
+) -> Any:
+    # Jitted, it is traced once for its shapes and its loop.
+    function = jax.jit(function)
+    places = jax.tree.leaves(state)[0].shape[0]
+    one = jax.eval_shape(function, _at(0, state), *shared)
+    empty = jax.tree.map(lambda s: jnp.zeros((places, *s.shape), s.dtype), one)
+
+    def body(place: Int[Array, ""], results: Any) -> Any:
+        return _set_at(place, results, function(_at(place, state), *shared))
+
+    return jax.lax.fori_loop(0, count, body, empty)
+
+
+def _at(place: Any, tree: Any) -> Any:
+    def at(x: Array) -> Array:
+        return jax.lax.dynamic_index_in_dim(x, place, keepdims=False)
+
+    return jax.tree.map(at, tree)
+
+
+def _set_at(place: Any, tree: Any, new: Any) -> Any:
+    def set_at(x: Array, entry: Array) -> Array:
+        return jax.lax.dynamic_update_index_in_dim(x, entry, place, 0)
+
+    return jax.tree.map(set_at, tree, new)
+
+
+SIDE_BY_SIDE = Mapping(_update_side_by_side, _collect_side_by_side)
+ONE_BY_ONE = Mapping(_update_one_by_one, _collect_one_by_one)
 
 
 @functools.lru_cache(maxsize=64)
-def programs(recipe: train.Recipe, init: InitFn) -> Programs:
-    """Maps the functions of one network over seeds and networks, and jits them.
+def programs(
+    recipes: tuple[train.Recipe, ...], init: InitFn, mapping: Mapping
+) -> Programs:
+    """Maps the functions of one network over the networks of all groups.
 
     Matrix products are computed in the parameters' full precision: some accelerators
     would round float32 factors to TensorFloat-32 by default.
 
     Equal arguments give the same programs: nothing is compiled twice in a process,
     whatever the members' arrays hold.
-    """
-    exact = jax.default_matmul_precision("highest")
-    epoch = exact(functools.partial(train.epoch, recipe))
 
-    @exact
-    def measure(state: train.TrainState, data: train.Data) -> Measurement:
-        test = train.evaluate(recipe, state, data.test_images, data.test_labels, data)
-        flow = train.measure(recipe, state, data)
-        kernels = tree.kernels(state.masks)
-        finite = jnp.isfinite(flow.loss) & jnp.isfinite(test.loss)
-        return Measurement(
-            flow=flow,
-            test=test,
-            # The last step's damage shows in no training loss.
-            diverged=state.diverged | ~finite,
-            num_active={path: jnp.sum(mask) for path, mask in kernels.items()},
-            isolated_units=sum(
-                (masks_lib.isolated_units(mask) for mask in kernels.values()),
-                jnp.zeros((), jnp.int32),
-            ),
+    Args:
+        recipes: One per group.
+        init: Of ``Ensemble``.
+        mapping: ``SIDE_BY_SIDE`` or ``ONE_BY_ONE``.
+    """
+
+    def init_all(seeds: Int[Array, " places"], members: Any) -> train.TrainState:
+        return jax.lax.map(lambda own: init(*own), (seeds, members))
+
+    def advance(
+        state: Any, data: train.Data, seeds: Any, counts: Any, epoch: Int[Array, ""]
+    ) -> Any:
+        return tuple(
+            mapping.update(
+                functools.partial(_epoch, recipe),
+                counts[group][0],
+                state[group],
+                seeds[group],
+                data,
+                epoch,
+            )
+            for group, recipe in enumerate(recipes)
         )
 
-    def init_all(seeds: Int[Array, " seeds"], members: Any) -> train.TrainState:
-        # One after another: a network's random numbers need more memory than it does.
-        def row(seed: Int[Array, ""]) -> train.TrainState:
-            return jax.lax.map(functools.partial(init, seed), members)
+    def measure(state: Any, data: train.Data, counts: Any) -> Any:
+        return tuple(
+            mapping.collect(
+                functools.partial(_measure, recipe),
+                counts[group][0],
+                state[group],
+                data,
+            )
+            for group, recipe in enumerate(recipes)
+        )
 
-        return jax.lax.map(row, seeds)
-
-    # Inner axis: networks, which share data, seed and epoch. Outer axis: seeds.
-    advance = jax.vmap(epoch, in_axes=(0, None, None, None))
-    advance = jax.vmap(advance, in_axes=(0, None, 0, None))
-    measure = jax.vmap(jax.vmap(measure, in_axes=(0, None)), in_axes=(0, None))
-    functions = Programs(init_all, advance, measure)
-    if jax.local_device_count() > 1:
-        functions = _on_all_devices(functions)
+    own, shared = PartitionSpec(_MEMBERS), PartitionSpec()
+    exact = jax.default_matmul_precision("highest")
     return Programs(
-        init=jax.jit(functions.init),
-        advance=jax.jit(functions.advance, donate_argnums=0),
-        measure=jax.jit(functions.measure),
+        init=Program(_on_each_device(init_all, own, own)),
+        advance=Program(
+            exact(_on_each_device(advance, own, shared, own, own, shared)),
+            donate_argnums=0,
+        ),
+        measure=Program(exact(_on_each_device(measure, own, shared, own))),
     )
+
+
+def _epoch(
+    recipe: train.Recipe,
+    state: train.TrainState,
+    seed: Int[Array, ""],
+    data: train.Data,
+    number: Int[Array, ""],
+) -> train.TrainState:
+    return train.epoch(recipe, state, data, seed, number)
+
+
+def _measure(
+    recipe: train.Recipe, state: train.TrainState, data: train.Data
+) -> Measurement:
+    test = train.evaluate(recipe, state, data.test_images, data.test_labels, data)
+    flow = train.measure(recipe, state, data)
+    kernels = tree.kernels(state.masks)
+    finite = jnp.isfinite(flow.loss) & jnp.isfinite(test.loss)
+    return Measurement(
+        flow=flow,
+        test=test,
+        # The last step's damage shows in no training loss.
+        diverged=state.diverged | ~finite,
+        num_active={path: jnp.sum(mask) for path, mask in kernels.items()},
+        isolated_units=sum(
+            (masks_lib.isolated_units(mask) for mask in kernels.values()),
+            jnp.zeros((), jnp.int32),
+        ),
+    )
+
+
+def use_all_cores() -> None:
+    """Makes every CPU core a device; before JAX has been used, or it does nothing.
+
+    A number of CPU devices that the user has set stays.
+    """
+    wanted = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
+    flags = os.environ.get("XLA_FLAGS", "")
+    if wanted > 0 or "xla_force_host_platform_device_count" in flags:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", min(cores, MAX_CPU_DEVICES))
 
 
 def to_device(dataset: Dataset, dtype: str) -> train.Data:
     """Puts a data set on every device, images as uint8."""
     mean, std = dataset.channel_statistics()
-    data = train.Data(
-        train_images=jnp.asarray(dataset.train_images),
-        train_labels=jnp.asarray(dataset.train_labels),
-        test_images=jnp.asarray(dataset.test_images),
-        test_labels=jnp.asarray(dataset.test_labels),
-        mean=jnp.asarray(mean.astype(dtype)),
+    arrays = {
+        "train_images": dataset.train_images,
+        "train_labels": dataset.train_labels,
+        "test_images": dataset.test_images,
+        "test_labels": dataset.test_labels,
+        "mean": mean.astype(dtype),
         # A constant channel has no spread to divide by.
-        std=jnp.asarray(np.where(std > 0, std, 1).astype(dtype)),
-    )
-    if jax.local_device_count() == 1:
-        return data
+        "std": np.where(std > 0, std, 1).astype(dtype),
+    }
     # Here and not in every call of a program, which would copy it every time.
-    return jax.device_put(data, NamedSharding(_mesh(), PartitionSpec()))
+    return train.Data(**jax.device_put(arrays, _sharding(PartitionSpec())))
 
 
-def shapes(
-    programs: Programs,
-    seeds: Sequence[int],
-    members: Any,
-    data: train.Data,
-    points: int,
+def prepare(
+    ensemble: Ensemble, data: train.Data, points: int, *, init: bool = True
 ) -> Progress:
-    """An ensemble's progress as shapes only: nothing is computed.
+    """Starts compiling, and gives an ensemble's progress as shapes only.
 
     Args:
-        programs: Of the ensemble.
-        seeds: One per row of the grid.
-        members: Arrays [networks, ...] in which the networks of a row differ.
-        data: On the device; only shapes are read.
+        ensemble: The networks.
+        data: On the devices.
         points: Number of measurements that the history has room for.
+        init: Whether there are networks to be made.
 
     Returns:
         The progress, its state with the sharding that the programs give it.
     """
-    state = jax.eval_shape(programs.init, np.asarray(seeds, np.int32), members)
-    measurement = jax.eval_shape(programs.measure, state, data)
-    shape = (points, len(seeds), _num_networks(members))
-    history = jax.tree.map(lambda s: jax.ShapeDtypeStruct(shape, s.dtype), measurement)
-    sharding = _sharding(*state.diverged.shape)
-    state = jax.tree.map(lambda s: s.update(sharding=sharding), state)
+    places = _places(ensemble)
+    sharding = _sharding(PartitionSpec(_MEMBERS))
+
+    def in_places(shapes: train.TrainState, at: "_Places") -> Any:
+        return jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct(
+                (at.num_places, *s.shape), s.dtype, sharding=sharding
+            ),
+            shapes,
+        )
+
+    groups = ensemble.groups
+    state = tuple(in_places(g.shapes, at) for g, at in zip(groups, places, strict=True))
+    seeds, counts = seeds_and_counts(ensemble)
+    run = ensemble.programs
+    if init:
+        run.init.prepare(*_next_to_make(groups[0], [0]))
+    run.advance.prepare(state, data, seeds, counts, np.int32(0))
+    measurements = run.measure.prepare(state, data, counts)
+    history = tuple(
+        jax.tree.map(
+            lambda s, g=group: jax.ShapeDtypeStruct((points, len(g.seeds)), s.dtype),
+            measurement,
+        )
+        for group, measurement in zip(groups, measurements, strict=True)
+    )
     return Progress(0, state, history)
 
 
-def begin(
-    programs: Programs, seeds: Sequence[int], members: Any, shapes: Progress
-) -> Progress:
-    """Makes the networks before the first step, and an empty history."""
-    state = programs.init(np.asarray(seeds, np.int32), members)
+def begin(ensemble: Ensemble, shapes: Progress) -> Progress:
+    """Makes the networks before the first step, and an empty history.
+
+    One network at a time on each device: its random numbers need more memory than it
+    does.
+
+    Args:
+        ensemble: The networks.
+        shapes: From ``prepare``.
+    """
+    run = ensemble.programs
+    arrays = [
+        jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), state)
+        for state in shapes.state
+    ]
+    devices = jax.local_device_count()
+    for group, at, state in zip(
+        ensemble.groups, _places(ensemble), arrays, strict=True
+    ):
+        for first in range(0, len(group.seeds), devices):
+            networks = list(range(first, min(first + devices, len(group.seeds))))
+            made = jax.device_get(run.init(*_next_to_make(group, networks)))
+            for number, network in enumerate(networks):
+                _place(state, int(at.of_network[network]), made, number)
+    sharding = _sharding(PartitionSpec(_MEMBERS))
+    leaves, structure = jax.tree.flatten(arrays)
+    del arrays, state
+    # One by one, so that an ensemble is not in memory twice.
+    for number in range(len(leaves)):
+        leaves[number] = jax.device_put(leaves[number], sharding)
     history = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes.history)
-    return Progress(0, state, history)
+    return Progress(0, tuple(jax.tree.unflatten(structure, leaves)), history)
 
 
 def fit(
-    programs: Programs,
-    seeds: Sequence[int],
+    ensemble: Ensemble,
     data: train.Data,
     progress: Progress,
     measured: Sequence[int],
@@ -211,9 +420,8 @@ def fit(
     """Trains an ensemble up to the last measured epoch.
 
     Args:
-        programs: Of the ensemble.
-        seeds: One per row of the grid.
-        data: On the device.
+        ensemble: The networks.
+        data: On the devices.
         progress: Where to start from; its state is used up.
         measured: Epochs, from 1, ascending, at whose end the networks are measured.
         after_epoch: Called after every epoch, when it has been computed.
@@ -221,43 +429,48 @@ def fit(
     Returns:
         The progress after the last epoch.
     """
-    rows = np.asarray(seeds, np.int32)
+    run, places = ensemble.programs, _places(ensemble)
+    seeds, counts = seeds_and_counts(ensemble)
     for epoch in range(progress.epoch + 1, measured[-1] + 1):
-        state = programs.advance(progress.state, data, rows, np.int32(epoch))
+        state = run.advance(progress.state, data, seeds, counts, np.int32(epoch))
         progress = Progress(epoch, state, progress.history)
         if epoch in measured:
-            measurement = programs.measure(state, data)
-            _wait(measurement.diverged)
+            measurement = run.measure(state, data, counts)
+            _wait(measurement)
             point = measured.index(epoch)
-            _write(progress.history, point, jax.device_get(measurement))
-        _wait(state.diverged)
+            _write(progress.history, point, jax.device_get(measurement), places)
+        _wait(state)
         after_epoch(progress)
     return progress
 
 
-def networks_at_once(state_shapes: train.TrainState, memory: int) -> int:
-    """How many networks one device may hold.
+def seeds_and_counts(ensemble: Ensemble) -> tuple[Any, Any]:
+    """The seeds [places] and counts [devices] of all groups, as programs take them."""
 
-    A network needs its state, gradients like the params, and half as much again for
-    activations and temporaries; a fifth of the memory stays free for the data set
-    and the compiler.
+    def spread(group: Group, at: _Places) -> np.ndarray:
+        seeds = np.zeros(at.num_places, np.int32)
+        seeds[at.of_network] = group.seeds
+        return seeds
+
+    places = _places(ensemble)
+    groups = zip(ensemble.groups, places, strict=True)
+    return tuple(spread(*own) for own in groups), tuple(at.counts for at in places)
+
+
+def network_bytes(shapes: train.TrainState) -> float:
+    """Bytes of device memory that one network needs in training.
+
+    Its state, gradients like the params, and half as much again for activations and
+    temporaries.
 
     Args:
-        state_shapes: Shapes of one network's state, from ``jax.eval_shape``.
-        memory: Bytes of one device.
+        shapes: Shapes of one network's state.
     """
 
     def num_bytes(tree: Any) -> int:
         return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
-    needed = 1.5 * (num_bytes(state_shapes) + num_bytes(state_shapes.params))
-    return max(1, int(0.8 * memory / needed))
-
-
-def networks_per_device(num_seeds: int, num_networks: int) -> int:
-    """How many networks of a grid each device holds, filled up."""
-    layout = _layout(num_seeds, num_networks)
-    return layout.num_seeds * layout.num_networks // jax.local_device_count()
+    return 1.5 * (num_bytes(shapes) + num_bytes(shapes.params))
 
 
 def device_memory() -> int:
@@ -276,58 +489,98 @@ def device_memory() -> int:
     return min(limits) // jax.local_device_count()
 
 
-def _wait(array: jax.Array) -> None:
-    """Waits until an array is computed, and lets an interrupt through meanwhile.
+def _wait(tree: Any) -> None:
+    """Waits until arrays are computed, and lets an interrupt through meanwhile.
 
     JAX's own waiting hears no Ctrl-C before it is over, which may be an hour.
     """
     start = time.monotonic()
-    while not array.is_ready():  # pyright: ignore[reportAttributeAccessIssue]
-        time.sleep(min(0.05, 0.0002 + 0.02 * (time.monotonic() - start)))
+    for array in jax.tree.leaves(tree):
+        while not array.is_ready():
+            time.sleep(min(0.05, 0.0002 + 0.02 * (time.monotonic() - start)))
 
 
-def _write(history: Measurement, point: int, measurement: Measurement) -> None:
-    """Fills one point of a history in place."""
+def _write(
+    history: Any, point: int, measurement: Any, places: Sequence["_Places"]
+) -> None:
+    """Fills one point of all groups' histories in place."""
+    for own, values, at in zip(history, measurement, places, strict=True):
 
-    def write(buffer: np.ndarray, value: np.ndarray) -> None:
-        # Without what fills up the grid.
-        seeds, networks = buffer.shape[1:]
-        buffer[point] = value[:seeds, :networks]
+        def write(buffer: np.ndarray, value: np.ndarray, at: _Places = at) -> None:
+            buffer[point] = value[at.of_network]
 
-    jax.tree.map(write, history, measurement)
+        jax.tree.map(write, own, values)
+
+
+def _next_to_make(group: Group, networks: list[int]) -> tuple[np.ndarray, Any]:
+    """Seeds and members of the networks that the devices make next, one each."""
+    # Devices that have none to make repeat the first.
+    filled = networks + networks[:1] * (jax.local_device_count() - len(networks))
+    return group.seeds[filled], jax.tree.map(lambda x: x[filled], group.members)
+
+
+def _place(state: Any, place: int, made: Any, number: int) -> None:
+    """Copies one network into its place, cut to its size."""
+
+    def copy(own: np.ndarray, new: np.ndarray) -> None:
+        own[place] = new[number][tuple(slice(size) for size in own.shape[1:])]
+
+    jax.tree.map(copy, state, made)
 
 
 _MEMBERS = "members"  # The axis of the mesh.
 
 
-class _Layout(NamedTuple):
-    """How a grid of seeds x networks lies on several devices.
+class _Places(NamedTuple):
+    """Where the networks of a group are.
 
     Attributes:
-        num_seeds: Rows, filled up.
-        num_networks: Columns, filled up.
-        seeds: Of arrays [seeds, ...].
-        networks: Of arrays [networks, ...].
-        grid: Of arrays [seeds, networks, ...].
+        of_network: Each network's index among the places of all devices.
+        counts: Networks of each device; they are in its first places.
+        num_places: Of all devices together, a multiple of their number.
     """
 
-    num_seeds: int
-    num_networks: int
-    seeds: PartitionSpec
-    networks: PartitionSpec
-    grid: PartitionSpec
+    of_network: np.ndarray
+    counts: np.ndarray
+    num_places: int
 
 
-def _layout(num_seeds: int, num_networks: int) -> _Layout:
-    """The layout of a grid, or of one that has been filled up: it is the same."""
-    devices = jax.local_device_count()
-    rows, columns = -(-num_seeds // devices), -(-num_networks // devices)
-    whole, divided = PartitionSpec(), PartitionSpec(_MEMBERS)
-    # If equal, the seeds: fewer of them on a device are fewer batches to make.
-    if rows * num_networks <= num_seeds * columns:
-        return _Layout(rows * devices, num_networks, divided, whole, divided)
-    grid = PartitionSpec(None, _MEMBERS)
-    return _Layout(num_seeds, columns * devices, whole, divided, grid)
+def _places(ensemble: Ensemble) -> tuple[_Places, ...]:
+    """Divides every group over the devices so that these have about equal work."""
+    sizes = [len(group.seeds) for group in ensemble.groups]
+    costs = [
+        sum(leaf.size for leaf in jax.tree.leaves(group.shapes.params))
+        for group in ensemble.groups
+    ]
+    return divide(sizes, costs, jax.local_device_count())
+
+
+def divide(
+    sizes: Sequence[int], costs: Sequence[float], devices: int
+) -> tuple[_Places, ...]:
+    """Divides groups of networks over devices.
+
+    Args:
+        sizes: Networks of each group.
+        costs: Of one network of each group, in any unit.
+        devices: Their number.
+
+    Returns:
+        Per group, the networks' places. A device's share of a group is rounded down
+        or up; up on those devices that have least to do, costly groups first.
+    """
+    loads = np.zeros(devices)
+    places: dict[int, _Places] = {}
+    for group in sorted(range(len(sizes)), key=lambda g: -costs[g]):
+        counts = np.full(devices, sizes[group] // devices, np.int32)
+        counts[np.argsort(loads, kind="stable")[: sizes[group] % devices]] += 1
+        loads += counts * costs[group]
+        most = int(counts.max())
+        of_network = np.concatenate(
+            [device * most + np.arange(count) for device, count in enumerate(counts)]
+        )
+        places[group] = _Places(of_network, counts, devices * most)
+    return tuple(places[group] for group in range(len(sizes)))
 
 
 def _mesh() -> Mesh:
@@ -338,61 +591,28 @@ def _mesh() -> Mesh:
     )
 
 
-def _sharding(num_seeds: int, num_networks: int) -> Sharding:
-    """Where the programs leave a state [seeds, networks, ...]."""
+def _sharding(spec: PartitionSpec) -> Sharding:
     if jax.local_device_count() == 1:
         return SingleDeviceSharding(jax.local_devices()[0])
-    return NamedSharding(_mesh(), _layout(num_seeds, num_networks).grid)
+    return NamedSharding(_mesh(), spec)
 
 
-def _on_all_devices(one: Programs) -> Programs:
-    """Has every device run the programs on its own part of the grid.
+def _on_each_device(
+    function: Callable[..., Any], *arguments: PartitionSpec
+) -> Callable[..., Any]:
+    """Has every device run a program on its own part of the ensemble.
 
     Under ``shard_map`` a device sees its part alone, as if there were no other: devices
-    exchange nothing, and each initializes its networks one after another.
+    exchange nothing.
     """
-    mesh, shared = _mesh(), PartitionSpec()
-
-    def divided(
-        program: Callable[..., Any], layout: _Layout, *arguments: PartitionSpec
-    ) -> Callable[..., Any]:
-        # Nothing is reduced over devices, so nothing can be wrong about what is equal
-        # on all of them; and scans may start from constants, which are.
-        return jax.shard_map(
-            program,
-            mesh=mesh,
-            in_specs=arguments,
-            out_specs=layout.grid,
-            check_vma=False,
-        )
-
-    def init(seeds: Int[Array, " seeds"], members: Any) -> train.TrainState:
-        layout = _layout(seeds.shape[0], _num_networks(members))
-        members = jax.tree.map(lambda x: _fill_up(x, layout.num_networks), members)
-        run = divided(one.init, layout, layout.seeds, layout.networks)
-        return run(_fill_up(seeds, layout.num_seeds), members)
-
-    def advance(
-        state: train.TrainState,
-        data: train.Data,
-        seeds: Int[Array, " seeds"],
-        number: Int[Array, ""],
-    ) -> train.TrainState:
-        layout = _layout(*state.diverged.shape)
-        run = divided(one.advance, layout, layout.grid, shared, layout.seeds, shared)
-        return run(state, data, _fill_up(seeds, layout.num_seeds), number)
-
-    def measure(state: train.TrainState, data: train.Data) -> Measurement:
-        layout = _layout(*state.diverged.shape)
-        return divided(one.measure, layout, layout.grid, shared)(state, data)
-
-    return Programs(init, advance, measure)
-
-
-def _num_networks(members: Any) -> int:
-    return jax.tree.leaves(members)[0].shape[0]
-
-
-def _fill_up(x: Array, size: int) -> Array:
-    """Repeats the entries of an array [n, ...], in order, up to [size, ...]."""
-    return x[np.arange(size) % x.shape[0]]
+    if jax.local_device_count() == 1:
+        return function
+    # Nothing is reduced over devices, so nothing can be wrong about what is equal on
+    # all of them; and scans may start from constants, which are.
+    return jax.shard_map(
+        function,
+        mesh=_mesh(),
+        in_specs=arguments,
+        out_specs=PartitionSpec(_MEMBERS),
+        check_vma=False,
+    )

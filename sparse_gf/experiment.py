@@ -14,7 +14,6 @@ import pandas as pd
 from sparse_gf import checkpoints, ensemble, results, rows, sc_sdc, train
 from sparse_gf import data as data_lib
 from sparse_gf.errors import UserError
-from sparse_gf.sc_sdc import Group
 from sparse_gf.specs import CellSpec, RunSpec
 from sparse_gf.types import Dataset
 
@@ -33,7 +32,8 @@ class Monitor:
 
 
 def set_up_jax(cell: CellSpec) -> None:
-    """Sets what only a whole process can: precision, and the compilation cache."""
+    """Sets what only a whole process can: precision, devices, compilation cache."""
+    ensemble.use_all_cores()
     if cell.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
@@ -130,7 +130,7 @@ def _train(
     workdir: pathlib.Path,
     monitor: Monitor,
 ) -> tuple[list[dict[str, Any]], float]:
-    """Trains group after group.
+    """Trains chunk after chunk.
 
     Returns:
         A row per network, and which share of the training was done here: the rest
@@ -138,48 +138,43 @@ def _train(
     """
     monitor.progress(0.0, f"compiling, then epoch 1/{cell.epochs}")
     data = ensemble.to_device(dataset, cell.dtype)
-    groups = sc_sdc.plan(cell, options)
+    chunks = sc_sdc.plan(cell, options)
     measured = train.measured_epochs(cell.epochs, cell.measurements)
     folder = checkpoints.folder(workdir, cell.hash, rows.environment(dataset))
-    total = sum(_work(cell, group) for group in groups)
+    total = sum(_work(cell, chunk) for chunk in chunks)
     made: list[dict[str, Any]] = []
     done = resumed = 0.0
-    for number, group in enumerate(groups):
-        label = f"program {number + 1}/{len(groups)}, " if len(groups) > 1 else ""
-        share = _work(cell, group) / total
-        saved = checkpoints.Checkpoints(folder / group.name, monitor.note)
+    for number, chunk in enumerate(chunks):
+        label = f"part {number + 1}/{len(chunks)}, " if len(chunks) > 1 else ""
+        share = _work(cell, chunk) / total
+        saved = checkpoints.Checkpoints(folder / sc_sdc.name(chunk), monitor.note)
         watch = _Watch(cell.epochs, options, saved, monitor, label, done, share)
-        start = _start(cell, group, data, saved, len(measured))
+        networks = sc_sdc.ensemble_of(cell, chunk)
+        start = _start(networks, data, saved, len(measured))
         if start.epoch:
             resumed += share * start.epoch / cell.epochs
             monitor.note(f"Continuing: {label}epoch {start.epoch}/{cell.epochs}.")
-        programs = sc_sdc.programs(cell, group.width)
-        end = ensemble.fit(
-            programs, group.seeds, data, start, measured, watch.after_epoch
-        )
+        end = ensemble.fit(networks, data, start, measured, watch.after_epoch)
         saved.close()
         done += share
-        made += rows.make(cell, options, dataset, group, end.history)
+        for group, history in zip(chunk, end.history, strict=True):
+            made += rows.make(cell, options, dataset, group, history)
     return made, 1.0 - resumed
 
 
 def _start(
-    cell: CellSpec,
-    group: Group,
+    networks: ensemble.Ensemble,
     data: train.Data,
     saved: checkpoints.Checkpoints,
     points: int,
 ) -> ensemble.Progress:
-    """The networks of a group at their last checkpoint, or new ones."""
-    programs = sc_sdc.programs(cell, group.width)
-    members = sc_sdc.members(cell, group)
-    shapes = ensemble.shapes(programs, group.seeds, members, data, points)
-    found = saved.restore(shapes)
-    return found or ensemble.begin(programs, group.seeds, members, shapes)
+    """The networks of a chunk at their last checkpoint, or new ones."""
+    shapes = ensemble.prepare(networks, data, points, init=not saved.exist)
+    return saved.restore(shapes) or ensemble.begin(networks, shapes)
 
 
 class _Watch:
-    """What happens after every epoch of a group: a checkpoint, if it is time.
+    """What happens after every epoch of a chunk: a checkpoint, if it is time.
 
     The last epoch is always saved, and the ones before as often as costs little.
     """
@@ -220,12 +215,14 @@ class _Watch:
         self._next_save = now + max(self._seconds, wait)
 
 
-def _work(cell: CellSpec, group: Group) -> int:
-    """Relative time that a group takes: the multiplications of one device."""
+def _work(cell: CellSpec, chunk: sc_sdc.Chunk) -> int:
+    """Relative time that a chunk takes: its multiplications."""
     input_dim = data_lib.info(cell.dataset).input_dim
-    hidden = group.width**2 * (cell.hidden_layers - 1)
-    networks = ensemble.networks_per_device(len(group.seeds), len(group.networks))
-    return networks * (input_dim * group.width + hidden)
+    hidden = cell.hidden_layers - 1
+    return sum(
+        group.size * (input_dim * group.width + hidden * group.width**2)
+        for group in chunk
+    )
 
 
 def _check_dtype(cell: CellSpec) -> None:

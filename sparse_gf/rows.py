@@ -39,38 +39,33 @@ def make(
 ) -> Iterator[dict[str, Any]]:
     """One row per network of a group, with the columns of ``results.NETWORKS``."""
     shared = _shared_columns(cell, options, dataset)
-    for column, (arm, width) in enumerate(group.networks):
-        for row, seed in enumerate(group.seeds):
-            own = jax.tree.map(lambda x, at=(row, column): x[:, *at], history)
-            measurements = _measurements(cell, dataset, arm, own)
-            last = measurements[-1]
-            means = {
-                name: float(np.mean([m[name] for m in measurements]))
-                for name in results.MEASURES
+    for number, (arm, width, seed) in enumerate(group.networks):
+        own = jax.tree.map(lambda x, at=number: x[:, at], history)
+        measurements = _measurements(cell, dataset, arm, own)
+        last = measurements[-1]
+        means = {
+            name: float(np.mean([m[name] for m in measurements]))
+            for name in results.MEASURES
+        }
+        counts = [int(count[-1]) for count in tree.in_order(own.num_active).values()]
+        yield (
+            shared
+            | means
+            | {
+                "arm": arm,
+                "dense_width": width,
+                "seed": seed,
+                "num_active": sum(counts),
+                "layers": list(tree.in_order(own.num_active)),
+                "layer_num_active": counts,
+                "isolated_units": 0 if arm == "dense" else int(own.isolated_units[-1]),
+                "test_accuracy": last["test_accuracy"],
+                "test_loss": last["test_loss"],
+                "train_loss": last["train_loss"],
+                "diverged": last["diverged"],
+                "measurements": measurements,
             }
-            counts = [
-                int(count[-1]) for count in tree.in_order(own.num_active).values()
-            ]
-            yield (
-                shared
-                | means
-                | {
-                    "arm": arm,
-                    "dense_width": width,
-                    "seed": seed,
-                    "num_active": sum(counts),
-                    "layers": list(tree.in_order(own.num_active)),
-                    "layer_num_active": counts,
-                    "isolated_units": 0
-                    if arm == "dense"
-                    else int(own.isolated_units[-1]),
-                    "test_accuracy": last["test_accuracy"],
-                    "test_loss": last["test_loss"],
-                    "train_loss": last["train_loss"],
-                    "diverged": last["diverged"],
-                    "measurements": measurements,
-                }
-            )
+        )
 
 
 def _measurements(

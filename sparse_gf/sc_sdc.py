@@ -8,8 +8,6 @@ they do is a matter of cost.
 import dataclasses
 import functools
 import hashlib
-import itertools
-import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -40,28 +38,29 @@ measured.
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The networks of one program.
+    """Networks of one width, padding included, that are trained together.
 
     Attributes:
-        width: Hidden units of the program's networks, padding included.
-        networks: (arm, dense width) of each network.
-        seeds: Each network is trained at each of them.
+        width: Hidden units.
+        networks: (arm, dense width, seed) of each network.
     """
 
     width: int
-    networks: tuple[tuple[str, int], ...]
-    seeds: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        """A name that no other group of the cell has, fit for a folder."""
-        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:12]
-        return f"width{self.width}-{digest}"
+    networks: tuple[tuple[str, int, int], ...]
 
     @property
     def size(self) -> int:
         """Number of networks."""
-        return len(self.networks) * len(self.seeds)
+        return len(self.networks)
+
+
+Chunk = tuple[Group, ...]
+"""Groups whose networks are all trained at the same time."""
+
+
+def name(chunk: Chunk) -> str:
+    """A name that no other chunk of the cell has, fit for a folder."""
+    return hashlib.sha256(repr(chunk).encode()).hexdigest()[:12]
 
 
 class Member(NamedTuple):
@@ -112,9 +111,23 @@ def recipe(cell: CellSpec, width: int) -> train.Recipe:
     )
 
 
-def programs(cell: CellSpec, width: int) -> ensemble.Programs:
-    """The programs for networks of ``width`` hidden units; cached."""
-    return ensemble.programs(recipe(cell, width), _network_init(cell, width))
+def ensemble_of(cell: CellSpec, chunk: Chunk) -> ensemble.Ensemble:
+    """The networks of a chunk, to be trained."""
+    input_dim = data_lib.info(cell.dataset).input_dim
+    recipes = [recipe(cell, group.width) for group in chunk]
+    widest = recipe(cell, budgets.max_width(input_dim))
+    return ensemble.Ensemble(
+        tuple(
+            ensemble.Group(
+                own,
+                _network_shapes(own, input_dim),
+                np.array([seed for _, _, seed in group.networks], np.int32),
+                members(cell, group),
+            )
+            for own, group in zip(recipes, chunk, strict=True)
+        ),
+        _init(widest, cell.initializer, input_dim),
+    )
 
 
 def members(cell: CellSpec, group: Group) -> Member:
@@ -135,7 +148,7 @@ def members(cell: CellSpec, group: Group) -> Member:
                 initializers.reference_fans(cell.initializer_reference, *layers)
                 for layers in zip(dims(width), wide, strict=True)
             ]
-            for _, width in group.networks
+            for _, width, _ in group.networks
         ],
         dtype,
     )
@@ -143,17 +156,19 @@ def members(cell: CellSpec, group: Group) -> Member:
         budgets.mlp_num_active(
             info.input_dim, width, cell.hidden_layers, info.num_classes
         )
-        for _, width in group.networks
+        for _, width, _ in group.networks
     ]
     rates = np.full(len(counts), cell.optimizer.learning_rate, dtype)
-    return Member(
-        is_dense=jnp.asarray([arm == "dense" for arm, _ in group.networks]),
-        dense_width=jnp.asarray(np.array([w for _, w in group.networks], np.int32)),
-        num_active=jnp.asarray(np.array(counts, np.int32)),
-        fan_in=jnp.asarray(fans[..., 0]),
-        fan_out=jnp.asarray(fans[..., 1]),
-        learning_rate=jnp.asarray(rates),
-    )
+    # NumPy's: each device takes what it needs.
+    arrays: dict[str, Any] = {
+        "is_dense": np.array([arm == "dense" for arm, _, _ in group.networks]),
+        "dense_width": np.array([width for _, width, _ in group.networks], np.int32),
+        "num_active": np.array(counts, np.int32),
+        "fan_in": fans[..., 0],
+        "fan_out": fans[..., 1],
+        "learning_rate": rates,
+    }
+    return Member(**arrays)
 
 
 def init_network(
@@ -165,22 +180,27 @@ def init_network(
 ) -> train.TrainState:
     """Draws the weights and the mask of one network.
 
-    Numbers are drawn at the maximum width and cut to the program's width, so that a
-    dense network starts the same, padded or narrow. The two networks of a pair are
-    different draws from the same distributions.
+    At the maximum width, whose leading blocks a narrow dense network is: it starts the
+    same, padded or narrow. The two networks of a pair are different draws from the same
+    distributions.
+
+    Args:
+        recipe: At the maximum width.
+        initializer: One of ``initializers.NAMES``.
+        input_dim: Entries of an image.
+        seed: The network's seed.
+        member: The network.
     """
-    narrow = recipe.model
-    wide = narrow.clone(width=narrow.max_width)
+    model = recipe.model
     init_key, mask_key = (
         streams.key(
             seed, purpose, member.dense_width, member.is_dense.astype(jnp.int32)
         )
         for purpose in (Purpose.INIT, Purpose.MASK)
     )
-    example = jnp.zeros((1, input_dim), narrow.param_dtype)
-    variables = wide.init(init_key, example)
+    variables = model.init(init_key, jnp.zeros((1, input_dim), model.param_dtype))
     paths = mlp.layer_dims(
-        input_dim, member.dense_width, narrow.hidden_layers, narrow.num_classes
+        input_dim, member.dense_width, model.hidden_layers, model.num_classes
     )
     fans = {
         path: initializers.Fans(member.fan_in[layer], member.fan_out[layer])
@@ -188,36 +208,35 @@ def init_network(
     }
     params = initializers.matched(init_key, variables["params"], initializer, fans)
     counts = {path: member.num_active[layer] for layer, path in enumerate(paths)}
-    masks = jax.tree.map(
-        functools.partial(jnp.where, member.is_dense),
-        masks_lib.blocks(params, paths),
-        masks_lib.random(mask_key, params, counts),
+    masks = jax.lax.cond(
+        member.is_dense,
+        lambda: masks_lib.blocks(params, paths),
+        lambda: masks_lib.random(mask_key, params, counts),
     )
-    shapes = jax.eval_shape(narrow.init, init_key, example)
-    return train.create(
-        recipe,
-        _cut(params, shapes["params"]),
-        _cut(masks, shapes["params"]),
-        _cut(variables.get("batch_stats", {}), shapes.get("batch_stats", {})),
-        member.learning_rate,
-    )
+    batch_stats = variables.get("batch_stats", {})
+    return train.create(recipe, params, masks, batch_stats, member.learning_rate)
 
 
-def plan(cell: CellSpec, run: RunSpec) -> tuple[Group, ...]:
-    """Divides a cell's networks into programs that memory can hold.
+def plan(cell: CellSpec, run: RunSpec) -> tuple[Chunk, ...]:
+    """Divides a cell's networks into chunks that memory can hold.
 
     LayerNorm takes its statistics over a layer's units, and padded units would count
     among them: with it, dense networks are always trained narrow.
     """
     widest = budgets.max_width(data_lib.info(cell.dataset).input_dim)
-    sparse = tuple(("sparse", width) for width in cell.dense_widths)
-    dense = tuple(("dense", width) for width in cell.dense_widths)
+    sparse, dense = (
+        [(arm, width, seed) for width in cell.dense_widths for seed in cell.seeds]
+        for arm in ARMS
+    )
     if _is_padded(cell, run, widest):
-        groups = [Group(widest, sparse + dense, cell.seeds)]
+        groups = [Group(widest, tuple(sparse + dense))]
     else:
-        groups = [Group(widest, sparse, cell.seeds)]
-        groups += [Group(network[1], (network,), cell.seeds) for network in dense]
-    return tuple(part for group in groups for part in _split(cell, run, group))
+        groups = [Group(widest, tuple(sparse))]
+        groups += [
+            Group(width, tuple(network for network in dense if network[1] == width))
+            for width in cell.dense_widths
+        ]
+    return _chunks(groups, _limits(cell, run))
 
 
 def _is_padded(cell: CellSpec, run: RunSpec, widest: int) -> bool:
@@ -228,61 +247,80 @@ def _is_padded(cell: CellSpec, run: RunSpec, widest: int) -> bool:
     return run.dense_arm == "padded"
 
 
-def _split(cell: CellSpec, run: RunSpec, group: Group) -> list[Group]:
-    """Cuts a group into parts of fair size, by networks and then by seeds.
+def _limits(cell: CellSpec, run: RunSpec) -> Callable[[Group], float]:
+    """Makes a function from a group to the share of what may be trained at once.
 
     A limit that the user sets is for all devices together, the one of the memory for
     each of them.
     """
     if run.networks_per_program:
-        limit, load = run.networks_per_program, operator.mul
-    else:
-        state = _network_shapes(cell, group)
-        limit = ensemble.networks_at_once(state, ensemble.device_memory())
-        load = ensemble.networks_per_device
-    seeds_at_once = _most(len(group.seeds), lambda n: load(n, 1) <= limit)
-    networks_at_once = _most(
-        len(group.networks), lambda n: load(seeds_at_once, n) <= limit
-    )
-    return [
-        Group(group.width, networks, seeds)
-        for seeds in _parts(group.seeds, seeds_at_once)
-        for networks in _parts(group.networks, networks_at_once)
-    ]
-
-
-def _network_shapes(cell: CellSpec, group: Group) -> train.TrainState:
-    """Shapes of the state of one network of a group, without leading axes."""
-    first = dataclasses.replace(group, networks=group.networks[:1])
-    member = jax.tree.map(lambda x: x[0], members(cell, first))
-    return jax.eval_shape(_network_init(cell, group.width), np.int32(0), member)
-
-
-def _most(total: int, fits: Callable[[int], bool]) -> int:
-    """The largest number in 1..total that fits; 1 always does."""
-    return max(n for n in range(1, total + 1) if fits(n))
-
-
-def _parts(items: tuple[Any, ...], most: int) -> list[tuple[Any, ...]]:
-    """Cuts a tuple into as few parts as possible, sizes differing by at most 1."""
-    count = -(-len(items) // most)
-    bounds = [len(items) * i // count for i in range(count + 1)]
-    return [items[a:b] for a, b in itertools.pairwise(bounds)]
-
-
-def _network_init(cell: CellSpec, width: int) -> ensemble.InitFn:
+        return lambda group: group.size / run.networks_per_program
     input_dim = data_lib.info(cell.dataset).input_dim
-    return _init(recipe(cell, width), cell.initializer, input_dim)
+    devices = jax.local_device_count()
+    # A fifth stays free for the data set and the compiler.
+    limit = 0.8 * ensemble.device_memory()
+
+    def share(group: Group) -> float:
+        one = _network_shapes(recipe(cell, group.width), input_dim)
+        return -(-group.size // devices) * ensemble.network_bytes(one) / limit
+
+    return share
+
+
+def _chunks(groups: list[Group], share: Callable[[Group], float]) -> tuple[Chunk, ...]:
+    """Packs groups, in their order, into as few chunks as hold them.
+
+    A group too large for one is cut into parts that are chunks of their own, so that
+    one program serves them all.
+    """
+    chunks: list[Chunk] = []
+    room = 0.0
+    for group in groups:
+        parts = _split(group, share)
+        for part in parts:
+            if len(parts) > 1 or share(part) > room:
+                chunks.append(())
+                room = 1.0
+            chunks[-1] += (part,)
+            room -= share(part)
+        if len(parts) > 1:
+            room = 0.0
+    return tuple(chunks)
+
+
+def _split(group: Group, share: Callable[[Group], float]) -> list[Group]:
+    """Cuts a group into as few parts of equal size as are allowed.
+
+    Parts of another size would be compiled once more.
+    """
+    divisors = (size for size in range(group.size, 0, -1) if group.size % size == 0)
+    parts = (
+        [
+            Group(group.width, group.networks[start : start + size])
+            for start in range(0, group.size, size)
+        ]
+        for size in divisors
+    )
+    # One network at a time is always allowed.
+    return next(p for p in parts if share(p[0]) <= 1 or p[0].size == 1)
+
+
+@functools.lru_cache(maxsize=64)
+def _network_shapes(recipe: train.Recipe, input_dim: int) -> train.TrainState:
+    """Shapes of the state of one network."""
+
+    def make() -> train.TrainState:
+        model = recipe.model
+        example = jnp.zeros((1, input_dim), model.param_dtype)
+        variables = model.init(jax.random.key(0), example)
+        params = variables["params"]
+        batch_stats = variables.get("batch_stats", {})
+        return train.create(recipe, params, masks_lib.ones(params), batch_stats, 0.0)
+
+    return jax.eval_shape(make)
 
 
 @functools.lru_cache(maxsize=64)
 def _init(recipe: train.Recipe, initializer: str, input_dim: int) -> ensemble.InitFn:
     """``init_network`` of one recipe, the same object for equal arguments."""
     return functools.partial(init_network, recipe, initializer, input_dim)
-
-
-def _cut(tree: Any, shapes: Any) -> Any:
-    """Cuts every leaf to its leading block of the shape wanted."""
-    return jax.tree.map(
-        lambda leaf, want: leaf[tuple(slice(n) for n in want.shape)], tree, shapes
-    )

@@ -303,6 +303,8 @@ def _sum_over_batches(
     function: Callable[..., Any], images: Array, labels: Array
 ) -> Any:
     """Sums ``function(images, labels)`` over all examples in batches of fair size."""
+    # Jitted, it is traced once for its shapes and its loop.
+    function = jax.jit(function)
     size = _batch_size(labels.shape[0])
     whole = labels.shape[0] // size * size
 

@@ -18,6 +18,7 @@ LAYERS = {
     "tree": 0,
     "errors": 0,
     "streams": 0,
+    "programs": 0,
     "activations": 1,
     "losses": 1,
     "budgets": 1,

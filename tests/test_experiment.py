@@ -110,16 +110,16 @@ def test_another_cell_goes_beside_the_first(finished, tmp_path):
 
 def test_padded_and_narrow_runs_agree_and_narrow_ones_resume(finished, tmp_path):
     _, rows = finished
-    options = RunSpec(dense_arm="narrow", checkpoint_seconds=0)
+    options = RunSpec(dense_arm="narrow", networks_per_program=4, checkpoint_seconds=0)
     narrow = experiment.run(CELL, options, tmp_path / "whole")
-    stopped = _StopAt("program 2/3, epoch 3/")
+    stopped = _StopAt("part 2/2, epoch 3/")
     with pytest.raises(_Stop):
         experiment.run(CELL, options, tmp_path / "parts", stopped)
     again = _StopAt(None)
     resumed = experiment.run(CELL, options, tmp_path / "parts", again)
     assert again.notes == [
-        "Continuing: program 1/3, epoch 4/4.",
-        "Continuing: program 2/3, epoch 3/4.",
+        "Continuing: part 1/2, epoch 4/4.",
+        "Continuing: part 2/2, epoch 3/4.",
     ]
     pd.testing.assert_frame_equal(resumed, narrow, check_exact=True)
     keys = ["arm", "dense_width", "seed"]

@@ -136,7 +136,7 @@ def network(arm, reference, seed=0):
         initializer_reference=reference,
         dense_widths=(WIDTH,),
     )
-    group = sc_sdc.Group(68, ((arm, WIDTH),), (seed,))
+    group = sc_sdc.Group(68, ((arm, WIDTH, seed),))
     member = jax.tree.map(
         lambda leaf: jnp.asarray(leaf[0]), sc_sdc.members(cell, group)
     )

@@ -12,16 +12,15 @@ FOLDER = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 
 def train_dense_arm(cell, dataset):
     """Test accuracy of the dense network of a cell with one width and one seed."""
-    _, dense = sc_sdc.plan(cell, RunSpec())
-    assert [arm for arm, _ in dense.networks] == ["dense"]
+    ((_, dense),) = sc_sdc.plan(cell, RunSpec())
+    assert [arm for arm, _, _ in dense.networks] == ["dense"]
+    networks = sc_sdc.ensemble_of(cell, (dense,))
     device_data = ensemble.to_device(dataset, cell.dtype)
-    programs = sc_sdc.programs(cell, dense.width)
-    members = sc_sdc.members(cell, dense)
-    shapes = ensemble.shapes(programs, dense.seeds, members, device_data, 1)
-    start = ensemble.begin(programs, dense.seeds, members, shapes)
+    shapes = ensemble.prepare(networks, device_data, 1)
+    start = ensemble.begin(networks, shapes)
     measured = train.measured_epochs(cell.epochs, cell.measurements)
-    end = ensemble.fit(programs, dense.seeds, device_data, start, measured)
-    return end.history.test.num_correct.item() / len(dataset.test_labels)
+    (history,) = ensemble.fit(networks, device_data, start, measured).history
+    return history.test.num_correct.item() / len(dataset.test_labels)
 
 
 @pytest.mark.skipif(

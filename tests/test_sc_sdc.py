@@ -47,18 +47,16 @@ def small_cell(optimizer="adam", **changes):
     return CellSpec(**settings | changes)
 
 
-def train_group(cell, group, dataset):
-    """The states after every epoch and the history of one group."""
-    programs = sc_sdc.programs(cell, group.width)
+def train_chunk(cell, chunk, dataset):
+    """The states [networks, ...] after every epoch and the history, per group."""
+    networks = sc_sdc.ensemble_of(cell, chunk)
     device_data = ensemble.to_device(dataset, cell.dtype)
     measured = train.measured_epochs(cell.epochs, cell.measurements)
-    members = sc_sdc.members(cell, group)
-    shapes = ensemble.shapes(programs, group.seeds, members, device_data, len(measured))
-    start = ensemble.begin(programs, group.seeds, members, shapes)
+    shapes = ensemble.prepare(networks, device_data, len(measured))
+    start = ensemble.begin(networks, shapes)
     states = [jax.device_get(start.state)]
     end = ensemble.fit(
-        programs,
-        group.seeds,
+        networks,
         device_data,
         start,
         measured,
@@ -69,33 +67,29 @@ def train_group(cell, group, dataset):
 
 def assert_padded_equals_narrow(cell, dataset):
     (padded,) = sc_sdc.plan(cell, RunSpec(dense_arm="padded"))
-    narrow = [
-        group
-        for group in sc_sdc.plan(cell, RunSpec(dense_arm="narrow"))
-        if group.networks[0][0] == "dense"
-    ]
-    wide_states, wide_history = train_group(cell, padded, dataset)
-    for group in narrow:
-        column = padded.networks.index(group.networks[0])
-        states, history = train_group(cell, group, dataset)
-        for wide_state, state in zip(wide_states, states, strict=True):
+    (narrow,) = sc_sdc.plan(cell, RunSpec(dense_arm="narrow"))
+    (everything,) = padded
+    wide_states, (wide_history,) = train_chunk(cell, padded, dataset)
+    states, histories = train_chunk(cell, narrow, dataset)
+    # The first group is the sparse arm.
+    for number, group in list(enumerate(narrow))[1:]:
+        first = everything.networks.index(group.networks[0])
+        columns = slice(first, first + group.size)
+        assert everything.networks[columns] == group.networks
+        for (wide_state,), state in zip(wide_states, states, strict=True):
+            own = state[number]
             cut = jax.tree.map(
-                lambda wide, n, at=column: wide[:, at][
-                    tuple(slice(size) for size in n[:, 0].shape)
-                ],
+                lambda wide, n, at=columns: wide[at][tuple(map(slice, n.shape))],
                 wide_state,
-                state,
+                own,
             )
-            own = jax.tree.map(lambda x: x[:, 0], state)
             jax.tree.map(
                 lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-10),
                 (cut.params, cut.batch_stats),
                 (own.params, own.batch_stats),
             )
-        ours, theirs = (
-            jax.tree.map(lambda x, at=at: x[:, :, at], h)
-            for h, at in ((wide_history, column), (history, 0))
-        )
+        ours = jax.tree.map(lambda x, at=columns: x[:, at], wide_history)
+        theirs = histories[number]
         for name in ("loss", "egf1", "egf2", "gf1_masked", "gf2_masked"):
             np.testing.assert_allclose(
                 getattr(ours.flow, name), getattr(theirs.flow, name), rtol=1e-7
@@ -124,8 +118,8 @@ def test_padded_equals_narrow_with_other_layers(
 
 def test_layer_norm_is_never_padded():
     cell = small_cell(variant="LN", dense_widths=(9, 30), dtype="float32")
-    groups = sc_sdc.plan(cell, RunSpec(dense_arm="padded"))
-    assert [group.width for group in groups] == [68, 9, 30]
+    (chunk,) = sc_sdc.plan(cell, RunSpec(dense_arm="padded"))
+    assert [group.width for group in chunk] == [68, 9, 30]
 
 
 @pytest.mark.parametrize("hidden_layers", [1, 2, 4])
@@ -133,15 +127,14 @@ def test_both_arms_have_the_same_counts_at_every_epoch(digits, hidden_layers):
     cell = small_cell(
         dtype="float32", hidden_layers=hidden_layers, dense_widths=(9, 30)
     )
-    (group,) = sc_sdc.plan(cell, RunSpec())
-    states, _ = train_group(cell, group, digits)
-    for state in states:
-        for column, (_, width) in enumerate(group.networks):
+    (chunk,) = sc_sdc.plan(cell, RunSpec())
+    states, _ = train_chunk(cell, chunk, digits)
+    for (state,) in states:
+        for number, (_, width, _) in enumerate(chunk[0].networks):
             expected = budgets.mlp_num_active(64, width, hidden_layers, 10)
-            for row in range(len(group.seeds)):
-                own = jax.tree.map(lambda x, at=(row, column): x[at], state)
-                assert tuple(masks.num_active(own.masks).values()) == expected
-                assert_masked_are_zero(own)
+            own = jax.tree.map(lambda x, at=number: x[at], state)
+            assert tuple(masks.num_active(own.masks).values()) == expected
+            assert_masked_are_zero(own)
 
 
 def assert_masked_are_zero(state):
@@ -151,21 +144,27 @@ def assert_masked_are_zero(state):
         assert not masked.view(np.uint32).any()
 
 
+def make_networks(cell):
+    """The padded networks of a cell before the first step, and which they are."""
+    (chunk,) = sc_sdc.plan(cell, RunSpec(dense_arm="padded"))
+    networks = sc_sdc.ensemble_of(cell, chunk)
+    data_shapes = ensemble.to_device(data.load("digits"), cell.dtype)
+    shapes = ensemble.prepare(networks, data_shapes, 1)
+    (state,) = jax.device_get(ensemble.begin(networks, shapes).state)
+    return chunk[0].networks, state
+
+
 def test_networks_differ_in_mask_and_weights_by_seed_width_and_arm():
-    cell = small_cell(dtype="float32", dense_widths=(9, 30))
-    (group,) = sc_sdc.plan(cell, RunSpec())
-    programs = sc_sdc.programs(cell, group.width)
-    state = programs.init(np.array(group.seeds), sc_sdc.members(cell, group))
-    kernel = np.asarray(state.params["Dense_1"]["kernel"])
-    mask = np.asarray(state.masks["Dense_1"]["kernel"])
-    kernels = kernel.reshape(-1, *kernel.shape[2:])
-    active = [k[m] for k, m in zip(kernels, mask.reshape(kernels.shape), strict=True)]
+    networks, state = make_networks(small_cell(dtype="float32", dense_widths=(9, 30)))
+    kernels = state.params["Dense_1"]["kernel"]
+    mask = state.masks["Dense_1"]["kernel"]
+    active = [k[m] for k, m in zip(kernels, mask, strict=True)]
     for i, first in enumerate(active):
         for second in active[i + 1 :]:
             # Some float32 numbers coincide by chance.
             assert np.isin(first, second).mean() < 0.01
-    sparse = [i for i, (arm, _) in enumerate(group.networks) if arm == "sparse"]
-    assert not (mask[0, sparse[0]] == mask[1, sparse[0]]).all()
+    assert [(arm, width) for arm, width, _ in networks[:2]] == [("sparse", 9)] * 2
+    assert not (mask[0] == mask[1]).all()
 
 
 def test_pairs_draw_their_weights_from_the_dense_distribution():
@@ -175,66 +174,84 @@ def test_pairs_draw_their_weights_from_the_dense_distribution():
         seeds=tuple(range(20)),
         hidden_layers=3,
     )
-    (group,) = sc_sdc.plan(cell, RunSpec())
-    state = sc_sdc.programs(cell, 68).init(
-        np.array(group.seeds), sc_sdc.members(cell, group)
-    )
+    networks, state = make_networks(cell)
+    arms = np.array([arm for arm, _, _ in networks])
     for path, fan_in in {"Dense_0": 64, "Dense_1": 60, "Dense_3": 60}.items():
-        for column in range(2):
-            mask = state.masks[path]["kernel"][:, column]
-            weights = np.asarray(state.params[path]["kernel"][:, column][mask])
+        for arm in sc_sdc.ARMS:
+            mask = state.masks[path]["kernel"][arms == arm]
+            weights = state.params[path]["kernel"][arms == arm][mask]
             # He normal; the standard error of a variance is sqrt(2 / n) of it.
             ratio = weights.var() / (2 / fan_in)
             assert abs(ratio - 1) < 5 * np.sqrt(2 / weights.size)
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 4, 30])
-def test_chunks_hold_every_network_once(limit):
-    cell = small_cell(seeds=(0, 1, 2), dense_widths=(9, 30), dtype="float32")
-    groups = sc_sdc.plan(cell, RunSpec(networks_per_program=limit))
-    found = sorted(
+def all_networks(cell):
+    return sorted(
         (arm, width, seed)
-        for group in groups
-        for arm, width in group.networks
-        for seed in group.seeds
-    )
-    assert found == sorted(
-        (arm, width, seed)
-        for arm in ("sparse", "dense")
+        for arm in sc_sdc.ARMS
         for width in cell.dense_widths
         for seed in cell.seeds
     )
-    assert max(group.size for group in groups) <= limit
-    assert len({group.name for group in groups}) == len(groups)
+
+
+@pytest.mark.parametrize("dense_arm", ["padded", "narrow"])
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 7, 30])
+def test_chunks_hold_every_network_once(limit, dense_arm):
+    cell = small_cell(seeds=(0, 1, 2), dense_widths=(9, 30), dtype="float32")
+    options = RunSpec(networks_per_program=limit, dense_arm=dense_arm)
+    chunks = sc_sdc.plan(cell, options)
+    found = [n for chunk in chunks for group in chunk for n in group.networks]
+    assert sorted(found) == all_networks(cell)
+    assert max(sum(group.size for group in chunk) for chunk in chunks) <= limit
+    assert len({sc_sdc.name(chunk) for chunk in chunks}) == len(chunks)
+
+
+def test_parts_of_a_group_share_their_programs():
+    """Also when a limit does not divide the group: 6 sparse networks, 4 at once."""
+    cell = small_cell(seeds=(0, 1, 2), dense_widths=(9, 30), dtype="float32")
+    options = RunSpec(networks_per_program=4, dense_arm="narrow")
+    chunks = sc_sdc.plan(cell, options)
+    sizes = [[(group.width, group.size) for group in chunk] for chunk in chunks]
+    assert sizes == [[(68, 3)], [(68, 3)], [(9, 3)], [(30, 3)]]
+
+
+def test_small_groups_are_trained_together():
+    cell = small_cell(seeds=(0, 1, 2), dense_widths=(9, 30), dtype="float32")
+    (chunk,) = sc_sdc.plan(cell, RunSpec(dense_arm="narrow"))
+    assert [(group.width, group.size) for group in chunk] == [(68, 6), (9, 3), (30, 3)]
 
 
 def test_a_16_gb_accelerator_holds_a_part_of_a_cifar_cell(monkeypatch):
     monkeypatch.setattr(ensemble, "device_memory", lambda: 16 * 2**30)
     cell = CellSpec(dataset="cifar10")
-    weights = 3072 * 3076 + 3 * 3076**2 + 3076 * 10
-    for group in sc_sdc.plan(cell, RunSpec()):
-        if group.width == 3076:
+    chunks = sc_sdc.plan(cell, RunSpec())
+    for chunk in chunks:
+        needed = 0
+        for group in chunk:
+            weights = 3072 * group.width + 3 * group.width**2 + group.width * 10
             # Adam: params, gradients and two moments in float32, and the mask.
-            assert group.size * weights * 17 < 0.6 * 16 * 2**30
-            assert group.size > 1
+            needed += group.size * weights * 17
+        assert needed < 0.6 * 16 * 2**30
+    assert max(group.size for chunk in chunks for group in chunk) > 1
+    # What is compiled: one program to make networks, two for each kind of chunk.
+    kinds = {tuple((group.width, group.size) for group in chunk) for chunk in chunks}
+    assert 1 + 2 * len(kinds) <= 7
 
 
-def test_group_names_fit_a_file_system_whatever_the_seeds():
+def test_chunk_names_fit_a_file_system_whatever_the_seeds():
     cell = small_cell(seeds=tuple(range(10**9, 10**9 + 300)), dtype="float32")
-    (group,) = sc_sdc.plan(cell, RunSpec(networks_per_program=10**6))
-    assert len(group.name) < 64
+    (chunk,) = sc_sdc.plan(cell, RunSpec(networks_per_program=10**6))
+    assert len(sc_sdc.name(chunk)) < 64
 
 
-@pytest.mark.parametrize("arm", ["sparse", "dense"])
-def test_making_networks_needs_little_more_memory_than_having_them(arm):
-    """The networks themselves, and the random numbers of one of them."""
+def test_making_networks_needs_memory_for_one_of_them():
     cell = CellSpec(dataset="fashion_mnist", dense_widths=(79, 236), epochs=1)
-    group = next(g for g in sc_sdc.plan(cell, RunSpec()) if g.networks[0] == (arm, 79))
-    init = sc_sdc.programs(cell, group.width).init
-    plan = init.lower(
-        np.array(group.seeds, np.int32), sc_sdc.members(cell, group)
-    ).compile()
-    memory = plan.memory_analysis()
-    one = 4 * (784 * 788 + 3 * 788**2 + 788 * 10)
-    # Three networks drawn at once would need three times as much.
-    assert memory.temp_size_in_bytes < memory.output_size_in_bytes + 12 * one
+    (chunk,) = sc_sdc.plan(cell, RunSpec())
+    networks = sc_sdc.ensemble_of(cell, chunk)
+    sparse = networks.groups[0]
+    program = networks.programs.init.compiled(sparse.seeds, sparse.members)
+    memory = program.memory_analysis()
+    assert len(sparse.seeds) == 6
+    # Random numbers for weights and masks, the latter sorted, twice a state in all:
+    # twelve states if all networks were drawn at once.
+    assert memory.temp_size_in_bytes < 4 * memory.output_size_in_bytes / 6

@@ -9,14 +9,13 @@ import subprocess
 import sys
 
 import jax
-import numpy as np
 import pandas as pd
 import pytest
 
 from sparse_gf import checkpoints, data, ensemble, experiment, results, rows, sc_sdc
 from sparse_gf.specs import CellSpec, RunSpec
 
-COLUMNS = CellSpec(
+EVEN = CellSpec(
     dense_widths=(7, 20, 30),
     seeds=(0, 3),
     hidden_layers=1,
@@ -28,15 +27,14 @@ COLUMNS = CellSpec(
     dtype="float64",
     variant="DA_BN_DO",
 )
-# Six networks at two seeds: two columns of the grid on each device, two of them filler.
-# Two networks at three seeds: a row on each device, one of them filler.
+# Twelve networks, three on each device; and six, of which two devices hold one.
 CELLS = {
-    "columns": COLUMNS,
-    "rows": dataclasses.replace(
-        COLUMNS, dense_widths=(20,), seeds=(0, 3, 5), variant="NR"
-    ),
+    "even": EVEN,
+    "odd": dataclasses.replace(EVEN, dense_widths=(20,), seeds=(0, 3, 5), variant="NR"),
 }
 OPTIONS = RunSpec(dense_arm="padded", checkpoint_seconds=0)
+# Sparse networks 2, 2, 1, 1 to a device, the dense ones 0, 0, 1, 1 and so on.
+NARROW = RunSpec(dense_arm="narrow", checkpoint_seconds=0)
 COLLECTIVE = r"\b(?:(?:all|collective|ragged)-[a-z-]+|reduce-scatter|send|recv)\("
 
 
@@ -64,39 +62,43 @@ def on_four_devices(workdir):
     for name, cell in CELLS.items():
         seen[name] = layout(cell, workdir / "checkpoints of a program")
         experiment.run(cell, OPTIONS, workdir / "whole")
+    experiment.run(CELLS["odd"], NARROW, workdir / "narrow")
+    default = ensemble.programs
+    # As accelerators do it.
+    ensemble.programs = lambda recipes, init, _: default(
+        recipes, init, ensemble.SIDE_BY_SIDE
+    )
+    experiment.run(CELLS["odd"], NARROW, workdir / "side by side")
+    ensemble.programs = default
     notes = _Notes()
     try:
-        experiment.run(COLUMNS, OPTIONS, workdir / "parts", _StopAtEpoch2())
+        experiment.run(EVEN, OPTIONS, workdir / "parts", _StopAtEpoch2())
     except _Stop:
-        experiment.run(COLUMNS, OPTIONS, workdir / "parts", notes)
+        experiment.run(EVEN, OPTIONS, workdir / "parts", notes)
     return seen | {"notes": notes.notes}
 
 
 def layout(cell, folder):
-    """Where the arrays of a cell's only program lie, and what its devices exchange."""
-    (group,) = sc_sdc.plan(cell, OPTIONS)
-    programs = sc_sdc.programs(cell, group.width)
-    members = sc_sdc.members(cell, group)
+    """Where the arrays of a cell's only chunk lie, and what its devices exchange."""
+    (chunk,) = sc_sdc.plan(cell, OPTIONS)
+    networks = sc_sdc.ensemble_of(cell, chunk)
     part = data.stratified(data.load("digits"), cell.train_examples, cell.test_examples)
     dataset = ensemble.to_device(part, cell.dtype)
-    shapes = ensemble.shapes(programs, group.seeds, members, dataset, 3)
-    start = ensemble.begin(programs, group.seeds, members, shapes)
-    saved = checkpoints.Checkpoints(folder / group.name)
+    shapes = ensemble.prepare(networks, dataset, 3)
+    start = ensemble.begin(networks, shapes)
+    saved = checkpoints.Checkpoints(folder / sc_sdc.name(chunk))
     saved.save(dataclasses.replace(start, epoch=1))
     restored = saved.restore(shapes)
-    seeds = np.array(group.seeds, np.int32)
-    lowered = {
-        "init": programs.init.lower(seeds, members),
-        "advance": programs.advance.lower(start.state, dataset, seeds, np.int32(1)),
-        "measure": programs.measure.lower(start.state, dataset),
-    }
     return {
         "made": shards(start.state),
         "restored": shards(restored.state),
         "data": shards(dataset),
         "exchanged": {
-            name: re.findall(COLLECTIVE, program.compile().as_text())
-            for name, program in lowered.items()
+            name: [
+                re.findall(COLLECTIVE, compiling.result().as_text())
+                for _, compiling in program._prepared.values()
+            ]
+            for name, program in networks.programs._asdict().items()
         },
     }
 
@@ -132,32 +134,42 @@ def four(tmp_path_factory):
 
 
 @pytest.mark.parametrize("state", ["made", "restored"])
-@pytest.mark.parametrize(
-    ("name", "grid", "part"),
-    [("columns", [2, 8], [2, 2]), ("rows", [4, 2], [1, 2])],
-)
-def test_each_device_holds_a_quarter_of_the_state(four, state, name, grid, part):
+@pytest.mark.parametrize(("name", "places"), [("even", 3), ("odd", 2)])
+def test_each_device_holds_its_share_of_the_state(four, state, name, places):
     arrays = four[1][name][state]
     assert arrays
     for shape, parts in arrays:
-        assert shape[:2] == grid
-        assert parts == [[device, part + shape[2:]] for device in range(4)]
+        assert shape[0] == 4 * places
+        assert parts == [[device, [places, *shape[1:]]] for device in range(4)]
 
 
 def test_each_device_holds_all_data(four):
-    for shape, parts in four[1]["columns"]["data"]:
+    for shape, parts in four[1]["even"]["data"]:
         assert parts == [[device, shape] for device in range(4)]
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_devices_exchange_nothing(four, name):
-    assert four[1][name]["exchanged"] == {"init": [], "advance": [], "measure": []}
+    assert four[1][name]["exchanged"] == {
+        "init": [[]],
+        "advance": [[]],
+        "measure": [[]],
+    }
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_four_devices_train_the_networks_that_one_does(x64, four, name, tmp_path):
     alone = experiment.run(CELLS[name], OPTIONS, tmp_path)
     together = results.read(four[0] / "whole", CELLS[name].hash)
+    pd.testing.assert_frame_equal(
+        together.drop(columns="device"), alone.drop(columns="device"), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("way", ["narrow", "side by side"])
+def test_narrow_groups_are_divided_over_devices_too(x64, four, way, tmp_path):
+    alone = experiment.run(CELLS["odd"], NARROW, tmp_path)
+    together = results.read(four[0] / way, CELLS["odd"].hash)
     pd.testing.assert_frame_equal(
         together.drop(columns="device"), alone.drop(columns="device"), rtol=1e-9
     )
@@ -170,7 +182,7 @@ def test_a_stopped_run_continues_and_ends_equal_bit_for_bit(four):
         whole = read(workdir / "whole")
         pd.testing.assert_frame_equal(
             read(workdir / "parts"),
-            whole[whole["config_hash"] == COLUMNS.hash],
+            whole[whole["config_hash"] == EVEN.hash],
             check_exact=True,
         )
 
@@ -183,34 +195,23 @@ def test_results_name_the_number_of_devices(four):
     assert seen["environment"] != rows.environment(data.load("digits"))
 
 
-@pytest.mark.parametrize(
-    ("seeds", "networks", "expected"),
-    [(3, 1, 1), (3, 5, 5), (3, 10, 9), (2, 6, 4), (4, 5, 5), (5, 4, 5), (1, 4, 1)],
-)
-def test_a_grid_is_divided_the_way_that_leaves_less_to_each(
-    monkeypatch, seeds, networks, expected
-):
-    monkeypatch.setattr(jax, "local_device_count", lambda: 4)
-    assert ensemble.networks_per_device(seeds, networks) == expected
-
-
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 8, 30])
 @pytest.mark.parametrize("seeds", [1, 3, 9])
-def test_a_program_holds_as_much_as_the_memories_of_all_devices(
+def test_a_chunk_holds_as_much_as_the_memories_of_all_devices(
     monkeypatch, limit, seeds
 ):
-    monkeypatch.setattr(ensemble, "networks_at_once", lambda *_: limit)
     cell = dataclasses.replace(
-        COLUMNS, seeds=tuple(range(seeds)), dense_widths=(7, 20, 30), dtype="float32"
+        EVEN, seeds=tuple(range(seeds)), dense_widths=(7, 20, 30), dtype="float32"
     )
+    monkeypatch.setattr(ensemble, "network_bytes", lambda _: 0.8 / limit)
+    monkeypatch.setattr(ensemble, "device_memory", lambda: 1.0)
     alone = sc_sdc.plan(cell, RunSpec())
     monkeypatch.setattr(jax, "local_device_count", lambda: 4)
-    groups = sc_sdc.plan(cell, RunSpec())
-    for group in groups:
-        grid = len(group.seeds), len(group.networks)
-        assert ensemble.networks_per_device(*grid) <= limit
-    assert sum(group.size for group in groups) == 6 * seeds
-    assert len(groups) == 1 or len(groups) < len(alone)
+    chunks = sc_sdc.plan(cell, RunSpec())
+    for (group,) in chunks:
+        assert -(-group.size // 4) <= limit
+    assert sum(group.size for (group,) in chunks) == 6 * seeds
+    assert len(chunks) == 1 or len(chunks) < len(alone)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Benchmarks: one command per target; ``python -m benchmarks`` runs all."""

@@ -1,0 +1,95 @@
+"""Cells ready to be trained and timed, and what they cost on paper."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from sparse_gf import data as data_lib
+from sparse_gf import ensemble, sc_sdc
+from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf.types import Dataset
+
+ensemble.use_all_cores()
+
+
+@dataclasses.dataclass
+class Running:
+    """A cell's only chunk in training.
+
+    Attributes:
+        networks: Its networks.
+        data: On the devices.
+        state: After ``epochs`` epochs.
+        epochs: Trained so far.
+    """
+
+    networks: ensemble.Ensemble
+    data: Any
+    state: Any
+    epochs: int = 0
+
+    def advance(self) -> None:
+        """Trains an epoch and waits for it."""
+        self.epochs += 1
+        self.state = self.networks.programs.advance(
+            self.state, self.data, *self._fixed, np.int32(self.epochs)
+        )
+        jax.block_until_ready(self.state)
+
+    def measure(self) -> Any:
+        """Measures everything and waits for it."""
+        _, counts = self._fixed
+        measurement = self.networks.programs.measure(self.state, self.data, counts)
+        return jax.block_until_ready(measurement)
+
+    @property
+    def _fixed(self) -> tuple[Any, Any]:
+        return ensemble.seeds_and_counts(self.networks)
+
+
+def start(
+    cell: CellSpec,
+    dataset: Dataset,
+    options: RunSpec | None = None,
+    networks: int | None = None,
+) -> Running:
+    """Compiles a cell and makes its networks; they must fit into one chunk.
+
+    Args:
+        cell: The cell.
+        dataset: Its part.
+        options: How it is run.
+        networks: Only so many of its first group.
+    """
+    (chunk,) = sc_sdc.plan(cell, options or RunSpec())
+    if networks:
+        chunk = (sc_sdc.Group(chunk[0].width, chunk[0].networks[:networks]),)
+    return start_chunk(cell, chunk, dataset)
+
+
+def start_chunk(cell: CellSpec, chunk: sc_sdc.Chunk, dataset: Dataset) -> Running:
+    """Compiles the programs of a chunk and makes its networks."""
+    networks = sc_sdc.ensemble_of(cell, chunk)
+    data = ensemble.to_device(dataset, cell.dtype)
+    shapes = ensemble.prepare(networks, data, 1)
+    return Running(networks, data, ensemble.begin(networks, shapes).state)
+
+
+def epoch_flops(cell: CellSpec, train_examples: int, dense_arm: str = "narrow") -> int:
+    """Floating-point operations of an epoch's matrix products, all networks.
+
+    Three products with every weight matrix, but two with the first: nobody needs the
+    gradient of the images. Masked weights count, padding of the dense arm only if it is
+    trained padded.
+    """
+    info = data_lib.info(cell.dataset)
+    options = RunSpec(dense_arm=dense_arm, networks_per_program=10**9)
+    examples = train_examples // cell.batch_size * cell.batch_size
+    total = 0
+    for group, *_ in ((g,) for chunk in sc_sdc.plan(cell, options) for g in chunk):
+        first = info.input_dim * group.width
+        rest = (cell.hidden_layers - 1) * group.width**2 + group.width * 10
+        total += group.size * (2 * first + 3 * rest)
+    return 2 * examples * total

@@ -1,0 +1,183 @@
+"""Peak memory of training, against what must be in it.
+
+Parameters, masks, gradients and optimizer state of all networks, and the data set once.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import cells, harness
+from sparse_gf import ensemble, sc_sdc, train
+from sparse_gf.specs import CellSpec, RunSpec
+
+STEPS = 4
+
+
+def needed(networks: ensemble.Ensemble, data: Any) -> int:
+    """Bytes of params, masks, gradients, optimizer states, and data."""
+    total = num_bytes(data)
+    for group in networks.groups:
+        state = group.shapes
+        own = (state.params, state.masks, state.params, state.opt_state)
+        total += len(group.seeds) * num_bytes(own)
+    return total
+
+
+def num_bytes(tree: Any) -> int:
+    """Bytes of all arrays of a tree."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def status(key: str) -> int:
+    """A number of bytes from Linux's account of this process."""
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {key}.")
+
+
+def child(data_dir: str) -> None:
+    """Trains and measures an epoch of the Fashion-MNIST cell; prints its peak."""
+    cell = CellSpec(dataset="fashion_mnist", train_examples=0)
+    whole = harness.dataset_of(cell.dataset, data_dir, 0, 0)
+    device = jax.local_devices()[0]
+    before = status("VmRSS")
+    # The whole data set in memory; only a few steps of it are trained.
+    few = dataclasses.replace(
+        whole,
+        train_images=whole.train_images[: STEPS * 128],
+        train_labels=whole.train_labels[: STEPS * 128],
+    )
+    resident = ensemble.to_device(whole, cell.dtype)
+    running = cells.start(cell, few)
+    for program in running.networks.programs:
+        program.wait()
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    running.advance()
+    running.measure()
+    if device.platform == "cpu":
+        peak = status("VmHWM") - before
+    else:
+        peak = (device.memory_stats() or {})["peak_bytes_in_use"]
+    print(json.dumps({"peak": peak, "needed": needed(running.networks, resident)}))
+
+
+def cifar_chunks(memory: int) -> list[tuple[int, int]]:
+    """What the programs of a CIFAR-10 cell allocate where a device has ``memory``.
+
+    Compiled for shapes only, as accelerators run them; nothing is trained.
+
+    Returns:
+        For every kind of chunk the number of its networks and its programs' most
+        bytes.
+    """
+    devices, available = jax.local_device_count, ensemble.device_memory
+    jax.local_device_count, ensemble.device_memory = lambda: 1, lambda: memory
+    try:
+        cell = CellSpec(dataset="cifar10")
+        found = {}
+        for chunk in sc_sdc.plan(cell, RunSpec()):
+            networks = sc_sdc.ensemble_of(cell, chunk)
+            programs = ensemble.programs(
+                tuple(group.recipe for group in networks.groups),
+                networks.init,
+                ensemble.SIDE_BY_SIDE,
+            )
+            kind = tuple((group.width, group.size) for group in chunk)
+            if kind not in found:
+                found[kind] = (
+                    sum(group.size for group in chunk),
+                    _most_bytes(networks, programs),
+                )
+        return list(found.values())
+    finally:
+        jax.local_device_count, ensemble.device_memory = devices, available
+
+
+def _most_bytes(networks: ensemble.Ensemble, programs: ensemble.Programs) -> int:
+    def shape(*sizes: int, dtype: str) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(sizes, np.dtype(dtype))
+
+    data = train.Data(
+        train_images=shape(50_000, 32, 32, 3, dtype="uint8"),
+        train_labels=shape(50_000, dtype="int32"),
+        test_images=shape(10_000, 32, 32, 3, dtype="uint8"),
+        test_labels=shape(10_000, dtype="int32"),
+        mean=shape(3, dtype="float32"),
+        std=shape(3, dtype="float32"),
+    )
+    state = tuple(
+        jax.tree.map(
+            lambda s, g=group: shape(len(g.seeds), *s.shape, dtype=s.dtype.name),
+            group.shapes,
+        )
+        for group in networks.groups
+    )
+    seeds, counts = ensemble.seeds_and_counts(networks)
+    compiled = (
+        programs.advance.compiled(state, data, seeds, counts, np.int32(1)),
+        programs.measure.compiled(state, data, counts),
+    )
+    most = 0
+    for program in compiled:
+        plan = program.memory_analysis()
+        most = max(
+            most,
+            plan.argument_size_in_bytes
+            + plan.output_size_in_bytes
+            - plan.alias_size_in_bytes
+            + plan.temp_size_in_bytes,
+        )
+    return most
+
+
+def main() -> None:
+    """Measures the peak in a fresh process, and plans CIFAR-10."""
+    parser = harness.arguments(__doc__)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--repetitions", type=int, default=3)
+    args = parser.parse_args()
+    if args.child:
+        child(args.data_dir)
+        return
+    command = [sys.executable, "-m", "benchmarks.memory", "--child"]
+    runs = [
+        harness.run_json([*command, "--data_dir", args.data_dir])
+        for _ in harness.repeat(args.repetitions)
+    ]
+    chunks = cifar_chunks(16 * 10**9)
+    harness.write(
+        "memory",
+        "benchmarks.memory",
+        [
+            harness.Figure(
+                "Fashion-MNIST cell, 30 networks, all images: peak memory / (params, "
+                f"masks, gradients, optimizer state, data: "
+                f"{runs[0]['needed'] / 1e9:.2f} GB)",
+                [run["peak"] / run["needed"] for run in runs],
+                "x",
+                "<= 1.5",
+                "Resident memory of the process beyond what it had before the data "
+                "set was put on the devices; what compilers left behind counts.",
+            ),
+            harness.Figure(
+                "CIFAR-10 cell where an accelerator has 16 GB: most that a program "
+                "allocates, as planned by XLA for a CPU (chunks of "
+                f"{', '.join(str(size) for size, _ in chunks)} networks)",
+                [most / 1e9 for _, most in chunks],
+                "GB",
+                "<= 16",
+            ),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
