@@ -77,6 +77,18 @@ def start_chunk(cell: CellSpec, chunk: sc_sdc.Chunk, dataset: Dataset) -> Runnin
     return Running(networks, data, ensemble.begin(networks, shapes).state)
 
 
+def planned_bytes(program: jax.stages.Compiled) -> int:
+    """What XLA plans for a program on each device: arguments, results, temporaries."""
+    plan = program.memory_analysis()
+    assert plan is not None
+    return (
+        plan.argument_size_in_bytes
+        + plan.output_size_in_bytes
+        - plan.alias_size_in_bytes
+        + plan.temp_size_in_bytes
+    )
+
+
 def epoch_flops(cell: CellSpec, train_examples: int, dense_arm: str = "narrow") -> int:
     """Floating-point operations of an epoch's matrix products, all networks.
 

@@ -23,9 +23,9 @@ def child(name: str, data_dir: str) -> None:
 
     counts: collections.Counter[str] = collections.Counter()
     jax.monitoring.register_event_duration_secs_listener(
-        lambda event, _, **__: counts.update([event])
+        lambda event, duration_secs, **_: counts.update([event])
     )
-    jax.monitoring.register_event_listener(lambda event, **__: counts.update([event]))
+    jax.monitoring.register_event_listener(lambda event, **_: counts.update([event]))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
     from sparse_gf import ensemble, sc_sdc

@@ -50,13 +50,7 @@ def program_bytes(running: cells.Running) -> int:
     program = running.networks.programs.advance.compiled(
         running.state, running.data, seeds, counts, np.int32(1)
     )
-    plan = program.memory_analysis()
-    return (
-        plan.argument_size_in_bytes
-        + plan.output_size_in_bytes
-        - plan.alias_size_in_bytes
-        + plan.temp_size_in_bytes
-    )
+    return cells.planned_bytes(program)
 
 
 def plot(curves: dict[str, list[dict[str, float]]]) -> None:

@@ -102,7 +102,7 @@ def cifar_chunks(memory: int) -> list[tuple[int, int]]:
 
 
 def _most_bytes(networks: ensemble.Ensemble, programs: ensemble.Programs) -> int:
-    def shape(*sizes: int, dtype: str) -> jax.ShapeDtypeStruct:
+    def shape(*sizes: int, dtype: str) -> Any:
         return jax.ShapeDtypeStruct(sizes, np.dtype(dtype))
 
     data = train.Data(
@@ -125,17 +125,7 @@ def _most_bytes(networks: ensemble.Ensemble, programs: ensemble.Programs) -> int
         programs.advance.compiled(state, data, seeds, counts, np.int32(1)),
         programs.measure.compiled(state, data, counts),
     )
-    most = 0
-    for program in compiled:
-        plan = program.memory_analysis()
-        most = max(
-            most,
-            plan.argument_size_in_bytes
-            + plan.output_size_in_bytes
-            - plan.alias_size_in_bytes
-            + plan.temp_size_in_bytes,
-        )
-    return most
+    return max(map(cells.planned_bytes, compiled))
 
 
 def main() -> None:

@@ -41,6 +41,7 @@ def get_config(setting: str = "digits") -> ConfigDict:
     config.initializer = "he_normal"
     config.initializer_reference = "dense"
     config.dtype = "float32"
+    config.precision = "float32"  # Of matrix products; or tensorfloat32, bfloat16.
 
     # What is measured.
     config.measurements = 11

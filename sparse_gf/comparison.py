@@ -209,10 +209,12 @@ def _title(row: Any) -> str:
     plural = "s" if row["hidden_layers"] > 1 else ""
     depth = f"{row['hidden_layers']} hidden layer{plural}"
     epochs = f"{row['epochs']} epoch" + "s" * int(row["epochs"] != 1)
+    # Rows of earlier versions do not know it.
+    precision = json.loads(row["config"]).get("precision", "float32")
     return (
         f"{row['dataset_title']}, {depth}, {row['optimizer']} "
         f"{row['learning_rate']:g}, {row['variant']}, {row['activation']}, "
-        f"{epochs}"
+        f"{epochs}" + (f", {precision} products" if precision != "float32" else "")
     )
 
 

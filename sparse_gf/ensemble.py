@@ -220,9 +220,6 @@ def programs(
 ) -> Programs:
     """Maps the functions of one network over the networks of all groups.
 
-    Matrix products are computed in the parameters' full precision: some accelerators
-    would round float32 factors to TensorFloat-32 by default.
-
     Equal arguments give the same programs: nothing is compiled twice in a process,
     whatever the members' arrays hold.
 
@@ -262,14 +259,13 @@ def programs(
         )
 
     own, shared = PartitionSpec(_MEMBERS), PartitionSpec()
-    exact = jax.default_matmul_precision("highest")
     return Programs(
         init=Program(_on_each_device(init_all, own, own)),
         advance=Program(
-            exact(_on_each_device(advance, own, shared, own, own, shared)),
+            _on_each_device(advance, own, shared, own, own, shared),
             donate_argnums=0,
         ),
-        measure=Program(exact(_on_each_device(measure, own, shared, own))),
+        measure=Program(_on_each_device(measure, own, shared, own)),
     )
 
 

@@ -96,6 +96,7 @@ def recipe(cell: CellSpec, width: int) -> train.Recipe:
         dropout_rate=cell.dropout_rate,
         max_width=budgets.max_width(info.input_dim),
         param_dtype=jnp.dtype(cell.dtype),
+        precision=cell.precision,
     )
     return train.Recipe(
         model=model,

@@ -24,6 +24,7 @@ LAYERS = {
     "budgets": 1,
     "masks": 1,
     "optimizers": 1,
+    "products": 1,
     "stats": 1,
     "results": 1,
     "variants": 1,

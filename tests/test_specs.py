@@ -1,13 +1,17 @@
 import dataclasses
 import itertools
 import json
+import pathlib
 
 import ml_collections
+import pyarrow.parquet as pq
 import pytest
 
 from sparse_gf import specs
 from sparse_gf.errors import UserError
 from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 def cell_of(**config):
@@ -21,6 +25,7 @@ NAMES = [
     ({"initializer": "HeNormal"}, "config.initializer", "he_normal"),
     ({"initializer_reference": "denes"}, "config.initializer_reference", "dense"),
     ({"dtype": "float23"}, "config.dtype", "float32"),
+    ({"precision": "tensorfloat"}, "config.precision", "tensorfloat32"),
     ({"optimizer": {"name": "adamm"}}, "config.optimizer.name", "adam"),
     ({"optimizer": {"preset": "trch"}}, "config.optimizer.preset", "torch"),
     ({"dense_arm": "pad"}, "config.dense_arm", "padded"),
@@ -185,6 +190,7 @@ OTHER = {
     "measurements": 10,
     "probe_size": 100,
     "dtype": "float64",
+    "precision": "bfloat16",
 }
 OTHER_OPTIMIZER = {
     "name": "adamw",
@@ -235,7 +241,7 @@ def test_run_fields_are_no_part_of_the_cell():
 @pytest.mark.parametrize("wrap", [dict, ml_collections.ConfigDict])
 def test_specs_survive_a_config(wrap):
     optimizer = OptimizerSpec(**OTHER_OPTIMIZER)
-    cell = CellSpec(optimizer=optimizer, **OTHER)
+    cell = CellSpec(optimizer=optimizer, **OTHER | {"dtype": "float32"})
     run = RunSpec(data_dir="x", dense_arm="narrow", networks_per_program=3)
     config = wrap(specs.to_config(cell, run))
     assert specs.from_config(config) == (cell, run)
@@ -262,6 +268,21 @@ def test_an_empty_config_is_the_defaults():
 )
 def test_the_decay_in_force_is_the_users_or_the_presets(optimizer, expected):
     assert cell_of(optimizer=optimizer).weight_decay == expected
+
+
+def test_a_lower_precision_is_one_of_float32():
+    with pytest.raises(UserError, match=r"^config.precision is 'bfloat16'.*float64"):
+        cell_of(precision="bfloat16", dtype="float64")
+
+
+def test_results_of_earlier_versions_are_still_named_by_their_configs():
+    """Fields that came later are no part of the name where they have no effect."""
+    files = sorted((ROOT / "experiments").glob("*/cells/*.parquet"))
+    assert files
+    for file in files:
+        row = pq.read_table(file, columns=["config"]).slice(0, 1).to_pylist()[0]
+        cell, _ = specs.from_config(json.loads(row["config"]))
+        assert cell.hash == file.stem
 
 
 def test_specs_are_frozen_and_hashable():

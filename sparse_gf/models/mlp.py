@@ -1,12 +1,15 @@
 """The multilayer perceptrons of SC-SDC."""
 
+import functools
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
-from sparse_gf import activations
+from sparse_gf import activations, products
 from sparse_gf.types import Count
 from sparse_gf.variants import Variant
 
@@ -31,6 +34,7 @@ class MLP(nn.Module):
             ``width``: the leading units of a wide network and a narrow network then
             drop alike. ``width`` if None.
         param_dtype: Type of all parameters and of the computation.
+        precision: Of the factors of matrix products, one of ``products.NAMES``.
     """
 
     width: int
@@ -41,6 +45,7 @@ class MLP(nn.Module):
     dropout_rate: float = 0.1
     max_width: int | None = None
     param_dtype: DTypeLike = jnp.float32
+    precision: str = "float32"
 
     @nn.compact
     def __call__(
@@ -88,6 +93,7 @@ class MLP(nn.Module):
             use_bias=False,
             param_dtype=self.param_dtype,
             name=f"Dense_{layer}",
+            dot_general=functools.partial(_dot_general, self.precision),
         )
 
     def _drop(self, h: Float[Array, "batch units"]) -> Float[Array, "batch units"]:
@@ -95,6 +101,14 @@ class MLP(nn.Module):
         shape = (h.shape[0], self.max_width or self.width)
         keep = jax.random.bernoulli(self.make_rng("dropout"), keep_rate, shape)
         return jnp.where(keep[:, : self.width], h / keep_rate, jnp.zeros_like(h))
+
+
+def _dot_general(
+    of_factors: str, x: Array, kernel: Array, dimensions: Any, **_: Any
+) -> Array:
+    """What Flax's Dense layers call, with a precision of their own that is not set."""
+    assert dimensions == (((x.ndim - 1,), (0,)), ((), ()))
+    return products.MATMULS[of_factors](x, kernel)
 
 
 def layer_dims(

@@ -261,3 +261,23 @@ def test_variants_that_are_not_the_networks_change_no_parameter():
     ]
     assert shapes[0] == shapes[1]
     assert make().variant == Variant()
+
+
+@pytest.mark.parametrize(
+    ("precision", "bits"), [("tensorfloat32", 10), ("bfloat16", 7)]
+)
+def test_every_layer_has_the_precision_asked_for(precision, bits):
+    model, images = make(precision=precision), jnp.linspace(-1, 1, 24).reshape(2, 12)
+    variables = init(model, images)
+
+    def product(a, b):
+        a, b = (jax.lax.reduce_precision(factor, 8, bits) for factor in (a, b))
+        return jnp.matmul(a, b, precision="highest")
+
+    hidden = images
+    for kernel in tree.kernels(variables["params"]).values():
+        logits = product(hidden, kernel)
+        hidden = jax.nn.relu(logits)
+    np.testing.assert_allclose(model.apply(variables, images), logits, rtol=1e-5)
+    full = make().apply(variables, images)
+    assert not np.allclose(full, logits, rtol=1e-5)
