@@ -38,7 +38,7 @@ from jaxtyping import Array, Bool, Int
 
 from sparse_gf import gradient_flow, train, tree
 from sparse_gf import masks as masks_lib
-from sparse_gf.programs import Program
+from sparse_gf.programs import Program, release_memory
 from sparse_gf.types import Dataset
 
 InitFn = Callable[[Int[Array, ""], Any], train.TrainState]
@@ -402,6 +402,8 @@ def begin(ensemble: Ensemble, shapes: Progress) -> Progress:
     # One by one, so that an ensemble is not in memory twice.
     for number in range(len(leaves)):
         leaves[number] = jax.device_put(leaves[number], sharding)
+    jax.block_until_ready(leaves)
+    release_memory()
     history = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes.history)
     return Progress(0, tuple(jax.tree.unflatten(structure, leaves)), history)
 

@@ -1,6 +1,8 @@
 """Programs: functions compiled ahead of their first call, several at a time."""
 
 import concurrent.futures
+import contextlib
+import ctypes
 import functools
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -66,9 +68,24 @@ class Program:
         kind = structure, tuple(map(_kind, leaves)), jax.config.read("jax_enable_x64")
         if kind not in self._prepared:
             traced = self._jitted.trace(*arguments)
-            compiling = _compilers().submit(traced.lower().compile)
+            compiling = _compilers().submit(_compile, traced.lower())
             self._prepared[kind] = traced.out_info, compiling
         return self._prepared[kind]
+
+
+def release_memory() -> None:
+    """Gives memory that is free back to the machine, where glibc keeps it.
+
+    After compiling, and after making networks, it keeps as much as they need.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # Not glibc.
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _compile(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+    compiled = lowered.compile()
+    release_memory()
+    return compiled
 
 
 def _kind(leaf: Any) -> Hashable:
