@@ -72,7 +72,9 @@ def plot(curves: dict[str, list[dict[str, float]]]) -> None:
             axis.loglog(x, line, ":", color="tab:gray", label=label_line)
             axis.set_xticks(x, [str(value) for value in x])
             axis.minorticks_off()
-            axis.set_xlabel(name)
+            # More images are more steps, not longer ones.
+            is_epoch = name == "training images" and row == 0
+            axis.set_xlabel(name + (" (time of an epoch)" if is_epoch else ""))
             axis.set_ylabel(label if column == 0 else "")
             axis.legend(frameon=False)
     figure.savefig(harness.RESULTS / "growth.png", dpi=120)

@@ -1,8 +1,10 @@
 """What the benchmarks count and print; no timings."""
 
+import ast
 import importlib
 import json
 import pathlib
+import runpy
 import sys
 
 import numpy as np
@@ -101,3 +103,16 @@ def test_the_baseline_is_given_what_the_package_trains(benchmarks, tmp_path):
     with np.load(harness.save(dataset, str(tmp_path))) as saved:
         for name in ("train_images", "train_labels", "test_images", "test_labels"):
             np.testing.assert_array_equal(saved[name], getattr(dataset, name))
+
+
+def test_the_stand_in_for_jaxtyping_has_all_that_the_package_imports():
+    path = ROOT / "benchmarks" / "standins" / "jaxtyping.py"
+    names = runpy.run_path(str(path))
+    wanted = set()
+    for file in (ROOT / "sparse_gf").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "jaxtyping":
+                wanted |= {alias.name for alias in node.names}
+    assert "Float" in wanted
+    assert wanted <= set(names)
+    assert names["Float"][names["Array"], "any shape"]
