@@ -74,7 +74,7 @@ def start_chunk(cell: CellSpec, chunk: sc_sdc.Chunk, dataset: Dataset) -> Runnin
     networks = sc_sdc.ensemble_of(cell, chunk)
     data = ensemble.to_device(dataset, cell.dtype)
     shapes = ensemble.prepare(networks, data, 1)
-    return Running(networks, data, ensemble.begin(networks, shapes).state)
+    return Running(networks, data, ensemble.begin(networks, data, shapes).state)
 
 
 def planned_bytes(program: jax.stages.Compiled) -> int:

@@ -43,7 +43,7 @@ def child(name: str, data_dir: str) -> None:
         data = ensemble.to_device(part, cell.dtype)
         for chunk in sc_sdc.plan(cell, RunSpec()):
             networks = sc_sdc.ensemble_of(cell, chunk)
-            start = ensemble.begin(networks, ensemble.prepare(networks, data, 2))
+            start = ensemble.begin(networks, data, ensemble.prepare(networks, data, 2))
             ensemble.fit(networks, data, start, (1, 2))
         seen.append({k: counts[k] - before.get(k, 0) for k in (COMPILED, HIT)})
     print(json.dumps({"cells": seen}))

@@ -24,7 +24,7 @@ def main() -> None:
     device_data = ensemble.to_device(data.load(cell.dataset), cell.dtype)
     measured = train.measured_epochs(cell.epochs, cell.measurements)
     shapes = ensemble.prepare(networks, device_data, len(measured))
-    progress = ensemble.begin(networks, shapes)
+    progress = ensemble.begin(networks, device_data, shapes)
     for program in networks.programs:
         program.wait()
     made = time.perf_counter()

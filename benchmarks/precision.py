@@ -22,7 +22,8 @@ def finished(cell: CellSpec, dataset: Dataset) -> tuple[tuple, Any]:
     networks = sc_sdc.ensemble_of(cell, (group,))
     data = ensemble.to_device(dataset, cell.dtype)
     measured = train.measured_epochs(cell.epochs, cell.measurements)
-    start = ensemble.begin(networks, ensemble.prepare(networks, data, len(measured)))
+    shapes = ensemble.prepare(networks, data, len(measured))
+    start = ensemble.begin(networks, data, shapes)
     (history,) = ensemble.fit(networks, data, start, measured).history
     return group.networks, history
 

@@ -2,14 +2,17 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
 
-from sparse_gf import tree
+from sparse_gf import errors, tree
 from sparse_gf.errors import UserError
 from sparse_gf.types import Params
+
+Budget = dict[str, int] | int
+"""Active weights per kernel path, or of all kernels together."""
 
 
 def max_width(input_dim: int) -> int:
@@ -77,6 +80,26 @@ def erdos_renyi_kernel(params: Params, density: float) -> dict[str, int]:
     1 stay dense and the rest is shared out again. The counts' sum is
     ``density * total`` to within rounding, half a weight per kernel.
     """
+    return _proportional(params, density, sum)
+
+
+def erdos_renyi(params: Params, density: float) -> dict[str, int]:
+    """The ER budget (Mocanu et al. 2018, Eq. 3): ERK without a window's axes.
+
+    A kernel's density is proportional to (n_in + n_out) / (n_in n_out), its channels;
+    a 3x3 and a 1x1 convolution of equal channels have equal densities.
+    """
+
+    def axes(shape: tuple[int, ...]) -> float:
+        return (shape[-2] + shape[-1]) * math.prod(shape[:-2])
+
+    return _proportional(params, density, axes)
+
+
+def _proportional(
+    params: Params, density: float, share: Callable[[tuple[int, ...]], float]
+) -> dict[str, int]:
+    """Shares weights out in proportion to ``share(shape)``, at most all of a kernel."""
     _check_density(density)
     shapes = {path: kernel.shape for path, kernel in tree.kernels(params).items()}
     sizes = {path: math.prod(shape) for path, shape in shapes.items()}
@@ -84,15 +107,102 @@ def erdos_renyi_kernel(params: Params, density: float) -> dict[str, int]:
     remaining = density * sum(sizes.values())
     open_paths = set(sizes)
     while open_paths:
-        scale = remaining / sum(sum(shapes[path]) for path in open_paths)
-        full = {p for p in open_paths if scale * sum(shapes[p]) >= sizes[p]}
+        scale = remaining / sum(share(shapes[path]) for path in open_paths)
+        full = {p for p in open_paths if scale * share(shapes[p]) >= sizes[p]}
         if not full:
             break
         counts |= {path: sizes[path] for path in full}
         remaining -= sum(sizes[path] for path in full)
         open_paths -= full
-    counts |= {path: round(scale * sum(shapes[path])) for path in open_paths}
+    counts |= {path: round(scale * share(shapes[path])) for path in open_paths}
     return {path: counts[path] for path in sizes}
+
+
+def over_all(params: Params, density: float) -> int:
+    """One count for all kernels together, rounded to the nearest."""
+    _check_density(density)
+    return round(density * sum(k.size for k in tree.kernels(params).values()))
+
+
+DISTRIBUTIONS: Mapping[str, Callable[[Params, float], Budget]] = {
+    "uniform": uniform,
+    "er": erdos_renyi,
+    "erk": erdos_renyi_kernel,
+    "global": over_all,
+}
+"""How the active weights are distributed over the layers, by its usual name."""
+
+
+def make(
+    params: Params,
+    density: float,
+    distribution: str,
+    dense_layers: Sequence[str] = (),
+) -> Budget:
+    """Makes a budget by the name of its distribution.
+
+    Args:
+        params: Only shapes are read.
+        density: Of all layers that are pruned, together.
+        distribution: One of ``DISTRIBUTIONS``.
+        dense_layers: Paths of kernels that are not pruned.
+
+    Returns:
+        Counts of all kernels, or one count that includes those of the dense layers; in
+        that case their scores must be the largest, see ``scores.protect``.
+
+    Raises:
+        UserError: If a name or path is unknown, or the density out of range.
+    """
+    if distribution not in DISTRIBUTIONS:
+        raise errors.unknown("distribution", distribution, DISTRIBUTIONS)
+    kernels = tree.kernels(params)
+    for path in dense_layers:
+        if path not in kernels:
+            raise errors.unknown("dense layer", path, kernels)
+    whole = {path: kernels[path].size for path in dense_layers}
+    rest = {
+        path: {"kernel": kernel}
+        for path, kernel in kernels.items()
+        if path not in whole
+    }
+    if not rest:
+        return whole
+    budget = DISTRIBUTIONS[distribution](rest, density)
+    if isinstance(budget, int):
+        return budget + sum(whole.values())
+    own = {path.removesuffix("/kernel"): n for path, n in budget.items()} | whole
+    return {path: own[path] for path in kernels}
+
+
+def in_rounds(
+    params: Params,
+    density: float,
+    distribution: str,
+    dense_layers: Sequence[str] = (),
+    rounds: int = 1,
+) -> dict[str, np.ndarray] | np.ndarray:
+    """Budgets for pruning in rounds: the density falls exponentially.
+
+    After round e of n it is density^(e / n) (Tanaka et al. 2020, Algorithm 1).
+
+    Args:
+        params: Only shapes are read.
+        density: After the last round.
+        distribution: See ``make``.
+        dense_layers: See ``make``.
+        rounds: At least 1.
+
+    Returns:
+        As ``make``, int32 arrays [rounds].
+    """
+    budgets = [
+        make(params, density ** (e / rounds), distribution, dense_layers)
+        for e in range(1, rounds + 1)
+    ]
+    if isinstance(budgets[0], int):
+        return np.array(budgets, np.int32)
+    return {path: np.array([b[path] for b in budgets], np.int32) for path in budgets[0]}
 
 
 def _check_density(density: float) -> None:

@@ -143,7 +143,7 @@ def write(
     """
     config_hash = rows["config_hash"].iloc[0]
     measurements = results.read_measurements(workdir, config_hash)
-    folder = workdir / f"{rows['dataset'].iloc[0]}-{config_hash}"
+    folder = results.cell_folder(workdir, rows["dataset"].iloc[0], config_hash)
     results.write_text(folder / "table.md", markdown(comparison))
     results.write_text(folder / "config.py", config_file(rows["config"].iloc[0]))
     for name, figure in {

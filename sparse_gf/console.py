@@ -5,7 +5,7 @@ import functools
 import math
 import pathlib
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import rich.box
@@ -14,7 +14,7 @@ import rich.table
 from rich import progress
 
 from sparse_gf import comparison as comparison_lib
-from sparse_gf import engines, experiment, grids, results, specs
+from sparse_gf import densities, engines, experiment, grids, results, specs
 
 QUIET_SECONDS = 10
 """Time between lines of progress where there is no terminal to draw a bar on."""
@@ -31,14 +31,30 @@ def train_cell(config: Any, workdir: str) -> None:
     console = rich.console.Console()
     with _monitor(console) as monitor:
         rows = experiment.run(cell, run, workdir, monitor)
-    comparison = comparison_lib.compare(rows, run.wilcoxon_method, run.wilcoxon_zeros)
-    folder = comparison_lib.write(pathlib.Path(workdir), comparison, rows)
-    show(comparison, console)
+    folder = _show_cell(cell, run, workdir, rows, console)
     for line in (
         f"Figures, table and config: {folder}",
         f"Rows: {workdir}/networks.parquet, {workdir}/measurements.parquet",
     ):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _show_cell(
+    cell: specs.Cell,
+    run: specs.RunSpec,
+    workdir: str,
+    rows: Any,
+    console: rich.console.Console,
+) -> pathlib.Path:
+    """Prints a finished cell's table and writes its folder, which is returned."""
+    path = pathlib.Path(workdir)
+    if isinstance(cell, specs.MaskedSpec):
+        summary = densities.summarise(rows)
+        show_densities(summary, console)
+        return densities.write_cell(path, summary, rows)
+    comparison = comparison_lib.compare(rows, run.wilcoxon_method, run.wilcoxon_zeros)
+    show(comparison, console)
+    return comparison_lib.write(path, comparison, rows)
 
 
 def train_sweep(
@@ -170,16 +186,27 @@ def _say(console: rich.console.Console, line: str) -> None:
 
 def show(comparison: comparison_lib.Comparison, console: rich.console.Console) -> None:
     """Prints a comparison."""
-    table = rich.table.Table(
-        title=comparison.title, title_style="bold", box=rich.box.SIMPLE_HEAD
-    )
-    for heading in comparison_lib.COLUMNS.values():
-        table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
-    for row in comparison.table.itertuples(index=False):
-        table.add_row(*map(str, row))
-    console.print(table)
+    _print_table(comparison.title, comparison_lib.COLUMNS, comparison.table, console)
     for line in comparison.lines():
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def show_densities(summary: densities.Summary, console: rich.console.Console) -> None:
+    """Prints scores of networks under masks."""
+    _print_table(summary.title, densities.COLUMNS, summary.table, console)
+    for note in summary.notes:
+        console.print(note, highlight=False, soft_wrap=True)
+
+
+def _print_table(
+    title: str, columns: Mapping[str, str], rows: Any, console: rich.console.Console
+) -> None:
+    table = rich.table.Table(title=title, title_style="bold", box=rich.box.SIMPLE_HEAD)
+    for heading in columns.values():
+        table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    for row in rows.itertuples(index=False):
+        table.add_row(*map(str, row))
+    console.print(table)
 
 
 class _Lines(experiment.Monitor):

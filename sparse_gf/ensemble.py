@@ -38,11 +38,12 @@ from jaxtyping import Array, Bool, Int
 
 from sparse_gf import gradient_flow, train, tree
 from sparse_gf import masks as masks_lib
+from sparse_gf.errors import UserError
 from sparse_gf.programs import Program, release_memory
 from sparse_gf.types import Dataset
 
-InitFn = Callable[[Int[Array, ""], Any], train.TrainState]
-"""``init(seed, member)`` makes one network; hashable, so that programs are reused."""
+InitFn = Callable[[Int[Array, ""], Any, train.Data], train.TrainState]
+"""``init(seed, member, data)`` makes one network; hashable: programs are reused."""
 
 MAX_CPU_DEVICES = 16
 """Most cores that become devices: each holds the whole data set."""
@@ -126,8 +127,8 @@ class Programs(NamedTuple):
     """The programs of an ensemble.
 
     Attributes:
-        init: (seeds [devices], members [devices, ...]) to as many states, as ``init``
-            makes them.
+        init: (seeds [devices], members [devices, ...], data) to as many states, as
+            ``init`` makes them.
         advance: (state, data, seeds, counts, epoch) to the state an epoch later; the
             state given is used up. Per group, ``seeds`` are [places] and ``counts``
             [devices] is how many places each device uses.
@@ -229,8 +230,10 @@ def programs(
         mapping: ``SIDE_BY_SIDE`` or ``ONE_BY_ONE``.
     """
 
-    def init_all(seeds: Int[Array, " places"], members: Any) -> train.TrainState:
-        return jax.lax.map(lambda own: init(*own), (seeds, members))
+    def init_all(
+        seeds: Int[Array, " places"], members: Any, data: train.Data
+    ) -> train.TrainState:
+        return jax.lax.map(lambda own: init(*own, data), (seeds, members))
 
     def advance(
         state: Any, data: train.Data, seeds: Any, counts: Any, epoch: Int[Array, ""]
@@ -260,7 +263,7 @@ def programs(
 
     own, shared = PartitionSpec(_MEMBERS), PartitionSpec()
     return Programs(
-        init=Program(_on_each_device(init_all, own, own)),
+        init=Program(_on_each_device(init_all, own, own, shared)),
         advance=Program(
             _on_each_device(advance, own, shared, own, own, shared),
             donate_argnums=0,
@@ -359,7 +362,7 @@ def prepare(
     seeds, counts = seeds_and_counts(ensemble)
     run = ensemble.programs
     if init:
-        run.init.prepare(*_next_to_make(groups[0], [0]))
+        run.init.prepare(*_next_to_make(groups[0], [0]), data)
     run.advance.prepare(state, data, seeds, counts, np.int32(0))
     measurements = run.measure.prepare(state, data, counts)
     history = tuple(
@@ -372,7 +375,7 @@ def prepare(
     return Progress(0, state, history)
 
 
-def begin(ensemble: Ensemble, shapes: Progress) -> Progress:
+def begin(ensemble: Ensemble, data: train.Data, shapes: Progress) -> Progress:
     """Makes the networks before the first step, and an empty history.
 
     One network at a time on each device: its random numbers need more memory than it
@@ -380,7 +383,11 @@ def begin(ensemble: Ensemble, shapes: Progress) -> Progress:
 
     Args:
         ensemble: The networks.
+        data: On the devices.
         shapes: From ``prepare``.
+
+    Raises:
+        UserError: If a network cannot be made.
     """
     run = ensemble.programs
     arrays = [
@@ -393,7 +400,12 @@ def begin(ensemble: Ensemble, shapes: Progress) -> Progress:
     ):
         for first in range(0, len(group.seeds), devices):
             networks = list(range(first, min(first + devices, len(group.seeds))))
-            made = jax.device_get(run.init(*_next_to_make(group, networks)))
+            made = jax.device_get(run.init(*_next_to_make(group, networks), data))
+            if made.diverged.any():
+                raise UserError(
+                    "the scores that a mask is made of are not finite; "
+                    "--config.dtype=float64 has the range for deep networks."
+                )
             for number, network in enumerate(networks):
                 _place(state, int(at.of_network[network]), made, number)
     sharding = _sharding(PartitionSpec(_MEMBERS))
@@ -551,6 +563,11 @@ def _places(ensemble: Ensemble) -> tuple[_Places, ...]:
         for group in ensemble.groups
     ]
     return divide(sizes, costs, jax.local_device_count())
+
+
+def places(ensemble: Ensemble) -> tuple[np.ndarray, ...]:
+    """Where each network of each group is on the leading axis of a progress's state."""
+    return tuple(at.of_network for at in _places(ensemble))
 
 
 def divide(

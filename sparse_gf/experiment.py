@@ -5,20 +5,27 @@ import math
 import os
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 import pandas as pd
 
-from sparse_gf import checkpoints, ensemble, results, rows, sc_sdc, train
+from sparse_gf import checkpoints, ensemble, masked, results, rows, sc_sdc, train
 from sparse_gf import data as data_lib
 from sparse_gf.errors import UserError
-from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf.specs import Cell, CellSpec, MaskedSpec, RunSpec
 from sparse_gf.types import Dataset
 
 CHECKPOINT_SHARE = 0.05
 """Most of the time that may go into checkpoints."""
+
+
+KINDS: dict[type, Any] = {CellSpec: sc_sdc, MaskedSpec: masked}
+"""Spec to the module that knows its networks: how many are trained together (``plan``,
+``ensemble_of``), for how long (``epochs``, ``measured``), and as what
+(``identities``)."""
 
 
 class Monitor:
@@ -31,7 +38,7 @@ class Monitor:
         """Something happened that is worth a line."""
 
 
-def set_up_jax(cell: CellSpec) -> None:
+def set_up_jax(cell: Cell) -> None:
     """Sets what only a whole process can: precision, devices, compilation cache."""
     ensemble.use_all_cores()
     if cell.dtype == "float64":
@@ -46,7 +53,7 @@ def set_up_jax(cell: CellSpec) -> None:
 
 
 def run(
-    cell: CellSpec,
+    cell: Cell,
     options: RunSpec,
     workdir: str | os.PathLike[str],
     monitor: Monitor | None = None,
@@ -72,14 +79,15 @@ def run(
             is training it there.
     """
     path = results.prepare(workdir)
-    dataset = part(cell, data_lib.load(cell.dataset, options.data_dir))
+    KINDS[type(cell)].check(cell)
+    dataset = part(cell, data_lib.load(cell.info, options.data_dir))
     train_cell(cell, options, dataset, path, monitor or Monitor())
     # Also for a finished cell: its process may have been killed right here.
     results.compact(path)
     return results.read(path, cell.hash)
 
 
-def part(cell: CellSpec, whole: Dataset) -> Dataset:
+def part(cell: Cell, whole: Dataset) -> Dataset:
     """The part of a data set that a cell is trained and tested on.
 
     Raises:
@@ -92,7 +100,7 @@ def part(cell: CellSpec, whole: Dataset) -> Dataset:
 
 
 def train_cell(
-    cell: CellSpec,
+    cell: Cell,
     options: RunSpec,
     dataset: Dataset,
     workdir: pathlib.Path,
@@ -124,7 +132,7 @@ def train_cell(
 
 
 def _train(
-    cell: CellSpec,
+    cell: Cell,
     options: RunSpec,
     dataset: Dataset,
     workdir: pathlib.Path,
@@ -136,29 +144,39 @@ def _train(
         A row per network, and which share of the training was done here: the rest
         came from checkpoints.
     """
-    monitor.progress(0.0, f"compiling, then epoch 1/{cell.epochs}")
+    kind = KINDS[type(cell)]
+    epochs, measured = kind.epochs(cell), kind.measured(cell)
+    monitor.progress(0.0, f"compiling, then epoch 1/{epochs}")
     data = ensemble.to_device(dataset, cell.dtype)
-    chunks = sc_sdc.plan(cell, options)
-    measured = train.measured_epochs(cell.epochs, cell.measurements)
+    chunks = kind.plan(cell, options)
     folder = checkpoints.folder(workdir, cell.hash, rows.environment(dataset))
-    total = sum(_work(cell, chunk) for chunk in chunks)
+    total = sum(kind.work(cell, chunk) for chunk in chunks)
     made: list[dict[str, Any]] = []
     done = resumed = 0.0
     for number, chunk in enumerate(chunks):
         label = f"part {number + 1}/{len(chunks)}, " if len(chunks) > 1 else ""
-        share = _work(cell, chunk) / total
-        saved = checkpoints.Checkpoints(folder / sc_sdc.name(chunk), monitor.note)
-        watch = _Watch(cell.epochs, options, saved, monitor, label, done, share)
-        networks = sc_sdc.ensemble_of(cell, chunk)
+        share = kind.work(cell, chunk) / total
+        saved = checkpoints.Checkpoints(folder / kind.name(chunk), monitor.note)
+        networks = kind.ensemble_of(cell, chunk)
+
+        def save_masks(
+            progress: ensemble.Progress, chunk: Any = chunk, networks: Any = networks
+        ) -> None:
+            if progress.epoch in measured and options.save_masks:
+                to = results.cell_folder(workdir, cell.dataset, cell.hash) / "masks"
+                kind.save_masks(to, cell, chunk, networks, progress)
+
+        watch = _Watch(epochs, options, saved, monitor, label, done, share, save_masks)
         start = _start(networks, data, saved, len(measured))
         if start.epoch:
-            resumed += share * start.epoch / cell.epochs
-            monitor.note(f"Continuing: {label}epoch {start.epoch}/{cell.epochs}.")
+            resumed += share * start.epoch / epochs
+            monitor.note(f"Continuing: {label}epoch {start.epoch}/{epochs}.")
         end = ensemble.fit(networks, data, start, measured, watch.after_epoch)
         saved.close()
         done += share
         for group, history in zip(chunk, end.history, strict=True):
-            made += rows.make(cell, options, dataset, group, history)
+            identities = kind.identities(cell, group)
+            made += rows.make(cell, options, dataset, identities, measured, history)
     return made, 1.0 - resumed
 
 
@@ -170,7 +188,7 @@ def _start(
 ) -> ensemble.Progress:
     """The networks of a chunk at their last checkpoint, or new ones."""
     shapes = ensemble.prepare(networks, data, points, init=not saved.exist)
-    return saved.restore(shapes) or ensemble.begin(networks, shapes)
+    return saved.restore(shapes) or ensemble.begin(networks, data, shapes)
 
 
 class _Watch:
@@ -188,7 +206,9 @@ class _Watch:
         label: str,
         done: float,
         share: float,
+        before_save: Callable[[ensemble.Progress], None],
     ):
+        self._before_save = before_save
         self._epochs = epochs
         self._seconds = options.checkpoint_seconds
         self._saved = saved
@@ -199,6 +219,7 @@ class _Watch:
         self._next_save = time.monotonic() + self._seconds
 
     def after_epoch(self, progress: ensemble.Progress) -> None:
+        self._before_save(progress)
         if time.monotonic() >= self._next_save or progress.epoch == self._epochs:
             self._save(progress)
         self._monitor.progress(
@@ -215,17 +236,7 @@ class _Watch:
         self._next_save = now + max(self._seconds, wait)
 
 
-def _work(cell: CellSpec, chunk: sc_sdc.Chunk) -> int:
-    """Relative time that a chunk takes: its multiplications."""
-    input_dim = data_lib.info(cell.dataset).input_dim
-    hidden = cell.hidden_layers - 1
-    return sum(
-        group.size * (input_dim * group.width + hidden * group.width**2)
-        for group in chunk
-    )
-
-
-def _check_dtype(cell: CellSpec) -> None:
+def _check_dtype(cell: Cell) -> None:
     if jax.dtypes.canonicalize_dtype(cell.dtype) != np.dtype(cell.dtype):
         raise UserError(
             f"config.dtype is {cell.dtype}, which JAX would silently narrow; set "
@@ -233,7 +244,7 @@ def _check_dtype(cell: CellSpec) -> None:
         )
 
 
-def _check_sizes(cell: CellSpec, dataset: Dataset) -> None:
+def _check_sizes(cell: Cell, dataset: Dataset) -> None:
     """Local files may hold fewer images than the published data set."""
     for name, kind, labels in (
         ("train_examples", "training", dataset.train_labels),
@@ -248,7 +259,7 @@ def _check_sizes(cell: CellSpec, dataset: Dataset) -> None:
             )
 
 
-def _check_same_data(cell: CellSpec, dataset: Dataset, workdir: pathlib.Path) -> None:
+def _check_same_data(cell: Cell, dataset: Dataset, workdir: pathlib.Path) -> None:
     finished = results.read(workdir, cell.hash)
     known = finished["dataset_fingerprint"].iloc[0]
     if known != dataset.fingerprint:

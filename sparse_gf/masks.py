@@ -2,10 +2,12 @@
 
 A mask has exactly the structure and leaf shapes of the params it belongs to, all
 True at leaves that are not pruned. Masked weights are stored as exact zeros.
+``save`` and ``load`` are those of ``mask_files``, which also imports masks of PyTorch
+and other tools.
 """
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,8 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray, Real
 
 from sparse_gf import tree
 from sparse_gf.errors import UserError
+from sparse_gf.mask_files import load as load
+from sparse_gf.mask_files import save as save
 from sparse_gf.types import Count, Masks, Params
 
 
@@ -83,6 +87,42 @@ def from_scores(scores: Params, num_active: Mapping[str, Count] | Count) -> Mask
     )
 
 
+def n_of_m(scores: Params, n: int, m: int, dense_layers: Sequence[str] = ()) -> Masks:
+    """Keeps the N highest-scored of every M consecutive inputs of each unit.
+
+    The pattern that sparse tensor cores multiply is 2 of 4 (Mishra et al. 2021). A
+    unit's inputs are all axes of its kernel but the last, in C order, so that groups
+    lie along the input channels. Of a last group with fewer than M, N are kept too.
+
+    Args:
+        scores: A pytree like the params; larger = keep, NaN is the smallest.
+        n: In 1..m.
+        m: At least 1.
+        dense_layers: Paths of kernels that are kept whole.
+
+    Raises:
+        UserError: If n or m is out of range.
+    """
+    if not 1 <= n <= m:
+        raise UserError(f"the pattern is {n}:{m}; it must be N:M with 1 <= N <= M.")
+
+    def keep(path: str, kernel: Array) -> Bool[Array, "..."]:
+        if path in dense_layers:
+            return jnp.ones(kernel.shape, bool)
+        inputs = kernel.reshape(-1, kernel.shape[-1])
+        flat = jnp.where(jnp.isnan(inputs), -jnp.inf, inputs)
+        missing = -len(flat) % m
+        flat = jnp.pad(flat, ((0, missing), (0, 0)), constant_values=-jnp.inf)
+        groups = flat.reshape(-1, m, kernel.shape[-1])
+        # The place of each entry in its group; earlier entries win ties.
+        order = jnp.argsort(-groups, axis=1, stable=True)
+        rank = jnp.argsort(order, axis=1, stable=True)
+        kept = (rank < n).reshape(flat.shape)[: len(inputs)]
+        return kept.reshape(kernel.shape)
+
+    return tree.map_kernels(keep, lambda leaf: jnp.ones(jnp.shape(leaf), bool), scores)
+
+
 def blocks(params: Params, widths: Mapping[str, tuple[Count, Count]]) -> Masks:
     """Masks under which a wide network *is* a narrow dense one.
 
@@ -107,6 +147,37 @@ def apply(params: Params, masks: Masks) -> Params:
     ``where`` and not a product: 0 * inf is NaN, and 0 * -1 is -0.0.
     """
     return jax.tree.map(lambda p, m: jnp.where(m, p, jnp.zeros_like(p)), params, masks)
+
+
+def check(masks: Masks, params: Params) -> None:
+    """Makes sure that masks belong to a network.
+
+    Args:
+        masks: The masks.
+        params: The network's params; only shapes are read.
+
+    Raises:
+        UserError: If they do not: names the first path that differs, numbers in paths
+            counting as numbers, and how it differs.
+    """
+    found, expected = _shapes(masks), _shapes(params)
+    for path in tree.in_order(found | expected):
+        if path not in found:
+            problem = "is missing in the masks; the network has it with the shape"
+            raise UserError(f"{path!r} {problem} {expected[path]}.")
+        if path not in expected:
+            problem = "is in the masks, with the shape"
+            raise UserError(f"{path!r} {problem} {found[path]}, not in the network.")
+        if found[path] != expected[path]:
+            raise UserError(
+                f"{path!r} has the shape {found[path]} in the masks; it must be "
+                f"{expected[path]}, as in the network."
+            )
+    if jax.tree.structure(masks) != jax.tree.structure(params):
+        raise UserError(
+            "masks and network have the same paths in containers of different types; "
+            "both must be the same: dicts (flax.core.unfreeze), for example."
+        )
 
 
 def num_active(masks: Masks) -> dict[str, int]:
@@ -141,6 +212,11 @@ def _keep(scores: Real[Array, "*shape"], count: Count) -> Bool[Array, "*shape"]:
     ties = flat == last_kept
     wanted = count - jnp.sum(above)
     return (above | (ties & (jnp.cumsum(ties) <= wanted))).reshape(scores.shape)
+
+
+def _shapes(pytree: Params) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(pytree)
+    return {tree.path_name(path): jnp.shape(leaf) for path, leaf in leaves}
 
 
 def _check_paths(kernels: Mapping[str, Array], counts: Mapping[str, Count]) -> None:

@@ -4,6 +4,7 @@
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
 import functools
+import itertools
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -97,6 +98,46 @@ def against_width(rows: pd.DataFrame, column: str, label: str, title: str) -> An
     axes.set_xlabel("Dense width (units per hidden layer)")
     axes.set_ylabel(label)
     axes.legend(frameon=False, title="mean ± sd; dots: seeds")
+    axes.grid(alpha=0.25)
+    return figure
+
+
+def against_density(rows: pd.DataFrame, column: str, label: str, title: str) -> Any:
+    """A result of networks under masks against density, a line per kind of mask.
+
+    Args:
+        rows: One row per network, with a column ``line`` that says which line it is of.
+        column: What to draw: mean over seeds, each seed as a dot.
+        label: Name of the vertical axis.
+        title: Above the figure.
+
+    Returns:
+        A Matplotlib ``Figure``.
+    """
+    figure = _figure(6.0, 4.0, title)
+    axes = figure.subplots()
+    looks = itertools.cycle(LOOKS)
+    for name, part in rows.groupby("line", sort=False):
+        color, marker = next(looks)
+        part = part.assign(percent=100 * part["density"])
+        curve = _over_seeds(part, column, "percent")
+        axes.plot(curve.index, curve["mean"], color=color, marker=marker, label=name)
+        axes.plot(
+            part["percent"],
+            part[column],
+            linestyle="none",
+            marker=".",
+            color=color,
+            alpha=0.6,
+        )
+    axes.set_title(_not_finite(rows[column]), fontsize=9)
+    axes.set_xscale("log")
+    ticks = sorted({float(f"{100 * density:.3g}") for density in rows["density"]})
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("Density (active weights, %)")
+    axes.set_ylabel(label)
+    axes.legend(frameon=False, title="mean; dots: seeds", fontsize=8)
     axes.grid(alpha=0.25)
     return figure
 
@@ -301,10 +342,12 @@ def _draw_curves(
     axes.grid(alpha=0.25)
 
 
-def _over_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean and standard deviation over seeds, one row per dense width."""
+def _over_seeds(
+    rows: pd.DataFrame, column: str, against: str = "dense_width"
+) -> pd.DataFrame:
+    """Mean and standard deviation over seeds, one row per dense width or density."""
     finite = rows[column].where(np.isfinite(rows[column]))
-    groups = finite.groupby(rows["dense_width"])
+    groups = finite.groupby(rows[against])
     return pd.DataFrame(
         {
             # A diverged network leaves a gap: it must not be left out of a mean.

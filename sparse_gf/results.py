@@ -18,15 +18,17 @@ import contextlib
 import fcntl
 import io
 import json
+import math
 import os
 import pathlib
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sparse_gf.errors import UserError
@@ -77,8 +79,43 @@ NETWORKS = pa.schema(
         ("config", pa.string()),
         ("versions", pa.string()),
         ("device", pa.string()),
+        ("model", pa.string()),
+        ("density", pa.float64()),
+        ("mask_method", pa.string()),
+        ("mask_schedule", pa.string()),
+        ("mask_distribution", pa.string()),
     ]
 )
+
+OF_MLPS: dict[str, Any] = {
+    "model": "mlp",
+    "density": math.nan,
+    "mask_method": "random",
+    "mask_schedule": "init",
+    "mask_distribution": "explicit",
+}
+"""Columns that are younger than the first results, as the networks of SC-SDC have them.
+
+``density`` is active over all weights of the kernels; networks under masks have 0 as
+``dense_width`` and ``hidden_layers``.
+"""
+
+
+class Identity(NamedTuple):
+    """Which network a row is about.
+
+    Attributes:
+        number: The network's place in its group.
+        points: Of the measured points, those that are the network's.
+        columns: That say which network of the cell it is.
+        num_weights: Of its kernels, active or not; None where rows do not say.
+    """
+
+    number: int
+    points: tuple[int, ...]
+    columns: dict[str, Any]
+    num_weights: int | None = None
+
 
 _MEASURED = pa.schema(
     [
@@ -239,6 +276,13 @@ def cell_path(workdir: str | os.PathLike[str], config_hash: str) -> pathlib.Path
     return pathlib.Path(workdir) / "cells" / f"{config_hash}.parquet"
 
 
+def cell_folder(
+    workdir: str | os.PathLike[str], dataset: str, config_hash: str
+) -> pathlib.Path:
+    """Where a cell's table, figures, config and masks are."""
+    return pathlib.Path(workdir) / f"{dataset}-{config_hash}"
+
+
 def write_sweep(workdir: pathlib.Path, name: str, config: dict[str, Any]) -> None:
     """Records what a sweep was asked to train, for reports of it.
 
@@ -319,6 +363,9 @@ def _read_cells(
 def _read_cell(file: pathlib.Path) -> pa.Table:
     with _readable(file):
         table = pq.read_table(file, schema=_CELL).replace_schema_metadata()
+        for column, value in OF_MLPS.items():
+            filled = pc.fill_null(table[column], value)
+            table = table.set_column(_CELL.get_field_index(column), column, filled)
     cells = table["config_hash"].unique().to_pylist()
     if cells != [file.stem]:
         raise UserError(

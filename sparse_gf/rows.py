@@ -5,15 +5,15 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from sparse_gf import ensemble, results, specs, train, tree
-from sparse_gf.sc_sdc import Group
-from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf import ensemble, results, specs, tree
+from sparse_gf.results import Identity
+from sparse_gf.specs import Cell, RunSpec
 from sparse_gf.types import Dataset
 
 PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
@@ -31,30 +31,42 @@ def environment(dataset: Dataset) -> str:
 
 
 def make(
-    cell: CellSpec,
+    cell: Cell,
     options: RunSpec,
     dataset: Dataset,
-    group: Group,
+    identities: Iterable[Identity],
+    epochs: Sequence[int],
     history: ensemble.Measurement,
 ) -> Iterator[dict[str, Any]]:
-    """One row per network of a group, with the columns of ``results.NETWORKS``."""
+    """One row per network of a group, with the columns of ``results.NETWORKS``.
+
+    Args:
+        cell: The cell.
+        options: How it was run.
+        dataset: What it was trained on.
+        identities: One per row.
+        epochs: That were measured, one per point.
+        history: Arrays [points, networks].
+    """
     shared = _shared_columns(cell, options, dataset)
-    for number, (arm, width, seed) in enumerate(group.networks):
-        own = jax.tree.map(lambda x, at=number: x[:, at], history)
-        measurements = _measurements(cell, dataset, arm, own)
+    for identity in identities:
+        arm = identity.columns["arm"]
+        own = jax.tree.map(lambda x, i=identity: x[list(i.points), i.number], history)
+        own_epochs = [epochs[point] for point in identity.points]
+        measurements = _measurements(dataset, arm, own_epochs, own)
         last = measurements[-1]
         means = {
             name: float(np.mean([m[name] for m in measurements]))
             for name in results.MEASURES
         }
         counts = [int(count[-1]) for count in tree.in_order(own.num_active).values()]
+        known = identity.num_weights
         yield (
             shared
             | means
+            | identity.columns
+            | ({"density": sum(counts) / known} if known else {})
             | {
-                "arm": arm,
-                "dense_width": width,
-                "seed": seed,
                 "num_active": sum(counts),
                 "layers": list(tree.in_order(own.num_active)),
                 "layer_num_active": counts,
@@ -69,7 +81,7 @@ def make(
 
 
 def _measurements(
-    cell: CellSpec, dataset: Dataset, arm: str, own: ensemble.Measurement
+    dataset: Dataset, arm: str, epochs: Sequence[int], own: ensemble.Measurement
 ) -> list[dict[str, Any]]:
     """One dict per measured epoch of one network, axes [points] taken apart.
 
@@ -80,7 +92,6 @@ def _measurements(
     unmasked = (
         (flow.gf1, flow.gf2) if arm == "sparse" else (flow.gf1_masked, flow.gf2_masked)
     )
-    points = train.measured_epochs(cell.epochs, cell.measurements)
     layers1 = list(tree.in_order(flow.layer_norms1).values())
     layers2 = list(tree.in_order(flow.layer_norms2).values())
     return [
@@ -99,17 +110,14 @@ def _measurements(
             "test_accuracy": int(own.test.num_correct[i]) / len(dataset.test_labels),
             "diverged": bool(own.diverged[i]),
         }
-        for i, epoch in enumerate(points)
+        for i, epoch in enumerate(epochs)
     ]
 
 
-def _shared_columns(
-    cell: CellSpec, options: RunSpec, dataset: Dataset
-) -> dict[str, Any]:
+def _shared_columns(cell: Cell, options: RunSpec, dataset: Dataset) -> dict[str, Any]:
     """The columns that all networks of a cell have in common."""
     return {
         "dataset": cell.dataset,
-        "hidden_layers": cell.hidden_layers,
         "optimizer": cell.optimizer.name,
         "variant": cell.variant,
         "activation": cell.activation,
@@ -122,7 +130,7 @@ def _shared_columns(
         "l2": cell.l2,
         "l1": cell.l1,
         "weight_decay": cell.weight_decay,
-        "dropout_rate": cell.dropout_rate,
+        "dropout_rate": getattr(cell, "dropout_rate", 0.0),
         "train_examples": len(dataset.train_labels),
         "test_examples": len(dataset.test_labels),
         "probe_examples": cell.probe_size or len(dataset.train_labels),

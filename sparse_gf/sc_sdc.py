@@ -16,7 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from sparse_gf import budgets, ensemble, initializers, streams, train, variants
+from sparse_gf import (
+    budgets,
+    ensemble,
+    initializers,
+    results,
+    streams,
+    train,
+    variants,
+)
 from sparse_gf import data as data_lib
 from sparse_gf import masks as masks_lib
 from sparse_gf.models import mlp
@@ -178,6 +186,7 @@ def init_network(
     input_dim: int,
     seed: Int[Array, ""],
     member: Member,
+    data: train.Data,
 ) -> train.TrainState:
     """Draws the weights and the mask of one network.
 
@@ -191,7 +200,9 @@ def init_network(
         input_dim: Entries of an image.
         seed: The network's seed.
         member: The network.
+        data: Not looked at.
     """
+    del data
     model = recipe.model
     init_key, mask_key = (
         streams.key(
@@ -216,6 +227,44 @@ def init_network(
     )
     batch_stats = variables.get("batch_stats", {})
     return train.create(recipe, params, masks, batch_stats, member.learning_rate)
+
+
+def epochs(cell: CellSpec) -> int:
+    """Epochs of the whole run."""
+    return cell.epochs
+
+
+def measured(cell: CellSpec) -> tuple[int, ...]:
+    """Epochs, from 1, at whose end the networks are measured."""
+    return train.measured_epochs(cell.epochs, cell.measurements)
+
+
+def check(cell: CellSpec) -> None:
+    """Everything that can be wrong was found when the spec was made."""
+
+
+def work(cell: CellSpec, chunk: Chunk) -> float:
+    """Relative time that a chunk takes: its multiplications."""
+    input_dim = data_lib.info(cell.dataset).input_dim
+    hidden = cell.hidden_layers - 1
+    return float(
+        sum(
+            group.size * (input_dim * group.width + hidden * group.width**2)
+            for group in chunk
+        )
+    )
+
+
+def identities(cell: CellSpec, group: Group) -> list[results.Identity]:
+    """The rows that a group's networks make, one each."""
+    points = tuple(range(len(measured(cell))))
+    shared = {"hidden_layers": cell.hidden_layers, **results.OF_MLPS}
+    return [
+        results.Identity(
+            number, points, shared | {"arm": arm, "dense_width": width, "seed": seed}
+        )
+        for number, (arm, width, seed) in enumerate(group.networks)
+    ]
 
 
 def plan(cell: CellSpec, run: RunSpec) -> tuple[Chunk, ...]:

@@ -18,6 +18,8 @@ class Purpose(enum.IntEnum):
     ORDER = 2
     AUGMENTATION = 3
     DROPOUT = 4
+    SCORE = 5
+    GROWTH = 6
 
 
 def key(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, UInt8
 
-from sparse_gf import gradient_flow, losses, optimizers, streams
+from sparse_gf import gradient_flow, losses, optimizers, schedules, streams
 from sparse_gf import masks as masks_lib
 from sparse_gf.data import augment
 from sparse_gf.streams import Purpose
@@ -22,6 +22,59 @@ from sparse_gf.types import Masks, Params
 
 MAX_EVALUATION_BATCH = 1024
 """Most images that go through a network at once when nothing is trained."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Static:
+    """Masks that stay as they are, and what others change; see ``pruning``.
+
+    A method is hashable and holds nothing that differs between networks; that is in
+    ``TrainState.pruning``.
+    """
+
+    @property
+    def changes_in_steps(self) -> bool:
+        """Whether ``after_step`` does anything; asking costs time in every step."""
+        return False
+
+    def begin(self, state: "TrainState") -> "TrainState":
+        """Adds what the method remembers to the state before the first step."""
+        return state
+
+    def schedule_epoch(self, number: Int[Array, ""]) -> Int[Array, ""]:
+        """The epoch, from 1, that the learning rate and the data's order go by."""
+        return number
+
+    def before_epoch(
+        self, recipe: "Recipe", state: "TrainState", number: Int[Array, ""]
+    ) -> "TrainState":
+        """Changes a network before an epoch, counted from 1 through the whole run."""
+        del recipe, number
+        return state
+
+    def after_step(
+        self,
+        recipe: "Recipe",
+        before: "TrainState",
+        after: "TrainState",
+        dense_grads: Params,
+        number: Int[Array, ""],
+        steps: int,
+        seed: Int[Array, ""],
+    ) -> "TrainState":
+        """Changes a network after a step, or replaces the step.
+
+        Args:
+            recipe: Of the network.
+            before: The network before the step.
+            after: The network after the optimizer's step.
+            dense_grads: At ``before``, of all weights, not masked.
+            number: Of the step, from 1 through the whole run.
+            steps: Of an epoch.
+            seed: The network's.
+        """
+        del recipe, before, dense_grads, number, steps, seed
+        return after
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +93,10 @@ class Recipe:
         flip: Whether augmentation flips horizontally.
         probe_size: Training images that gradient flow is measured on, from the
             first; None for all.
+        schedule: Of the learning rate; None for a constant one.
+        pruning: How masks change in training.
+        evaluation_batch: Most images that go through a network at once when it is
+            scored or measured.
     """
 
     model: nn.Module
@@ -52,6 +109,9 @@ class Recipe:
     crop_padding: int | None = None
     flip: bool = False
     probe_size: int | None = None
+    schedule: schedules.LearningRate | None = None
+    pruning: Static = Static()
+    evaluation_batch: int = MAX_EVALUATION_BATCH
 
     def make_optimizer(
         self, learning_rate: float | Float[Array, ""]
@@ -99,6 +159,7 @@ class TrainState:
             initial value (0, but for Adagrad in the optax preset).
         learning_rate: Step size, a scalar.
         diverged: Whether any training loss was not finite so far, a scalar bool.
+        pruning: What the recipe's ``pruning`` remembers; empty for static masks.
     """
 
     # No shapes: an ensemble's states have more axes, and eval_shape makes no arrays.
@@ -108,6 +169,7 @@ class TrainState:
     opt_state: Any
     learning_rate: Any
     diverged: Any
+    pruning: Any
 
 
 def create(
@@ -116,11 +178,22 @@ def create(
     masks: Masks,
     batch_stats: Any,
     learning_rate: float | Float[Array, ""],
+    pruning: Any = None,
 ) -> TrainState:
-    """Makes the state before the first step; ``params`` are masked here."""
+    """Makes the state before the first step; ``params`` are masked here.
+
+    Args:
+        recipe: Static.
+        params: Of the new network.
+        masks: Like the params.
+        batch_stats: BatchNorm's, if there are any.
+        learning_rate: Step size.
+        pruning: What ``recipe.pruning`` is to know of this network, its final counts
+            for example.
+    """
     params = masks_lib.apply(params, masks)
     dtype = jax.tree.leaves(params)[0].dtype
-    return TrainState(
+    state = TrainState(
         params=params,
         masks=masks,
         # Flax makes them float32 whatever the parameters are.
@@ -128,7 +201,9 @@ def create(
         opt_state=recipe.make_optimizer(learning_rate).init(params),
         learning_rate=jnp.asarray(learning_rate, dtype),
         diverged=jnp.zeros((), bool),
+        pruning={} if pruning is None else pruning,
     )
+    return recipe.pruning.begin(state)
 
 
 def step(
@@ -137,12 +212,24 @@ def step(
     images: Num[Array, "batch ..."],
     labels: Int[Array, " batch"],
     dropout_key: PRNGKeyArray,
-) -> TrainState:
+    factor: Float[Array, ""] | None = None,
+) -> tuple[TrainState, Params]:
     """One optimizer step on one batch of normalised images.
 
     The gradient is taken at the stored (masked) params and masked before the
     optimizer sees it, so that moments stay 0 where weights are masked; the params
     are masked again after it, whatever the optimizer added.
+
+    Args:
+        recipe: Static.
+        state: The network.
+        images: The batch.
+        labels: Its classes.
+        dropout_key: Consumed.
+        factor: Of the learning rate; None for 1.
+
+    Returns:
+        The network after the step, and the gradient of all weights before it.
     """
 
     def loss_fn(params: Params) -> tuple[Float[Array, ""], Any]:
@@ -159,16 +246,20 @@ def step(
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
     (loss, batch_stats), dense_grads = gradient(state.params)
     grads = masks_lib.apply(dense_grads, state.masks)
-    optimizer = recipe.make_optimizer(state.learning_rate)
+    rate = state.learning_rate
+    if factor is not None:
+        rate = rate * factor.astype(rate.dtype)
+    optimizer = recipe.make_optimizer(rate)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = masks_lib.apply(optax.apply_updates(state.params, updates), state.masks)
-    return dataclasses.replace(
+    after = dataclasses.replace(
         state,
         params=params,
         batch_stats=batch_stats,
         opt_state=opt_state,
         diverged=state.diverged | ~jnp.isfinite(loss),
     )
+    return after, dense_grads
 
 
 def epoch(
@@ -192,6 +283,10 @@ def epoch(
     """
     size = data.train_labels.shape[0]
     steps = size // recipe.batch_size
+    state = recipe.pruning.before_epoch(recipe, state, number)
+    first_step = (number - 1) * steps + 1
+    number = recipe.pruning.schedule_epoch(number)
+    factor = recipe.schedule(number) if recipe.schedule else None
     order = jax.random.permutation(streams.key(seed, Purpose.ORDER, number), size)
     batches = order[: steps * recipe.batch_size].reshape(steps, recipe.batch_size)
 
@@ -209,7 +304,13 @@ def epoch(
             )
         images = augment.normalise(images, data.mean, data.std, data.mean.dtype)
         key = streams.key(seed, Purpose.DROPOUT, number, step_number)
-        return step(recipe, state, images, data.train_labels[index], key), None
+        labels = data.train_labels[index]
+        after, dense_grads = step(recipe, state, images, labels, key, factor)
+        if recipe.pruning.changes_in_steps:
+            after = recipe.pruning.after_step(
+                recipe, state, after, dense_grads, first_step + step_number, steps, seed
+            )
+        return after, None
 
     return jax.lax.scan(body, state, (batches, jnp.arange(steps)))[0]
 
@@ -245,7 +346,7 @@ def evaluate(
         total = losses.cross_entropy(logits, labels) * labels.shape[0]
         return total, losses.num_correct(logits, labels)
 
-    total, correct = _sum_over_batches(score, images, labels)
+    total, correct = _sum_over_batches(recipe, score, images, labels)
     return Evaluation(total / labels.shape[0], correct)
 
 
@@ -255,7 +356,7 @@ def measure(
     """Measures gradient flow on the probe, the mean over training images.
 
     In training mode (BatchNorm uses the statistics of the probe's batches, of at
-    most ``MAX_EVALUATION_BATCH`` images, and leaves the running ones alone), without
+    most ``recipe.evaluation_batch`` images, and leaves the running ones alone), without
     augmentation and without dropout.
     """
     images = data.train_images[: recipe.probe_size]
@@ -278,7 +379,7 @@ def measure(
 
         return jax.value_and_grad(loss_fn)(state.params)
 
-    total, dense_grads = _sum_over_batches(gradient, images, labels)
+    total, dense_grads = _sum_over_batches(recipe, gradient, images, labels)
     mean_grads = jax.tree.map(lambda g: g / labels.shape[0], dense_grads)
     return gradient_flow.from_gradients(
         total / labels.shape[0], mean_grads, state.masks
@@ -300,12 +401,12 @@ def measured_epochs(epochs: int, points: int) -> tuple[int, ...]:
 
 
 def _sum_over_batches(
-    function: Callable[..., Any], images: Array, labels: Array
+    recipe: Recipe, function: Callable[..., Any], images: Array, labels: Array
 ) -> Any:
     """Sums ``function(images, labels)`` over all examples in batches of fair size."""
     # Jitted, it is traced once for its shapes and its loop.
     function = jax.jit(function)
-    size = _batch_size(labels.shape[0])
+    size = _batch_size(labels.shape[0], recipe.evaluation_batch)
     whole = labels.shape[0] // size * size
 
     def body(total: Any, batch: tuple[Array, Array]) -> tuple[Any, None]:
@@ -322,11 +423,11 @@ def _sum_over_batches(
     return total
 
 
-def _batch_size(examples: int) -> int:
+def _batch_size(examples: int, most: int) -> int:
     """The largest divisor of ``examples`` that is a good batch, else the limit.
 
     A divisor leaves no partial batch, which would be compiled a second time.
     """
-    limit = min(MAX_EVALUATION_BATCH, examples)
+    limit = min(most, examples)
     divisors = (n for n in range(limit, limit // 2, -1) if examples % n == 0)
     return next(divisors, limit)

@@ -18,11 +18,13 @@ LAYERS = {
     "tree": 0,
     "errors": 0,
     "streams": 0,
+    "schedules": 1,
     "programs": 0,
     "activations": 1,
     "losses": 1,
     "budgets": 1,
     "masks": 1,
+    "mask_files": 1,
     "optimizers": 1,
     "products": 1,
     "stats": 1,
@@ -30,15 +32,20 @@ LAYERS = {
     "variants": 1,
     "models": 2,
     "gradient_flow": 2,
+    "scores": 2,
     "initializers": 2,
     "data": 2,
     "plots": 2,
     "comparison": 2,
+    "densities": 2,
     "effects": 2,
     "train": 3,
+    "criteria": 3,
+    "pruning": 3,
     "specs": 3,
     "ensemble": 4,
     "sc_sdc": 4,
+    "masked": 4,
     "checkpoints": 4,
     "paper": 4,
     "grids": 4,
@@ -55,7 +62,11 @@ LAYERS = {
 }
 
 # Within layer 4, ensembles are below what uses them.
-FORBIDDEN = {("ensemble", "sc_sdc"), ("ensemble", "checkpoints")}
+FORBIDDEN = {
+    ("ensemble", "sc_sdc"),
+    ("ensemble", "masked"),
+    ("ensemble", "checkpoints"),
+}
 
 HEAVY = ["tensorflow_datasets", "tensorflow", "PIL", "sklearn", "ray", "torch"]
 DRAWING = "matplotlib"

@@ -40,7 +40,7 @@ def begin(cell, device_data):
     (chunk,) = sc_sdc.plan(cell, RunSpec(dense_arm="padded"))
     networks = sc_sdc.ensemble_of(cell, chunk)
     shapes = ensemble.prepare(networks, device_data, cell.epochs)
-    return networks, ensemble.begin(networks, shapes)
+    return networks, ensemble.begin(networks, device_data, shapes)
 
 
 def train_alone(recipe, state, device_data, seed, epochs):
@@ -60,7 +60,7 @@ def train_alone(recipe, state, device_data, seed, epochs):
             )
             labels = device_data.train_labels[index]
             key = streams.key(seed, Purpose.DROPOUT, epoch, number)
-            state = train.step(recipe, state, images, labels, key)
+            state, _ = train.step(recipe, state, images, labels, key)
     return state
 
 

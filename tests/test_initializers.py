@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sparse_gf import initializers, masks, sc_sdc, tree
+from sparse_gf import initializers, masks, sc_sdc, train, tree
 from sparse_gf.errors import UserError
 from sparse_gf.initializers import Fans
 from sparse_gf.specs import CellSpec
@@ -18,6 +18,15 @@ FAMILIES = {
     "xavier_normal": (lambda i, o: 2 / (i + o), None),
     "xavier_uniform": (lambda i, o: 2 / (i + o), lambda i, o: np.sqrt(6 / (i + o))),
 }
+
+NO_DATA = train.Data(
+    jnp.zeros((0, 8, 8, 1), jnp.uint8),
+    jnp.zeros(0, jnp.int32),
+    jnp.zeros((0, 8, 8, 1), jnp.uint8),
+    jnp.zeros(0, jnp.int32),
+    jnp.zeros(1),
+    jnp.ones(1),
+)
 
 each_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 each_fans = pytest.mark.parametrize("fans", [(50.0, 200.0), (300.0, 10.0)])
@@ -142,7 +151,7 @@ def network(arm, reference, seed=0):
     )
     recipe = sc_sdc.recipe(cell, 68)
     init = jax.jit(
-        lambda seed: sc_sdc.init_network(recipe, "he_normal", 64, seed, member)
+        lambda seed: sc_sdc.init_network(recipe, "he_normal", 64, seed, member, NO_DATA)
     )
     return init(jnp.int32(seed))
 

@@ -17,7 +17,7 @@ def train_dense_arm(cell, dataset):
     networks = sc_sdc.ensemble_of(cell, (dense,))
     device_data = ensemble.to_device(dataset, cell.dtype)
     shapes = ensemble.prepare(networks, device_data, 1)
-    start = ensemble.begin(networks, shapes)
+    start = ensemble.begin(networks, device_data, shapes)
     measured = train.measured_epochs(cell.epochs, cell.measurements)
     (history,) = ensemble.fit(networks, device_data, start, measured).history
     return history.test.num_correct.item() / len(dataset.test_labels)

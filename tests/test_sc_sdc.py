@@ -53,7 +53,7 @@ def train_chunk(cell, chunk, dataset):
     device_data = ensemble.to_device(dataset, cell.dtype)
     measured = train.measured_epochs(cell.epochs, cell.measurements)
     shapes = ensemble.prepare(networks, device_data, len(measured))
-    start = ensemble.begin(networks, shapes)
+    start = ensemble.begin(networks, device_data, shapes)
     states = [jax.device_get(start.state)]
     end = ensemble.fit(
         networks,
@@ -150,7 +150,7 @@ def make_networks(cell):
     networks = sc_sdc.ensemble_of(cell, chunk)
     data_shapes = ensemble.to_device(data.load("digits"), cell.dtype)
     shapes = ensemble.prepare(networks, data_shapes, 1)
-    (state,) = jax.device_get(ensemble.begin(networks, shapes).state)
+    (state,) = jax.device_get(ensemble.begin(networks, data_shapes, shapes).state)
     return chunk[0].networks, state
 
 

@@ -85,7 +85,7 @@ def layout(cell, folder):
     part = data.stratified(data.load("digits"), cell.train_examples, cell.test_examples)
     dataset = ensemble.to_device(part, cell.dtype)
     shapes = ensemble.prepare(networks, dataset, 3)
-    start = ensemble.begin(networks, shapes)
+    start = ensemble.begin(networks, dataset, shapes)
     saved = checkpoints.Checkpoints(folder / sc_sdc.name(chunk))
     saved.save(dataclasses.replace(start, epoch=1))
     restored = saved.restore(shapes)

@@ -66,9 +66,8 @@ def normalised(images, device_data):
 
 
 @pytest.mark.parametrize("limit", [7, 53, 1024])
-def test_evaluation_counts_every_example_once(device_data, monkeypatch, limit):
-    monkeypatch.setattr(train, "MAX_EVALUATION_BATCH", limit)
-    recipe = make_recipe()
+def test_evaluation_counts_every_example_once(device_data, limit):
+    recipe = make_recipe(evaluation_batch=limit)
     state = make_state(recipe)
     images, labels = device_data.test_images, np.asarray(device_data.test_labels)
     found = train.evaluate(recipe, state, images, device_data.test_labels, device_data)
@@ -84,10 +83,9 @@ def test_evaluation_counts_every_example_once(device_data, monkeypatch, limit):
 @pytest.mark.parametrize("limit", [32, 131, 1024])
 @pytest.mark.parametrize("probe_size", [None, 100])
 def test_measurement_is_the_gradient_of_the_mean_loss_over_the_probe(
-    device_data, monkeypatch, limit, probe_size
+    device_data, limit, probe_size
 ):
-    monkeypatch.setattr(train, "MAX_EVALUATION_BATCH", limit)
-    recipe = make_recipe(probe_size=probe_size)
+    recipe = make_recipe(probe_size=probe_size, evaluation_batch=limit)
     state = make_state(recipe)
     images = normalised(device_data.train_images[:probe_size], device_data)
     labels = device_data.train_labels[:probe_size]
@@ -140,7 +138,7 @@ def test_a_step_is_sgd_on_the_masked_gradient(device_data):
         log_p = jax.nn.log_softmax(recipe.model.apply({"params": params}, images))
         return -log_p[jnp.arange(32), labels].mean()
 
-    after = train.step(recipe, state, images, labels, jax.random.key(0))
+    after, _ = train.step(recipe, state, images, labels, jax.random.key(0))
     grads = jax.grad(loss_fn)(state.params)
     for path, kernel in tree.kernels(after.params).items():
         before = np.asarray(tree.kernels(state.params)[path])

@@ -7,8 +7,9 @@ import math
 import os
 import pathlib
 import zipfile
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -37,11 +38,7 @@ class Arrays(NamedTuple):
 
 def wrong(info: DatasetInfo, path: object, problem: str) -> UserError:
     """Makes the error for one bad file: which, what is wrong, what to do."""
-    return UserError(
-        f"{path}: {problem}. Download {info.title} from {info.url} and point "
-        f"config.data_dir at it, or leave config.data_dir empty to use "
-        f"tensorflow-datasets."
-    )
+    return UserError(f"{path}: {problem}. {info.remedy}")
 
 
 @contextlib.contextmanager
@@ -127,7 +124,7 @@ def npz(info: DatasetInfo, path: pathlib.Path) -> tuple[Arrays, bool]:
         The arrays, and whether they were decoded from JPEG.
     """
     content, from_jpeg = _npz_content(info, path)
-    decode = _decode_jpeg if from_jpeg else _plain_images
+    decode = _joined_images if from_jpeg else _plain_images
     arrays = []
     for split in SPLITS:
         images = decode(info, path, content, split)
@@ -176,7 +173,7 @@ def _plain_images(
     return images
 
 
-def _decode_jpeg(
+def _joined_images(
     info: DatasetInfo, path: pathlib.Path, content: dict[str, np.ndarray], split: str
 ) -> UInt8[np.ndarray, "examples height width channels"]:
     """Decodes files that were joined into one array: offsets say where each is."""
@@ -192,26 +189,59 @@ def _decode_jpeg(
     ):
         expected = f"increasing integers from 0 to {joined.size}"
         raise wrong(info, place, f"expected {expected}, found {offsets!r}")
-    images = np.empty((len(offsets) - 1, *info.image_shape), np.uint8)
-    for index, image in enumerate(images):
+
+    def decode(index: int) -> np.ndarray:
         piece = joined[offsets[index] : offsets[index + 1]].tobytes()
-        image[...] = _decode_image(info, f"{path} ({split} image {index})", piece)
+        return decode_jpeg(info, f"{path} ({split} image {index})", piece)
+
+    return decode_all(info, len(offsets) - 1, decode)
+
+
+def decode_all(
+    info: DatasetInfo, count: int, decode: Callable[[int], np.ndarray]
+) -> UInt8[np.ndarray, "examples height width channels"]:
+    """Decodes ``count`` images in threads: Pillow lets others run meanwhile.
+
+    Args:
+        info: What the images belong to.
+        count: Number of images.
+        decode: From an index in 0 .. count - 1 to the image. What it raises for the
+            lowest index is raised.
+
+    Returns:
+        The images in the order of their indices.
+    """
+    images = np.empty((count, *info.image_shape), np.uint8)
+
+    def fill(index: int) -> None:
+        images[index] = decode(index)
+
+    with futures.ThreadPoolExecutor() as pool:
+        # What is still waiting is cancelled when one of them raises.
+        for _ in pool.map(fill, range(count)):
+            pass
     return images
 
 
-def _decode_image(
-    info: DatasetInfo, place: str, encoded: bytes
-) -> UInt8[np.ndarray, "height width channels"]:
-    """Decodes one JPEG file with Pillow."""
+def pillow(place: object) -> Any:
+    """The module ``PIL.Image``, which is needed to decode ``place``."""
     try:
         from PIL import Image
     except ImportError as error:
         problem = f"Pillow is needed to decode {place}; run: {PIP_COMMAND}"
         raise UserError(problem) from error
+    return Image
+
+
+def decode_jpeg(
+    info: DatasetInfo, place: object, encoded: bytes
+) -> UInt8[np.ndarray, "height width channels"]:
+    """Decodes one JPEG file, which must have the size of the data set's images."""
+    opener = pillow(place)
     height, width, channels = info.image_shape
     with (
         reading(info, place, "a JPEG image"),
-        Image.open(io.BytesIO(encoded), formats=["JPEG"]) as image,
+        opener.open(io.BytesIO(encoded), formats=["JPEG"]) as image,
     ):
         if image.size != (width, height):
             expected = f"{width}x{height} pixels"

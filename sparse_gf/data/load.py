@@ -1,5 +1,6 @@
 """The only reader of data sets."""
 
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -8,24 +9,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_gf.data import cifar, datasets, formats, tfds
+from sparse_gf.data import cifar, datasets, folders, formats, tfds, tiny_imagenet
 from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.data.formats import Arrays
+from sparse_gf.errors import UserError
 from sparse_gf.types import Dataset
 
 _JPEG_SOURCE = "JPEG npz file"
 
 
-def load(name: str, data_dir: str = "") -> Dataset:
+def load(name: str | DatasetInfo, data_dir: str = "") -> Dataset:
     """Reads a data set and checks it.
 
     Args:
-        name: One of the keys of ``INFO``.
+        name: One of the keys of ``INFO``, or the facts themselves, which is how
+            ``datasets.image_folder`` is given.
         data_dir: A folder with local files, or one such file: an ``.npz`` or, for
-            CIFAR, an official archive. With more than one kind in the folder the
-            first of ``<name>.npz``, official files and ``<name>_jpeg.npz`` is
-            taken. Empty means tensorflow-datasets. The digits are part of the
-            package, so they do not look at it.
+            CIFAR and TinyImageNet, an official archive. With more than one kind in
+            the folder the first of ``<name>.npz``, official files and
+            ``<name>_jpeg.npz`` is taken. Empty means tensorflow-datasets, which
+            does not have TinyImageNet. The digits are part of the package, so they
+            do not look at it. For an image folder see ``folders.read``.
 
     Returns:
         The data set. Nothing was written if ``data_dir`` was given.
@@ -33,13 +37,21 @@ def load(name: str, data_dir: str = "") -> Dataset:
     Raises:
         UserError: The name is unknown, or a file is missing or not as expected.
     """
-    info = datasets.info(name)
-    if name == "digits":
+    info = name if isinstance(name, DatasetInfo) else datasets.info(name)
+    if info.name == "digits":
         return _dataset(info, _digits(info), "embedded")
-    if not data_dir:
+    if not data_dir and info.in_tfds:
         return _dataset(info, *tfds.arrays(info))
+    if not data_dir:
+        problem = f"it must name local files of {info.title}"
+        raise UserError(f"config.data_dir is empty; {problem}. {info.remedy}")
     # os.path, unlike pathlib, raises nothing for an unknown user or bad access.
-    return _dataset(info, *_local(info, pathlib.Path(os.path.expanduser(data_dir))))
+    path = pathlib.Path(os.path.expanduser(data_dir))
+    if info.name == datasets.IMAGE_FOLDER:
+        folder = os.path.basename(os.path.abspath(path))
+        info = dataclasses.replace(info, title=f"{info.title} {folder}")
+        return _dataset(info, folders.read(info, path), "image files")
+    return _dataset(info, *_local(info, path))
 
 
 def _dataset(info: DatasetInfo, arrays: Arrays, source: str) -> Dataset:
@@ -111,6 +123,8 @@ def _as_file(info: DatasetInfo, path: pathlib.Path) -> Iterator[_Candidate]:
     for layout in cifar.LAYOUTS.get(info.name, ()):
         if path.name == layout.archive:
             yield _cifar_archive(info, layout, path)
+    if info.name == "tinyimagenet" and path.name == tiny_imagenet.ARCHIVE:
+        yield _tiny_imagenet_archive(info, path)
 
 
 def _in_folder(info: DatasetInfo, path: pathlib.Path) -> Iterator[_Candidate]:
@@ -123,6 +137,10 @@ def _in_folder(info: DatasetInfo, path: pathlib.Path) -> Iterator[_Candidate]:
         yield _cifar_archive(info, layout, path / layout.archive)
         yield _cifar_folder(info, layout, path / layout.folder)
         yield _cifar_folder(info, layout, path)
+    if info.name == "tinyimagenet":
+        yield _tiny_imagenet_archive(info, path / tiny_imagenet.ARCHIVE)
+        yield _tiny_imagenet_folder(info, path / tiny_imagenet.FOLDER)
+        yield _tiny_imagenet_folder(info, path)
     yield _npz(info, path / f"{info.name}_jpeg.npz")
 
 
@@ -161,3 +179,14 @@ def _cifar_folder(
     files = tuple(path / name for name in layout.files)
     source = f"CIFAR {layout.version} files"
     return _Candidate(files, lambda: (cifar.folder(info, layout, path), source))
+
+
+def _tiny_imagenet_archive(info: DatasetInfo, path: pathlib.Path) -> _Candidate:
+    source = "TinyImageNet archive"
+    return _Candidate((path,), lambda: (tiny_imagenet.archive(info, path), source))
+
+
+def _tiny_imagenet_folder(info: DatasetInfo, path: pathlib.Path) -> _Candidate:
+    files = tuple(path / name for name in tiny_imagenet.LISTS)
+    source = "TinyImageNet files"
+    return _Candidate(files, lambda: (tiny_imagenet.folder(info, path), source))

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from sparse_gf.errors import UserError
 from sparse_gf.types import Dataset
 
 
@@ -20,11 +21,20 @@ def stratified(
     Returns:
         The part, whose title says how many of how many images it has, or ``dataset``
         itself if that is all of them. The fingerprint stays that of the whole.
+
+    Raises:
+        UserError: There are not as many images.
     """
     whole = len(dataset.train_labels), len(dataset.test_labels)
     wanted = train_examples or whole[0], test_examples or whole[1]
     if wanted == whole:
         return dataset
+    for split, size, kept in zip(("train", "test"), whole, wanted, strict=True):
+        if kept > size:
+            raise UserError(
+                f"config.{split}_examples is {kept}; {dataset.title} has {size} "
+                f"images for it, so it must be an integer in 0..{size}."
+            )
     train = _first_of_each_class(dataset.train_labels, wanted[0])
     test = _first_of_each_class(dataset.test_labels, wanted[1])
     sizes = " and ".join(

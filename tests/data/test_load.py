@@ -363,7 +363,7 @@ def test_info(name):
     height, width, channels = info.image_shape
     assert info.name == name
     assert info.input_dim == height * width * channels
-    assert info.crop_padding == {8: 1, 28: 4, 32: 4}[height]
+    assert info.crop_padding == {8: 1, 28: 4, 32: 4, 64: 8}[height]
     assert info.flip == (name != "digits")
 
 

@@ -1,0 +1,253 @@
+"""Criteria: how a network is pruned before training, as a named source does it.
+
+A ``Protocol`` says what a score leaves open: on which images it is computed, with
+BatchNorm in which mode, in how many rounds. The presets are named after their sources;
+to add one, add it to ``PROTOCOLS``, and its score, if that is new, to ``SCORES``.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from sparse_gf import losses, scores, streams, train
+from sparse_gf import masks as masks_lib
+from sparse_gf.data import augment
+from sparse_gf.scores import Scores
+from sparse_gf.streams import Purpose
+from sparse_gf.types import LossFn, Masks, Params
+
+BATCH_NORM_MODES = frozenset({"train", "eval"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How a score is computed, and used.
+
+    Attributes:
+        score: One of ``SCORES``.
+        distribution: How the weights are distributed over layers where a config does
+            not say; one of ``budgets.DISTRIBUTIONS``.
+        rounds: In which weights are removed, with new scores before each; the density
+            falls exponentially.
+        examples: Training images that the score is computed on; 0 if it needs none.
+        per_class: Whether ``examples`` is a number for each class.
+        batches: Into which they are divided, in their order (class after class if per
+            class). The loss is the sum of the batches' mean losses.
+        batch_norm: ``"train"``: statistics of the batch; ``"eval"``: running ones,
+            which at first are 0 and 1.
+        temperature: What logits are divided by.
+        layer_normalised: Whether the score is divided by its sum over each layer.
+    """
+
+    score: str
+    distribution: str = "global"
+    rounds: int = 1
+    examples: int = 0
+    per_class: bool = False
+    batches: int = 1
+    batch_norm: str = "train"
+    temperature: float = 1.0
+    layer_normalised: bool = False
+
+
+_TEN_PER_CLASS = Protocol("snip", examples=10, per_class=True)
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    "random": Protocol("random", distribution="uniform"),
+    "magnitude": Protocol("magnitude"),
+    # Lee et al. 2019, section 5: one batch of 128 (CIFAR), networks in training mode.
+    "snip": Protocol("snip", examples=128),
+    # Tanaka et al. 2020, appendix, and their code: 10 images per class, in evaluation
+    # mode. ToST's example has the training mode.
+    "snip_tanaka": dataclasses.replace(_TEN_PER_CLASS, batch_norm="eval"),
+    "snip_tost": _TEN_PER_CLASS,
+    # De Jorge et al. 2021 (Iter-SNIP); weights once removed stay so.
+    "snip_iterative": dataclasses.replace(_TEN_PER_CLASS, rounds=100),
+    # Wang et al. 2020, and their code: 10 images per class in two batches, T = 200.
+    "grasp": dataclasses.replace(
+        _TEN_PER_CLASS, score="grasp", batches=2, temperature=200.0
+    ),
+    "grasp_tanaka": dataclasses.replace(
+        _TEN_PER_CLASS, score="grasp", batch_norm="eval", temperature=200.0
+    ),
+    # Tanaka et al. 2020, Algorithm 1.
+    "synflow": Protocol("synflow", rounds=100, batch_norm="eval"),
+    "synflow_once": Protocol("synflow", batch_norm="eval"),
+    # Ours: no source has these. Rounds as in SynFlow.
+    "egf": dataclasses.replace(_TEN_PER_CLASS, score="egf", rounds=100),
+    "egf_normalised": dataclasses.replace(
+        _TEN_PER_CLASS, score="egf", rounds=100, layer_normalised=True
+    ),
+    "snip_normalised": dataclasses.replace(
+        _TEN_PER_CLASS, rounds=100, layer_normalised=True
+    ),
+    "grasp_normalised": dataclasses.replace(
+        _TEN_PER_CLASS,
+        score="grasp",
+        batches=2,
+        temperature=200.0,
+        rounds=100,
+        layer_normalised=True,
+    ),
+}
+"""Protocols by name."""
+
+
+class Subject(NamedTuple):
+    """The network that a score is computed of.
+
+    Attributes:
+        params: Masked.
+        masks: Which weights are active.
+        loss_fn: Of the protocol's images.
+        apply_fn: Params and inputs to logits, in evaluation mode, with the absolute
+            values of running statistics.
+        input_shape: Of one input.
+        key: For random numbers; the same in all rounds.
+    """
+
+    params: Params
+    masks: Masks
+    loss_fn: LossFn
+    apply_fn: scores.ApplyFn
+    input_shape: tuple[int, ...]
+    key: Any
+
+
+SCORES: Mapping[str, Callable[[Subject], Scores]] = {
+    "random": lambda s: scores.random(s.key, s.params),
+    "magnitude": lambda s: scores.magnitude(s.params),
+    "snip": lambda s: scores.snip(s.loss_fn, s.params),
+    "grasp": lambda s: scores.grasp(s.loss_fn, s.params),
+    "synflow": lambda s: scores.relative_synflow(
+        s.apply_fn, s.params, s.input_shape, s.masks
+    ),
+    "egf": lambda s: scores.egf(s.loss_fn, s.params, s.masks),
+}
+"""Score to a function of the network."""
+
+
+class Selection(NamedTuple):
+    """Which of the scored weights are kept.
+
+    Attributes:
+        dense_layers: Paths of kernels that are not pruned.
+        pattern: (N, M) to keep N of every M inputs of a unit, where counts do not
+            matter; None otherwise.
+    """
+
+    dense_layers: tuple[str, ...] = ()
+    pattern: tuple[int, int] | None = None
+
+
+def prune(
+    protocol: Protocol,
+    selection: Selection,
+    model: nn.Module,
+    params: Params,
+    batch_stats: Any,
+    data: train.Data,
+    num_classes: int,
+    seed: Int[Array, ""],
+    counts: scores.Counts,
+) -> tuple[Masks, Bool[Array, ""]]:
+    """Makes the mask of one network before training.
+
+    Args:
+        protocol: Which score, and how.
+        selection: What is kept.
+        model: The network.
+        params: Its initial params, not masked.
+        batch_stats: Its initial running statistics.
+        data: The data set.
+        num_classes: Of the data set.
+        seed: The network's; decides images and random scores.
+        counts: Active weights after each round; see ``budgets.in_rounds``.
+
+    Returns:
+        The masks, and whether all scores were finite.
+    """
+    batches = _batches(protocol, num_classes, data, seed)
+
+    def loss_fn(params: Params) -> Float[Array, ""]:
+        return sum(
+            (_loss(protocol, model, params, batch_stats, *batch) for batch in batches),
+            jnp.zeros((), data.mean.dtype),
+        )
+
+    def apply_fn(params: Params, x: Array) -> Array:
+        positive = jax.tree.map(jnp.abs, batch_stats)
+        logits: Any = model.apply({"params": params, "batch_stats": positive}, x)
+        return logits
+
+    def score(masks: Masks) -> Scores:
+        subject = Subject(
+            masks_lib.apply(params, masks),
+            masks,
+            loss_fn,
+            apply_fn,
+            data.train_images.shape[1:],
+            streams.key(seed, Purpose.MASK),
+        )
+        found = SCORES[protocol.score](subject)
+        if protocol.layer_normalised:
+            found = scores.layer_normalised(found, masks)
+        return scores.protect(found, selection.dense_layers)
+
+    if selection.pattern is None:
+        return scores.prune(score, params, counts)
+    found = score(masks_lib.ones(params))
+    masks = masks_lib.n_of_m(found, *selection.pattern, selection.dense_layers)
+    return masks, jnp.ones((), bool)
+
+
+def _loss(
+    protocol: Protocol,
+    model: nn.Module,
+    params: Params,
+    batch_stats: Any,
+    images: Array,
+    labels: Array,
+) -> Float[Array, ""]:
+    variables = {"params": params, "batch_stats": batch_stats}
+    logits: Any
+    if protocol.batch_norm == "train":
+        logits, _ = model.apply(variables, images, train=True, mutable=["batch_stats"])
+    else:
+        logits = model.apply(variables, images)
+    return losses.cross_entropy(logits / protocol.temperature, labels)
+
+
+def _batches(
+    protocol: Protocol, num_classes: int, data: train.Data, seed: Int[Array, ""]
+) -> list[tuple[Array, Array]]:
+    """Draws the images that a score is computed on, without augmentation."""
+    if not protocol.examples:
+        return []
+    key = streams.key(seed, Purpose.SCORE)
+    noise = jax.random.uniform(key, data.train_labels.shape)
+    if protocol.per_class:
+        # Classes one after another, each in random order.
+        order = jnp.lexsort((noise, data.train_labels))
+        labels = data.train_labels[order]
+        rank = jnp.arange(order.size) - jnp.searchsorted(labels, labels)
+        # The first of every class first; where a class has too few, others follow.
+        order = order[jnp.argsort(rank >= protocol.examples)]
+        index = order[: protocol.examples * num_classes]
+    else:
+        index = jnp.argsort(noise)[: protocol.examples]
+    images = augment.normalise(
+        data.train_images[index], data.mean, data.std, data.mean.dtype
+    )
+    return list(
+        zip(
+            jnp.array_split(images, protocol.batches),
+            jnp.array_split(data.train_labels[index], protocol.batches),
+            strict=True,
+        )
+    )

@@ -1,0 +1,447 @@
+"""Networks of one model under masks: the members of a ``MaskedSpec``.
+
+All networks of a cell have equal shapes: masks are data, so that densities and seeds
+are members of one ensemble. The networks of a seed start from the same weights and see
+the same batches; random masks of a seed are nested, the sparser in the denser.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from sparse_gf import (
+    budgets,
+    criteria,
+    ensemble,
+    initializers,
+    masks,
+    pruning,
+    results,
+    streams,
+    train,
+    tree,
+)
+from sparse_gf.errors import UserError
+from sparse_gf.specs import MaskedSpec, RunSpec
+from sparse_gf.streams import Purpose
+from sparse_gf.types import Params
+
+EVALUATION_BATCH = 250
+"""Most images of a convolutional network that is scored; they need memory each."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Networks that are trained together.
+
+    Attributes:
+        networks: (density, seed) of each network; the density is None where it is not
+            what decides how many weights are active.
+    """
+
+    networks: tuple[tuple[float | None, int], ...]
+
+    @property
+    def size(self) -> int:
+        """Number of networks."""
+        return len(self.networks)
+
+
+Chunk = tuple[Group, ...]
+"""Groups whose networks are all trained at the same time; here one."""
+
+
+def name(chunk: Chunk) -> str:
+    """A name that no other chunk of the cell has, fit for a folder."""
+    return hashlib.sha256(repr(chunk).encode()).hexdigest()[:12]
+
+
+class Member(NamedTuple):
+    """What makes one network of a group differ from another.
+
+    Attributes:
+        counts: Active weights, per path or of all layers: before training after each
+            round; in training at last, or after each round.
+        masks: From a file; empty otherwise.
+        learning_rate: Step size.
+    """
+
+    counts: Any
+    masks: Any
+    learning_rate: Float[Array, ""]
+
+
+def recipe(cell: MaskedSpec) -> train.Recipe:
+    """The static part of the programs of a cell."""
+    info = cell.info
+    return train.Recipe(
+        model=cell.make_model(),
+        optimizer=cell.optimizer.name,
+        preset=cell.optimizer.preset,
+        batch_size=cell.batch_size,
+        l2=cell.l2,
+        l1=cell.l1,
+        weight_decay=cell.weight_decay,
+        crop_padding=info.crop_padding if cell.data_augmentation else None,
+        flip=info.flip,
+        probe_size=cell.probe_size or None,
+        schedule=cell.learning_rate_schedule(),
+        pruning=cell.pruning(),
+        evaluation_batch=EVALUATION_BATCH,
+    )
+
+
+def epochs(cell: MaskedSpec) -> int:
+    """Epochs of the whole run, all rounds of iterative pruning together."""
+    return measured(cell)[-1]
+
+
+def measured(cell: MaskedSpec) -> tuple[int, ...]:
+    """Epochs, from 1, at whose end the networks are measured."""
+    method = cell.pruning()
+    if isinstance(method, pruning.Iterative):
+        return method.ends
+    return train.measured_epochs(cell.epochs, cell.measurements)
+
+
+def check(cell: MaskedSpec) -> None:
+    """Finds what is wrong with a cell's masks, before any data is read.
+
+    Raises:
+        UserError: If a layer is unknown, a count out of range, or a mask file that of
+            another network.
+    """
+    members(cell, Group(_networks(cell)[:1]))
+    for seed in cell.seeds if cell.mask.file else ():
+        _read_masks(cell, seed)
+
+
+def ensemble_of(cell: MaskedSpec, chunk: Chunk) -> ensemble.Ensemble:
+    """The networks of a chunk, to be trained."""
+    own = recipe(cell)
+    return ensemble.Ensemble(
+        tuple(
+            ensemble.Group(
+                own,
+                _state_shapes(cell, own),
+                np.array([seed for _, seed in group.networks], np.int32),
+                members(cell, group),
+            )
+            for group in chunk
+        ),
+        _init(cell, own),
+    )
+
+
+def members(cell: MaskedSpec, group: Group) -> Member:
+    """The arrays [networks, ...] in which a group's networks differ."""
+    params = _shapes(cell)["params"]
+    counts = [_counts(cell, params, density) for density, _ in group.networks]
+    read = [_read_masks(cell, seed) for _, seed in group.networks]
+    rates = np.full(group.size, cell.optimizer.learning_rate, cell.dtype)
+
+    def stack(trees: list[Any]) -> Any:
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+    rate: Any = rates
+    return Member(stack(counts), stack(read), rate)
+
+
+def init_network(
+    cell: MaskedSpec,
+    recipe: train.Recipe,
+    seed: Int[Array, ""],
+    member: Member,
+    data: train.Data,
+) -> train.TrainState:
+    """Draws the weights of one network and makes its first mask.
+
+    Args:
+        cell: The cell.
+        recipe: The cell's.
+        seed: The network's seed.
+        member: The network.
+        data: What scores are computed on.
+    """
+    key = streams.key(seed, Purpose.INIT)
+    variables = _variables(cell, recipe.model, key)
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
+    dense = {path: _fans(kernel) for path, kernel in tree.kernels(params).items()}
+    params = initializers.matched(key, params, cell.initializer, dense)
+    spec, finite, memory = cell.mask, jnp.ones((), bool), {}
+    if spec.schedule in ("one_shot", "gradual", "imp"):
+        first = masks.ones(params)
+        memory = {pruning.NUM_ACTIVE: member.counts}
+    elif spec.method == "file":
+        first = member.masks
+    else:
+        first, finite = criteria.prune(
+            spec.protocol,
+            criteria.Selection(spec.dense_layers, spec.pattern),
+            recipe.model,
+            params,
+            batch_stats,
+            data,
+            cell.info.num_classes,
+            seed,
+            member.counts,
+        )
+    if cell.initializer_reference == "active":
+        params = _rescaled(cell, params, dense, first)
+    state = train.create(
+        recipe, params, first, batch_stats, member.learning_rate, memory
+    )
+    return dataclasses.replace(state, diverged=~finite)
+
+
+def _rescaled(
+    cell: MaskedSpec,
+    params: Params,
+    dense: Mapping[str, initializers.Fans],
+    first: masks.Masks,
+) -> Params:
+    """The same draws at the spread that the mask's fans have (Evci et al. 2022)."""
+    variance = initializers.INITIALIZERS[cell.initializer].variance
+    active = tree.kernels(first)
+
+    def rescale(path: str, kernel: Array) -> Array:
+        share = jnp.mean(active[path].astype(kernel.dtype))
+        fans = dense[path]
+        own = initializers.Fans(fans.inputs * share, fans.outputs * share)
+        spread = jnp.sqrt(variance(own) / variance(fans))
+        return jnp.where(share > 0, kernel * spread.astype(kernel.dtype), kernel)
+
+    return tree.map_kernels(rescale, lambda leaf: leaf, params)
+
+
+def _fans(kernel: Array) -> initializers.Fans:
+    """Inputs of a unit, and outputs of an input; a window's pixels count each."""
+    window = math.prod(kernel.shape[:-2])
+    return initializers.Fans(window * kernel.shape[-2], window * kernel.shape[-1])
+
+
+def plan(cell: MaskedSpec, run: RunSpec) -> tuple[Chunk, ...]:
+    """Divides a cell's networks into chunks of equal size that memory can hold."""
+    networks = _networks(cell)
+    most = run.networks_per_program or _most_networks(cell)
+    divisors = range(len(networks), 0, -1)
+    size = next(n for n in divisors if len(networks) % n == 0 and (n <= most or n == 1))
+    return tuple(
+        (Group(networks[start : start + size]),)
+        for start in range(0, len(networks), size)
+    )
+
+
+def work(cell: MaskedSpec, chunk: Chunk) -> float:
+    """Relative time that a chunk takes: its networks."""
+    del cell
+    return float(sum(group.size for group in chunk))
+
+
+def _networks(cell: MaskedSpec) -> tuple[tuple[float | None, int], ...]:
+    """All networks; iterative pruning makes those of all densities from one."""
+    if cell.mask.schedule == "imp":
+        return tuple((cell.mask.density[-1], seed) for seed in cell.seeds)
+    densities = cell.mask.density or (None,)
+    return tuple((density, seed) for density in densities for seed in cell.seeds)
+
+
+def _most_networks(cell: MaskedSpec) -> int:
+    """How many networks fit into the memory of all devices together."""
+    devices = jax.local_device_count()
+    # A fifth stays free for the data set and the compiler.
+    room = 0.8 * ensemble.device_memory()
+    own = recipe(cell)
+    one = ensemble.network_bytes(_state_shapes(cell, own))
+    batch = max(cell.batch_size, EVALUATION_BATCH)
+    active = batch * _activation_bytes(cell, own.model)
+    if jax.default_backend() == "cpu":
+        # One network at a time trains on a device.
+        return devices * max(int((room - active) / one), 1)
+    return devices * max(int(room / (one + active)), 1)
+
+
+def _activation_bytes(cell: MaskedSpec, model: nn.Module) -> float:
+    """Bytes per image that training keeps: every layer's output, and half as much."""
+    sizes: list[int] = []
+
+    def record(run: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        result = run(*args, **kwargs)
+        if not context.module.__class__.__module__.startswith("sparse_gf"):
+            sizes.extend(leaf.size for leaf in jax.tree.leaves(result))
+        return result
+
+    with nn.intercept_methods(record):
+        jax.eval_shape(
+            lambda: _variables(cell, model, jax.random.key(0)),
+        )
+    return 1.5 * sum(sizes) * np.dtype(cell.dtype).itemsize
+
+
+def _counts(cell: MaskedSpec, params: Params, density: float | None) -> Any:
+    """Active weights of one network; see ``Member``."""
+    spec = cell.mask
+    sizes = {path: kernel.size for path, kernel in tree.kernels(params).items()}
+    if spec.num_active:
+        if len(spec.num_active) != len(sizes):
+            raise UserError(
+                f"config.mask.num_active has {len(spec.num_active)} counts; "
+                f"{cell.model} has {len(sizes)} layers: {', '.join(sizes)}."
+            )
+        given = dict(zip(sizes, spec.num_active, strict=True))
+        for path, count in given.items():
+            if not 0 <= count <= sizes[path]:
+                raise UserError(
+                    f"config.mask.num_active has {count} for {path}; it must be in "
+                    f"0..{sizes[path]}."
+                )
+        return {path: np.array([count], np.int32) for path, count in given.items()}
+    if density is None:
+        return {path: np.array([size], np.int32) for path, size in sizes.items()}
+    budget = functools.partial(
+        budgets.in_rounds,
+        params,
+        distribution=spec.distribution,
+        dense_layers=spec.dense_layers,
+    )
+    if spec.schedule == "init" or spec.schedule in ("set", "rigl"):
+        return budget(density, rounds=spec.protocol.rounds)
+    if spec.schedule == "imp":
+        each = [budget(own) for own in spec.density if own < 1]
+        # Without any, it is one training of a dense network.
+        each = each or [budget(1.0)]
+        return jax.tree.map(lambda *rounds: np.concatenate(rounds), *each)
+    return jax.tree.map(lambda count: count[0], budget(density))
+
+
+def _read_masks(cell: MaskedSpec, seed: int) -> Any:
+    """A network's masks from a file, checked; empty without a file."""
+    if not cell.mask.file:
+        return {}
+    path = cell.mask_file(seed)
+    found, _ = masks.load(path)
+    params = _shapes(cell)["params"]
+    try:
+        masks.check(found, params)
+    except UserError as error:
+        raise UserError(
+            f"config.mask.file {path} is not of {cell.model}: {error}"
+        ) from (error)
+    return jax.tree.map(np.asarray, found)
+
+
+def _variables(cell: MaskedSpec, model: nn.Module, key: Any) -> Any:
+    example = jnp.zeros((1, *cell.info.image_shape), cell.dtype)
+    return model.init(key, example)
+
+
+@functools.lru_cache(maxsize=16)
+def _shapes(cell: MaskedSpec) -> Any:
+    """Shapes of a network's variables."""
+    model = cell.make_model()
+    return jax.eval_shape(lambda: _variables(cell, model, jax.random.key(0)))
+
+
+@functools.lru_cache(maxsize=16)
+def _state_shapes(cell: MaskedSpec, recipe: train.Recipe) -> train.TrainState:
+    """Shapes of the state of one network."""
+    info, shape = cell.info, jax.ShapeDtypeStruct
+    # How many images there are makes no difference.
+    images = shape((cell.batch_size, *info.image_shape), np.uint8)
+    labels = shape((cell.batch_size,), np.int32)
+    statistics = shape(info.image_shape[-1:], cell.dtype)
+    arrays: Any = (images, labels, images, labels, statistics, statistics)
+    member = jax.tree.map(lambda x: x[0], members(cell, Group(_networks(cell)[:1])))
+    seed = shape((), np.int32)
+    return jax.eval_shape(_init(cell, recipe), seed, member, train.Data(*arrays))
+
+
+@functools.lru_cache(maxsize=64)
+def _init(cell: MaskedSpec, recipe: train.Recipe) -> ensemble.InitFn:
+    """``init_network`` of one cell, the same object for equal arguments."""
+    return functools.partial(init_network, cell, recipe)
+
+
+def identities(cell: MaskedSpec, group: Group) -> list[results.Identity]:
+    """The rows that a group's networks make: one each, or one per round."""
+    points = tuple(range(len(measured(cell))))
+    kernels = tree.kernels(_shapes(cell)["params"])
+    size = sum(kernel.size for kernel in kernels.values())
+    shared = {
+        "model": cell.model,
+        "mask_method": cell.mask.method,
+        "mask_schedule": cell.mask.schedule,
+        "mask_distribution": cell.mask.distribution or "given",
+        "dense_width": 0,
+        "hidden_layers": 0,
+    }
+
+    def columns(density: float | None, seed: int) -> dict[str, Any]:
+        return shared | {"seed": seed, "arm": "dense" if density == 1 else "sparse"}
+
+    if cell.mask.schedule != "imp":
+        return [
+            results.Identity(number, points, columns(*network), size)
+            for number, network in enumerate(group.networks)
+        ]
+    # The first training is dense; later ones are at the densities below 1.
+    densities = (1.0, *(density for density in cell.mask.density if density < 1))
+    return [
+        results.Identity(number, (point,), columns(density, seed), size)
+        for number, (_, seed) in enumerate(group.networks)
+        for point, density in enumerate(densities)
+        if density in cell.mask.density
+    ]
+
+
+def save_masks(
+    folder: pathlib.Path,
+    cell: MaskedSpec,
+    chunk: Chunk,
+    networks: ensemble.Ensemble,
+    progress: ensemble.Progress,
+) -> None:
+    """Writes the masks of a chunk's networks, a file each.
+
+    Args:
+        folder: Where.
+        cell: The cell.
+        chunk: Part of it.
+        networks: The chunk's.
+        progress: At a measured epoch; iterative pruning writes those of its round,
+            other methods at the end.
+    """
+    ends = measured(cell)
+    for group, state, places in zip(
+        chunk, progress.state, ensemble.places(networks), strict=True
+    ):
+        for identity in identities(cell, group):
+            if ends[identity.points[-1]] != progress.epoch:
+                continue
+            place, seed = int(places[identity.number]), identity.columns["seed"]
+            own = jax.tree.map(lambda x, at=place: np.asarray(x[at]), state.masks)
+            about = {
+                "method": cell.mask.method,
+                "schedule": cell.mask.schedule,
+                "epoch": progress.epoch,
+                "seed": seed,
+                "model": cell.model,
+                "stem": cell.stem,
+                "num_classes": cell.info.num_classes,
+                "image_shape": list(cell.info.image_shape),
+                "dataset": cell.dataset,
+                "config_hash": cell.hash,
+            }
+            density = masks.density(own)
+            file = f"density_{density:.4g}_seed_{seed}.npz"
+            masks.save(folder / file, own, about)

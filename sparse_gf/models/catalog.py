@@ -1,0 +1,161 @@
+"""Models by name: ``make("wrn_28_10", num_classes=100)``.
+
+To add a model, add its names to ``FAMILIES``.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from sparse_gf import errors
+from sparse_gf.models import layers, mlp
+from sparse_gf.models.layers import Style
+from sparse_gf.models.mobilenet import MobileNet
+from sparse_gf.models.resnet import ResNet
+from sparse_gf.models.vgg import CHANNELS, VGG
+from sparse_gf.models.wide_resnet import WideResNet
+from sparse_gf.variants import Variant
+
+Builder = Callable[..., nn.Module]
+
+_STAGES = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3)}
+
+
+def _resnet(depth: str, classes: int, stem: str, style: Style) -> nn.Module:
+    return ResNet(
+        classes,
+        _STAGES[depth],
+        (64, 128, 256, 512),
+        bottleneck=depth == "50",
+        stem=stem,
+        style=style,
+    )
+
+
+def _small_resnet(
+    depth: str, wide: str, classes: int, stem: str, style: Style
+) -> nn.Module:
+    blocks = (int(depth) - 2) // 6
+    widths = (32, 64, 128) if wide else (16, 32, 64)
+    # He et al. use option A on CIFAR ("in all cases", section 4.2); GraSP's wide ones
+    # have projections.
+    shortcut = "projection" if wide else "padding"
+    return ResNet(
+        classes, (blocks,) * 3, widths, shortcut=shortcut, stem=stem, style=style
+    )
+
+
+def _wide_resnet(
+    depth: str, width: str, classes: int, stem: str, style: Style
+) -> nn.Module:
+    if (int(depth) - 4) % 6 or int(depth) < 10 or int(width) < 1:
+        raise errors.UserError(
+            f"model is 'wrn_{depth}_{width}'; the depth of a wide ResNet must be "
+            "6n + 4 (10, 16, 22, 28, 40, ...) and its width at least 1."
+        )
+    return WideResNet(classes, (int(depth) - 4) // 6, int(width), stem, style)
+
+
+def _vgg(depth: str, classes: int, stem: str, style: Style) -> nn.Module:
+    return VGG(classes, CHANNELS[int(depth)], 1 if stem == "cifar" else 2, style)
+
+
+def _mobilenet(classes: int, stem: str, style: Style) -> nn.Module:
+    return MobileNet(classes, stem, style)
+
+
+def _mlp(hidden: str, width: str, classes: int, stem: str, style: Style) -> nn.Module:
+    del stem
+    if style.norm == "group_norm":
+        raise errors.UserError("norm is 'group_norm', which MLPs do not have.")
+    return mlp.MLP(
+        width=int(width),
+        hidden_layers=int(hidden),
+        num_classes=classes,
+        activation=style.activation,
+        variant=Variant(
+            skip=style.skip,
+            batch_norm=style.norm == "batch_norm",
+            layer_norm=style.norm == "layer_norm",
+        ),
+        param_dtype=style.param_dtype,
+    )
+
+
+FAMILIES: Mapping[str, Builder] = {
+    "resnet(18|34|50)": _resnet,
+    "resnet(20|32|44|56|104|110)(_wide)?": _small_resnet,
+    r"wrn_(\d+)_(\d+)": _wide_resnet,
+    "vgg(11|13|16|19)": _vgg,
+    "mobilenet": _mobilenet,
+    r"mlp_([1-9]\d*)_([1-9]\d*)": _mlp,
+}
+"""Pattern of names to a function of its groups, the classes, the stem and the style."""
+
+EXAMPLES = (
+    "resnet18",
+    "resnet32",
+    "resnet32_wide",
+    "resnet50",
+    "resnet104",
+    "wrn_28_10",
+    "vgg16",
+    "mobilenet",
+    "mlp_4_100",
+)
+"""Names to show; ``resnet32`` has 16-32-64 channels (He et al. 2016), ``resnet32_wide``
+32-64-128 (Wang et al. 2020, GraSP); ``mlp_4_100`` four hidden layers of 100 units."""
+
+
+def make(
+    name: str,
+    num_classes: int,
+    *,
+    activation: str = "relu",
+    norm: str | None = None,
+    skip: bool | None = None,
+    stem: str = "cifar",
+    param_dtype: DTypeLike = jnp.float32,
+) -> nn.Module:
+    """Makes a model by its name.
+
+    Args:
+        name: Such as those of ``EXAMPLES``: resnet18, 34, 50; resnet20, 32, 44, 56,
+            104, 110, each also with ``_wide``; wrn_DEPTH_WIDTH; vgg11, 13, 16, 19;
+            mobilenet; mlp_LAYERS_WIDTH.
+        num_classes: Number of logits.
+        activation: One of ``activations.NAMES``.
+        norm: One of ``layers.NORM_NAMES``; None for the model's own, BatchNorm for
+            convolutional networks and none for MLPs.
+        skip: Whether blocks add their input; None for the model's own, yes for residual
+            networks and no for others.
+        stem: One of ``layers.STEMS``; MLPs have none.
+        param_dtype: Type of all parameters and of the computation.
+
+    Returns:
+        A Linen module; called with images, ``train`` and ``deterministic``.
+
+    Raises:
+        errors.UserError: If a name is unknown.
+    """
+    if stem not in layers.STEMS:
+        raise errors.unknown("stem", stem, layers.STEMS)
+    if norm is not None and norm not in layers.NORM_NAMES:
+        raise errors.unknown("norm", norm, layers.NORM_NAMES)
+    is_mlp, residual = name.startswith("mlp"), name.startswith(("resnet", "wrn"))
+    own_norm = "none" if is_mlp else "batch_norm"
+    style = Style(
+        activation=activation,
+        norm=own_norm if norm is None else norm,
+        skip=residual if skip is None else skip,
+        param_dtype=param_dtype,
+    )
+    for pattern, build in FAMILIES.items():
+        if match := re.fullmatch(pattern, name):
+            parts: Any = [part or "" for part in match.groups()]
+            return build(*parts, num_classes, stem, style)
+    raise errors.unknown("model", name, EXAMPLES)

@@ -1,0 +1,137 @@
+"""Residual networks (He et al. 2016): 18, 34, 50 layers, and the 6n + 2 family."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sparse_gf.models import layers
+from sparse_gf.models.layers import Style
+
+Images = Float[Array, "_ _ _ _"]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around which the input is added, then the activation.
+
+    Attributes:
+        features: Output channels.
+        strides: Of the first convolution.
+        style: Of all layers.
+        shortcut: Where input and output differ in shape: ``"projection"``, a 1x1
+            convolution with normalisation (option B), or ``"padding"``, strided
+            subsampling and zeros in new channels, half before and half after (option
+            A, without parameters).
+    """
+
+    features: int
+    strides: int
+    style: Style
+    shortcut: str
+
+    @nn.compact
+    def __call__(self, x: Images, train: bool) -> Images:
+        """Applies the block."""
+        style = self.style
+        y = style.conv(self.features, 3, self.strides, name="Conv_0")(x)
+        y = style.activate(style.normalise(y, train))
+        y = style.normalise(style.conv(self.features, 3, name="Conv_1")(y), train)
+        if style.skip:
+            y += _shortcut(self, x, self.features, train)
+        return style.activate(y)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions, the last to four times the channels.
+
+    The 3x3 convolution has the stride, as in torchvision; He et al. have it in the
+    first 1x1.
+
+    Attributes:
+        features: Channels of the first two; the block's output has four times as many.
+        strides: Of the second convolution.
+        style: Of all layers.
+        shortcut: As in ``BasicBlock``.
+    """
+
+    features: int
+    strides: int
+    style: Style
+    shortcut: str
+
+    @nn.compact
+    def __call__(self, x: Images, train: bool) -> Images:
+        """Applies the block."""
+        style = self.style
+        y = style.conv(self.features, 1, name="Conv_0")(x)
+        y = style.activate(style.normalise(y, train))
+        y = style.conv(self.features, 3, self.strides, name="Conv_1")(y)
+        y = style.activate(style.normalise(y, train))
+        y = style.normalise(style.conv(4 * self.features, 1, name="Conv_2")(y), train)
+        if style.skip:
+            y += _shortcut(self, x, 4 * self.features, train)
+        return style.activate(y)
+
+
+def _shortcut(
+    block: BasicBlock | Bottleneck, x: Images, features: int, train: bool
+) -> Images:
+    """The block's input in the shape of its output."""
+    if block.strides == 1 and x.shape[-1] == features:
+        return x
+    if block.shortcut == "padding":
+        return pad_channels(x, features, block.strides)
+    conv = block.style.conv(features, 1, block.strides, name="Shortcut")
+    return block.style.normalise(conv(x), train)
+
+
+def pad_channels(x: Images, features: int, strides: int) -> Images:
+    """Takes every ``strides``-th pixel; zeros are the new channels (option A)."""
+    new = features - x.shape[-1]
+    margins = ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2))
+    return jnp.pad(x[:, ::strides, ::strides], margins)
+
+
+class ResNet(nn.Module):
+    """A residual network.
+
+    Kernels are called ``Stage_0`` (the first convolution),
+    ``Stage_<stage>_Block_<block>/Conv_<layer>`` and ``Top``, in forward order.
+
+    Attributes:
+        num_classes: Number of logits.
+        blocks: Blocks of each stage; every stage but the first halves the image.
+        widths: ``features`` of each stage's blocks.
+        bottleneck: Whether blocks are ``Bottleneck``.
+        shortcut: Of the blocks.
+        stem: One of ``layers.STEMS``.
+        style: Of all layers.
+    """
+
+    num_classes: int
+    blocks: tuple[int, ...]
+    widths: tuple[int, ...]
+    bottleneck: bool = False
+    shortcut: str = "projection"
+    stem: str = "cifar"
+    style: Style = Style()
+
+    @nn.compact
+    def __call__(
+        self, x: Images, *, train: bool = False, deterministic: bool = True
+    ) -> Float[Array, "batch classes"]:
+        """Computes the logits; see ``mlp.MLP``."""
+        del deterministic
+        block = Bottleneck if self.bottleneck else BasicBlock
+        x = layers.stem(self.style, self.stem, x, self.widths[0], "Stage_0")
+        x = self.style.activate(self.style.normalise(x, train))
+        x = layers.pool_stem(self.stem, x)
+        for stage, (count, features) in enumerate(
+            zip(self.blocks, self.widths, strict=True), start=1
+        ):
+            for number in range(count):
+                strides = 2 if stage > 1 and number == 0 else 1
+                name = f"Stage_{stage}_Block_{number}"
+                x = block(features, strides, self.style, self.shortcut, name=name)(
+                    x, train
+                )
+        return self.style.classify(x, self.num_classes)

@@ -1,0 +1,103 @@
+"""Schedules over training: of the learning rate by epoch, of the density by step."""
+
+import dataclasses
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from sparse_gf.errors import UserError
+
+Number = int | Int[Array, ""]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """The learning rate falls by a factor at milestones.
+
+    Attributes:
+        milestones: Epochs after which it falls: 60 is the last one before, as in
+            PyTorch's ``MultiStepLR``, whose epochs count from 0.
+        factor: What it is multiplied by each time.
+    """
+
+    milestones: tuple[int, ...]
+    factor: float
+
+    def __call__(self, epoch: Number) -> Float[Array, ""]:
+        """The factor of the initial learning rate in an epoch, from 1."""
+        passed = jnp.sum(jnp.asarray(epoch) > jnp.array(self.milestones, jnp.int32))
+        return jnp.asarray(self.factor) ** passed
+
+
+@dataclasses.dataclass(frozen=True)
+class Cosine:
+    """The learning rate falls from 1 to 0 on half a cosine (Loshchilov, Hutter 2017).
+
+    Attributes:
+        epochs: After which it would be 0; the last epoch still has a little.
+    """
+
+    epochs: int
+
+    def __call__(self, epoch: Number) -> Float[Array, ""]:
+        """The factor of the initial learning rate in an epoch, from 1."""
+        return 0.5 * (1 + jnp.cos(math.pi * (jnp.asarray(epoch) - 1) / self.epochs))
+
+
+LearningRate = Step | Cosine
+"""``schedule(epoch)`` is the factor of the initial learning rate."""
+
+
+def cubic_density(
+    step: Number,
+    start: Number,
+    end: Number,
+    initial: float | Float[Array, "..."],
+    final: float | Float[Array, "..."],
+) -> Float[Array, "..."]:
+    """The gradual schedule of Zhu and Gupta (2018, Eq. 1), written for densities.
+
+    s_f + (s_i - s_f) (1 - (t - t_0) / (n Delta t))^3 has the same form in the densities
+    1 - s.
+
+    Args:
+        step: t; before ``start`` the density is initial, after ``end`` final.
+        start: t_0.
+        end: t_0 + n Delta t, after ``start``.
+        initial: Density, or number of weights, at the start.
+        final: Likewise, at the end.
+    """
+    done = jnp.clip((jnp.asarray(step) - start) / (end - start), 0, 1)
+    return final + (initial - final) * (1 - done) ** 3
+
+
+def parse(name: str, milestones: tuple[int, ...], factor: float, epochs: int):
+    """Makes a learning rate's schedule from the values of a config.
+
+    Args:
+        name: ``"constant"``, ``"step"`` or ``"cosine"``.
+        milestones: Of ``Step``.
+        factor: Of ``Step``.
+        epochs: Of the run.
+
+    Returns:
+        The schedule, None for a constant rate.
+
+    Raises:
+        UserError: If milestones are not ascending epochs of the run.
+    """
+    if name == "cosine":
+        return Cosine(epochs)
+    if name != "step":
+        return None
+    if list(milestones) != sorted({m for m in milestones if 1 <= m < epochs}):
+        raise UserError(
+            f"config.optimizer.milestones is {milestones!r}; they must be ascending "
+            f"epochs in 1..{epochs - 1}, after which the learning rate falls."
+        )
+    return Step(milestones, factor)
+
+
+NAMES = frozenset({"constant", "step", "cosine"})
+"""What ``parse`` knows."""

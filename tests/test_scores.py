@@ -1,0 +1,412 @@
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sparse_gf import budgets, losses, masks, scores
+from sparse_gf import tree as tree_lib
+from sparse_gf.models.convolution import convolve
+
+MLPS = [
+    "prune_mlp_nobias",
+    "prune_mlp_bias_2batches",
+    "prune_collapse_mlp_12_24x6_5",
+    "prune_collapse_mlp_8_80_4_80_3",
+]
+CONVS = ["prune_conv_bn_eval_gap", "prune_conv_bn_train_gap"]
+FILES = MLPS + CONVS
+DENSITIES = range(3)
+TEMPERATURE = 200.0
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def num_layers(file):
+    return len({name for name in file if name.startswith("theta/")})
+
+
+def tree(file, prefix):
+    """The kernels ``prefix/0``, ``prefix/1``, ... as params."""
+    return {
+        f"Layer_{i}": {"kernel": jnp.asarray(file[f"{prefix}/{i}"])}
+        for i in range(num_layers(file))
+    }
+
+
+def network(file):
+    """All params of the network, biases and BatchNorm's too."""
+    params = tree(file, "theta")
+    for i in range(num_layers(file)):
+        for name, entries in (
+            (f"bias/{i}", ["bias"]),
+            (f"bn_{i}/scale", ["norm_scale"]),
+            (f"bn_{i}/bias", ["norm_bias"]),
+        ):
+            if name in file:
+                params[f"Layer_{i}"][entries[0]] = jnp.asarray(file[name])
+    return params
+
+
+def logits(file, params, x, mode):
+    """From the definition; see section "Pruning" of tests/reference/README.md."""
+    h = x
+    for i in range(num_layers(file)):
+        layer = params[f"Layer_{i}"]
+        if layer["kernel"].ndim == 4:
+            h = convolve(h, layer["kernel"], 1)
+        else:
+            h = h.mean(axis=(1, 2)) if h.ndim == 4 else h
+            h = h @ layer["kernel"] + layer.get("bias", 0)
+        if "norm_scale" in layer:
+            mean, variance = file[f"bn_{i}/mean"], file[f"bn_{i}/var"]
+            if mode == "train":
+                axes = tuple(range(h.ndim - 1))
+                mean = h.mean(axes)
+                variance = ((h - mean) ** 2).mean(axes)
+            elif mode == "absolute":
+                mean, variance = np.abs(mean), np.abs(variance)
+            h = (h - mean) / jnp.sqrt(variance + 1e-5)
+            h = h * layer["norm_scale"] + layer["norm_bias"]
+        if i < num_layers(file) - 1:
+            h = jnp.where(h > 0, h, 0)
+    return h
+
+
+def loss_fn(file, params, temperature=1.0):
+    """The sum of the batches' mean losses."""
+    batches = file["meta"]["batches"]
+    parts = zip(
+        np.array_split(file["x"], batches),
+        np.array_split(file["y"], batches),
+        strict=True,
+    )
+    return sum(
+        losses.cross_entropy(
+            logits(file, params, jnp.asarray(x), file["meta"]["bn_mode"]) / temperature,
+            jnp.asarray(y),
+        )
+        for x, y in parts
+    )
+
+
+def apply_fn(file, params, x):
+    mode = "train" if file["meta"]["bn_mode"] == "train" else "absolute"
+    return logits(file, params, x, mode)
+
+
+def score(file, name):
+    """One of the reference's scores, compiled: that is faster than step by step."""
+    return jax.jit(lambda: _score(file, name))()
+
+
+def _score(file, name):
+    params = network(file)
+    if name == "mag":
+        return scores.magnitude(params)
+    if name == "snip":
+        return scores.snip(functools.partial(loss_fn, file), params)
+    if name == "grasp":
+        loss = functools.partial(loss_fn, file, temperature=TEMPERATURE)
+        return scores.grasp(loss, params)
+    return scores.synflow(
+        functools.partial(apply_fn, file), params, file["x"].shape[1:]
+    )
+
+
+def close(found, expected, rtol=1e-11):
+    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-13 * largest),
+        kernels(found),
+        kernels(expected),
+    )
+
+
+def kernels(params):
+    return {path: np.asarray(k) for path, k in tree_lib.kernels(params).items()}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_reference_network_is_computed(reference, name):
+    file = reference(name)
+    found = logits(file, network(file), jnp.asarray(file["x"]), file["meta"]["bn_mode"])
+    np.testing.assert_allclose(found, file["logits"], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_snip_is_that_of_the_reference(reference, name):
+    file = reference(name)
+    close(score(file, "snip"), tree(file, "snip_raw"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_grasp_is_that_of_the_reference(reference, name):
+    file = reference(name)
+    close(score(file, "grasp"), tree(file, "grasp_theta_Hg"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_synflow_is_that_of_the_reference(reference, name):
+    file = reference(name)
+    train = file["meta"]["bn_mode"] == "train"
+    key = "synflow_score_oneshot" + "_TRAINMODE" * train
+    # A batch of one, normalised by itself, is 0: all of it is rounding.
+    close(score(file, "synflow"), tree(file, key), rtol=1e-6 if train else 1e-11)
+
+
+def count_kept(file, density, local):
+    """Reference counts: all but int((1 - density) * N)."""
+    sizes = {path: k.size for path, k in kernels(tree(file, "theta")).items()}
+    if not local:
+        return int(file["n_prunable"]) - int(file["k_removed_global"][density])
+    removed = file["k_removed_local"][density]
+    return {
+        path: size - int(k)
+        for (path, size), k in zip(sizes.items(), removed, strict=True)
+    }
+
+
+def assert_same_masks(file, found, key, last_scores=None):
+    """Equal where the reference is sure.
+
+    Its rule removes all that tie with the last one removed, and ours as many as asked
+    for: there, weights whose score before the last round was 0 may be left; where those
+    scores are not known, any, in layers with fewer than asked for.
+    """
+    suffix = key.removeprefix("mask_")
+    for i in range(num_layers(file)):
+        expected = file[f"{key}/{i}"].astype(bool)
+        unsure = file.get(f"ambiguous_{suffix}/{i}", np.zeros_like(expected)) != 0
+        own = np.asarray(found[f"Layer_{i}"]["kernel"])
+        if last_scores is None and own.sum() > expected.sum():
+            unsure |= own & ~expected
+        if last_scores is not None:
+            unsure |= own & ~expected & (file[f"{last_scores}/{i}"] == 0)
+        np.testing.assert_array_equal(own[~unsure], expected[~unsure])
+
+
+@pytest.mark.parametrize("criterion", ["mag", "snip", "grasp", "synflow1"])
+@pytest.mark.parametrize("name", FILES)
+def test_masks_of_one_round_are_those_of_the_reference(reference, name, criterion):
+    file = reference(name)
+    found = score(file, criterion)
+    for density, local in itertools.product(DENSITIES, [False, True]):
+        own = masks.from_scores(found, count_kept(file, density, local))
+        where = "local" if local else "global"
+        q = file["densities"][density]
+        assert_same_masks(file, own, f"mask_{criterion}_{where}_{q:g}")
+
+
+@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize("name", FILES)
+def test_masks_of_100_rounds_of_synflow_are_those_of_the_reference(
+    reference, name, local
+):
+    file = reference(name)
+    params = network(file)
+    sizes = {path: k.size for path, k in kernels(params).items()}
+    network_fn, shape = functools.partial(apply_fn, file), file["x"].shape[1:]
+
+    @jax.jit
+    def prune(counts):
+        return scores.prune(
+            lambda active: scores.synflow(network_fn, params, shape, active),
+            params,
+            counts,
+        )
+
+    for q in map(float, file["densities"]):
+
+        def kept(size, q=q):
+            rounds = range(1, 101)
+            return np.array([size - int((1 - q ** (e / 100)) * size) for e in rounds])
+
+        whole = kept(sum(sizes.values()))
+        by_layer = {path: kept(size) for path, size in sizes.items()}
+        found, finite = prune(by_layer if local else whole)
+        assert finite
+        where = "local" if local else "global"
+        before = f"synflow100_score_before_last_threshold_{q:g}"
+        known = None if local else before
+        assert_same_masks(file, found, f"mask_synflow100_{where}_{q:g}", known)
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if "collapse" in n])
+def test_100_rounds_of_synflow_keep_every_layer_that_snip_empties(reference, name):
+    file = reference(name)
+    snip = masks.from_scores(score(file, "snip"), count_kept(file, 2, local=False))
+    assert min(masks.num_active(snip).values()) == 0
+    assert file["survivors_synflow100_global_0.01"].min() > 0
+    params = network(file)
+    counts = budgets.in_rounds(params, 0.01, "global", rounds=100)
+
+    def snip_again(active):
+        pruned = masks.apply(params, active)
+        found = scores.snip(functools.partial(loss_fn, file), pruned)
+        return scores.layer_normalised(found, active)
+
+    # Ours: normalised by layer, repeated SNIP keeps them all as well.
+    found, _ = jax.jit(lambda: scores.prune(snip_again, params, counts))()
+    assert min(masks.num_active(found).values()) > 0
+    assert sum(masks.num_active(found).values()) == counts[-1]
+
+
+def test_grasp_is_that_of_its_authors(reference):
+    file = reference("grasp_original_mlp")
+    half = int(file["half"])
+    params = tree(file, "theta")
+
+    def loss(params):
+        parts = (
+            (file["x"][:half], file["y"][:half]),
+            (file["x"][half:], file["y"][half:]),
+        )
+        return sum(
+            losses.cross_entropy(
+                logits(file, params, jnp.asarray(x), "eval") / TEMPERATURE,
+                jnp.asarray(y),
+            )
+            for x, y in parts
+        )
+
+    found = jax.jit(lambda: scores.grasp(loss, params))()
+    scale = float(file["norm_factor"])
+    expected = jax.tree.map(
+        lambda s: -scale * s, tree(file, "score_minus_theta_Hg_normalised")
+    )
+    close(found, expected, rtol=1e-9)
+    for ratio in file["ratios"]:
+        # Their rule keeps one weight more than N minus the number to remove.
+        number = sum(file[f"survivors_graspRepo_{ratio:g}"])
+        own = masks.from_scores(found, int(number))
+        assert_same_masks(file, own, f"mask_graspRepo_{ratio:g}")
+
+
+def small(seed=0):
+    """Two dense layers, and data for them."""
+    keys = jax.random.split(jax.random.key(seed), 4)
+    params = {
+        "a": {"kernel": jax.random.normal(keys[0], (4, 6)), "bias": jnp.ones(6)},
+        "b": {"kernel": jax.random.normal(keys[1], (6, 3))},
+    }
+    x = jax.random.normal(keys[2], (16, 4))
+    y = jax.random.randint(keys[3], (16,), 0, 3)
+
+    def loss(params):
+        h = jnp.tanh(x @ params["a"]["kernel"] + params["a"]["bias"])
+        return losses.cross_entropy(h @ params["b"]["kernel"], y)
+
+    return params, loss
+
+
+def test_grasp_is_theta_times_the_kernels_hessian_times_their_gradient():
+    params, loss = small()
+    flat, unravel = jax.flatten_util.ravel_pytree(params)
+    gradient = jax.grad(lambda v: loss(unravel(v)))(flat)
+    hessian = jax.jit(jax.hessian(lambda v: loss(unravel(v))))(flat)
+    is_kernel = jax.flatten_util.ravel_pytree(
+        tree_lib.map_kernels(lambda _, k: jnp.ones_like(k), jnp.zeros_like, params)
+    )[0]
+    expected = unravel(flat * (hessian @ (gradient * is_kernel)))
+    close(jax.jit(lambda: scores.grasp(loss, params))(), expected)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_egf_is_the_derivative_of_egf_with_respect_to_the_mask(order):
+    params, loss = small()
+    active = masks.random(jax.random.key(3), params, {"a/kernel": 20, "b/kernel": 15})
+    grads = jax.grad(loss)(masks.apply(params, active))
+
+    def egf(soft):
+        norms = [
+            jnp.sum(jnp.abs(grads[layer]["kernel"] * soft[layer]) ** order)
+            ** (1 / order)
+            for layer in soft
+        ]
+        return sum(norms) / 2
+
+    soft = {name: active[name]["kernel"].astype(float) for name in "ab"}
+    expected = jax.grad(egf)(soft)
+    found = scores.egf(loss, params, active, order=order)
+    for name in "ab":
+        own, mask = found[name]["kernel"], active[name]["kernel"]
+        np.testing.assert_allclose(own[mask], expected[name][mask], rtol=1e-12)
+        assert not own[~mask].any()
+
+
+def test_normalised_scores_of_a_layer_add_up_to_one():
+    params, loss = small()
+    active = masks.random(jax.random.key(3), params, {"a/kernel": 20, "b/kernel": 1})
+    found = scores.layer_normalised(scores.grasp(loss, params), active)
+    for kernel in kernels(found).values():
+        np.testing.assert_allclose(np.abs(kernel).sum(), 1, rtol=1e-12)
+
+
+def test_relative_synflow_is_synflow_in_shares():
+    params, _ = small()
+    params["a"]["bias"] = jnp.zeros(6)
+
+    def apply(params, x):
+        h = jax.nn.relu(x @ params["a"]["kernel"] + params["a"]["bias"])
+        return h @ params["b"]["kernel"]
+
+    whole = scores.synflow(apply, params, (4,))
+    shares = scores.relative_synflow(apply, params, (4,))
+    # What flows through a layer is all there is.
+    total = whole["b"]["kernel"].sum()
+    np.testing.assert_allclose(whole["a"]["kernel"].sum(), total, rtol=1e-12)
+    close(jax.tree.map(lambda s: s * total, shares), whole)
+
+
+def test_relative_synflow_holds_where_synflow_leaves_float32():
+    with jax.enable_x64(False):
+        params = {f"L_{i:02}": {"kernel": jnp.full((50, 50), 1.0)} for i in range(30)}
+
+        def apply(params, x):
+            for layer in params.values():
+                x = x @ layer["kernel"]
+            return x
+
+        # R = 50^31, about 5e52; every weight has the same share.
+        assert not np.isfinite(
+            scores.synflow(apply, params, (50,))["L_00"]["kernel"]
+        ).all()
+        found = scores.relative_synflow(apply, params, (50,))
+        for kernel in kernels(found).values():
+            np.testing.assert_allclose(kernel, 1 / 2500, rtol=1e-4)
+
+
+def test_pruned_weights_never_come_back():
+    params, _ = small()
+    counts = budgets.in_rounds(params, 0.25, "global", rounds=4)
+
+    def adversary(active):
+        # Best where the weight has been removed.
+        return jax.tree.map(lambda m, p: jnp.where(m, jnp.abs(p), 1e9), active, params)
+
+    by_magnitude, finite = scores.prune(
+        lambda m: scores.magnitude(params), params, counts
+    )
+    nested, _ = scores.prune(adversary, params, counts)
+    assert finite
+    jax.tree.map(np.testing.assert_array_equal, nested, by_magnitude)
+    assert sum(masks.num_active(nested).values()) == counts[-1]
+
+
+def test_scores_that_are_not_finite_are_said_to_be():
+    params, _ = small()
+    bad = jax.tree.map(lambda p: jnp.full_like(p, jnp.nan), params)
+    counts = budgets.in_rounds(params, 0.5, "global")
+    assert not scores.prune(lambda _: bad, params, counts)[1]
+
+
+def test_protected_kernels_stay_whole():
+    params, _ = small()
+    counts = budgets.make(params, 0.1, "global", dense_layers=("b/kernel",))
+    found = masks.from_scores(
+        scores.protect(scores.magnitude(params), ("b/kernel",)), counts
+    )
+    assert masks.num_active(found) == {"a/kernel": 2, "b/kernel": 18}
