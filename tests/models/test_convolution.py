@@ -1,0 +1,111 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sparse_gf.models import convolution
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+SIZES = [(1, 1), (1, 2), (3, 1), (3, 2), (5, 1)]
+
+
+def draw(*shape, seed=0):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def by_definition(x, kernel, strides):
+    """Sums over the window, one output pixel after another."""
+    size = kernel.shape[0]
+    margin = (size - 1) // 2
+    padded = np.pad(np.asarray(x), ((0, 0), (margin,) * 2, (margin,) * 2, (0, 0)))
+    rows = range(0, padded.shape[1] - size + 1, strides)
+    columns = range(0, padded.shape[2] - size + 1, strides)
+    return np.stack(
+        [
+            np.stack(
+                [
+                    np.einsum(
+                        "nijc,ijco->no", padded[:, i : i + size, j : j + size], kernel
+                    )
+                    for j in columns
+                ],
+                1,
+            )
+            for i in rows
+        ],
+        1,
+    )
+
+
+@pytest.mark.parametrize(("size", "strides"), [(1, 1), (1, 2), (3, 1), (3, 2)])
+def test_convolutions_are_those_of_torch(reference, size, strides):
+    file = reference("conv_padding")
+    kernel = jnp.asarray(file[f"kernel_k{size}"])
+    found = convolution.convolve(jnp.asarray(file["x"]), kernel, strides)
+    expected = file[f"y_k{size}_s{strides}_torchpad{size // 2}"]
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
+    if (size, strides) == (3, 2):
+        assert np.abs(found - file["y_k3_s2_SAME"]).max() > 0.1
+
+
+@pytest.mark.parametrize(("size", "strides"), SIZES)
+@pytest.mark.parametrize("pixels", [(6, 6), (7, 5)])
+def test_gradients_are_those_of_the_definition(size, strides, pixels):
+    x, kernel = draw(3, *pixels, 2), draw(size, size, 2, 4, seed=1)
+    y = convolution.convolve(x, kernel, strides)
+    np.testing.assert_allclose(y, by_definition(x, kernel, strides), rtol=1e-12)
+    weights = draw(*y.shape, seed=2)
+
+    def total(x, kernel):
+        return jnp.sum(weights * convolution.convolve(x, kernel, strides))
+
+    found = jax.jit(jax.grad(total, (0, 1)))(x, kernel)
+    # It is bilinear: the derivative along a direction is the value there.
+    along_x, along_kernel = draw(*x.shape, seed=3), draw(*kernel.shape, seed=4)
+    for gradient, direction, moved in (
+        (found[0], along_x, by_definition(along_x, kernel, strides)),
+        (found[1], along_kernel, by_definition(x, along_kernel, strides)),
+    ):
+        np.testing.assert_allclose(
+            jnp.sum(gradient * direction), np.sum(weights * moved), rtol=1e-11
+        )
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 6, 7])
+def test_every_image_counts_in_the_kernels_gradient(batch):
+    x, kernel = draw(batch, 5, 5, 2), draw(3, 3, 2, 3, seed=1)
+    gradient = draw(batch, 5, 5, 3, seed=2)
+    found = convolution.kernel_gradient(1, x, kernel, gradient)
+    each = [
+        convolution.kernel_gradient(1, x[i : i + 1], kernel, gradient[i : i + 1])
+        for i in range(batch)
+    ]
+    np.testing.assert_allclose(found, sum(each), rtol=1e-12, atol=1e-13)
+
+
+def test_hessian_vector_products_go_through():
+    x, kernel = draw(2, 5, 5, 2), draw(3, 3, 2, 3, seed=1)
+    direction = draw(3, 3, 2, 3, seed=2)
+
+    def total(convolve):
+        def of(kernel):
+            return jnp.sum(jnp.tanh(convolve(x, kernel, 2)) ** 2)
+
+        return jax.jvp(jax.grad(of), (kernel,), (direction,))[1]
+
+    np.testing.assert_allclose(
+        total(convolution.convolve), total(convolution._convolve), rtol=1e-10
+    )
+
+
+def test_depthwise_convolutions_keep_channels_apart():
+    layer = convolution.conv(3, 3, groups=3, name="a", param_dtype=jnp.float64)
+    x = draw(2, 4, 4, 3)
+    variables = layer.init(jax.random.key(0), x)
+    found = layer.apply(variables, x)
+    kernel = variables["params"]["kernel"]
+    for channel in range(3):
+        own = slice(channel, channel + 1)
+        alone = by_definition(x[..., own], kernel[..., own], 1)
+        np.testing.assert_allclose(found[..., own], alone, rtol=1e-12, atol=1e-13)
