@@ -13,10 +13,11 @@ from sparse_gf.errors import UserError
 
 
 def run(
-    command: Callable[[], int | None],
+    command: Callable[..., int | None],
     config: Any = None,
     keys: Collection[str] = (),
     example: str = "",
+    operand: str = "",
 ) -> None:
     """Parses the flags, runs a command and ends the process with its status.
 
@@ -25,9 +26,11 @@ def run(
         config: The holder of the ``--config`` flag, if there is one.
         keys: What ``--config.KEY`` may be.
         example: A value of ``--config``, for those who left it out.
+        operand: Name of the one argument without ``--`` that the command is called
+            with, ``"FILE"``; empty for a command that has flags alone.
     """
     app.run(
-        lambda argv: sys.exit(_guarded(command, argv)),
+        lambda argv: sys.exit(_guarded(command, argv, operand)),
         flags_parser=lambda argv: parse(argv, config, keys, example),
     )
 
@@ -56,12 +59,18 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def _guarded(command: Callable[[], int | None], argv: Sequence[str]) -> int:
+def _guarded(
+    command: Callable[..., int | None], argv: Sequence[str], operand: str
+) -> int:
     logging.set_verbosity(logging.WARNING)
-    if len(argv) > 1:
-        fail(f"{argv[1]!r} is no flag; flags start with --.")
+    wanted = 1 if operand else 0
+    operands, extra = argv[1 : 1 + wanted], argv[1 + wanted :]
+    if len(operands) < wanted:
+        fail(f"{operand} is missing; give it after the name of the command.")
+    if extra:
+        fail(f"{extra[0]!r} is no flag; flags start with --.")
     try:
-        return command() or 0
+        return command(*operands) or 0
     except (UserError, OSError) as error:
         _end(f"error: {error}", 2)
     except KeyboardInterrupt:

@@ -126,7 +126,7 @@ def list_sweep(sweep: grids.Sweep, workdir: str) -> int:
     return 0
 
 
-def _missing(sweep: grids.Sweep, workdir: pathlib.Path) -> list[specs.CellSpec]:
+def _missing(sweep: grids.Sweep, workdir: pathlib.Path) -> list[specs.Cell]:
     return [
         cell
         for cell in sweep.study.cells
@@ -138,26 +138,35 @@ def _heading(sweep: grids.Sweep) -> str:
     return f"{sweep.study.title}, {sweep.scale} scale" if sweep.scale else "Own grid"
 
 
-def _count(sweep: grids.Sweep, missing: Collection[specs.CellSpec]) -> str:
+def _count(sweep: grids.Sweep, missing: Collection[specs.Cell]) -> str:
     cells = sweep.study.cells
-    networks = sum(2 * len(cell.dense_widths) * len(cell.seeds) for cell in cells)
+    networks = sum(map(grids.num_networks, cells))
     done = len(cells) - len(missing)
     return f"{done} of {len(cells)} cells are done ({networks} networks in all)"
 
 
-def _describe(cell: specs.CellSpec) -> str:
-    layers = f"{cell.hidden_layers} layer" + "s" * (cell.hidden_layers > 1)
+def _describe(cell: specs.Cell) -> str:
     rate = f"{cell.optimizer.name} {cell.optimizer.learning_rate:g}"
     part = f", {cell.train_examples} images" if cell.train_examples else ""
     epochs = f"{cell.epochs} epoch" + "s" * (cell.epochs > 1)
+    if isinstance(cell, specs.MaskedSpec):
+        when = "" if cell.mask.schedule == "init" else f" {cell.mask.schedule}"
+        what = f"{cell.model}, {cell.mask.method}{when}"
+    else:
+        what = f"{cell.hidden_layers} layer" + "s" * (cell.hidden_layers > 1)
     return (
-        f"{cell.dataset}{part}, {epochs}, {layers}, {rate}, {cell.variant}, "
+        f"{cell.dataset}{part}, {epochs}, {what}, {rate}, {cell.variant}, "
         f"{cell.activation}"
     )
 
 
-def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.CellSpec) -> str:
+def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.Cell) -> str:
     rows = results.read(workdir, cell.hash)
+    seconds = _time(results.read_seconds(workdir, cell.hash))
+    if isinstance(cell, specs.MaskedSpec):
+        means: Any = rows.groupby("density")["test_accuracy"].mean()
+        found = [f"{mean:.2%} at {100 * d:.3g}%" for d, mean in means.items()]
+        return f"{', '.join(reversed(found))}; {seconds}"
     compared = comparison_lib.compare(rows, run.wilcoxon_method, run.wilcoxon_zeros)
     mean, *_ = compared.difference
     accuracy: Any = rows.groupby("arm")["test_accuracy"].mean()
@@ -166,7 +175,7 @@ def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.CellSpec) -> 
         f"sparse {accuracy['sparse']:.2%}, dense {accuracy['dense']:.2%} "
         f"({mean:+.2f}), p = {compared.wilcoxon.p_value:.3f}"
         + f", {diverged} diverged" * bool(diverged)
-        + f"; {_time(results.read_seconds(workdir, cell.hash))}"
+        + f"; {seconds}"
     )
 
 

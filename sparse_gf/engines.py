@@ -20,7 +20,7 @@ from sparse_gf import data as data_lib
 from sparse_gf import errors, experiment, grids, results
 from sparse_gf.errors import UserError
 from sparse_gf.experiment import Monitor
-from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf.specs import Cell, RunSpec
 from sparse_gf.types import Dataset
 
 RETRIES = 3
@@ -49,11 +49,11 @@ class Watch:
 
     def __init__(
         self,
-        cells: Sequence[CellSpec],
+        cells: Sequence[Cell],
         workdir: pathlib.Path,
         monitor: Monitor,
-        describe: Callable[[CellSpec], str],
-        result: Callable[[pathlib.Path, CellSpec], str],
+        describe: Callable[[Cell], str],
+        result: Callable[[pathlib.Path, Cell], str],
         begin: Callable[[], None],
     ):
         """Watches the training of some cells.
@@ -78,11 +78,11 @@ class Watch:
         self._done = 0.0
         self._ended = 0
 
-    def of(self, cell: CellSpec) -> Monitor:
+    def of(self, cell: Cell) -> Monitor:
         """A monitor of one cell that passes on to that of all."""
         return _CellMonitor(self, cell)
 
-    def progress(self, cell: CellSpec, share: float, message: str) -> None:
+    def progress(self, cell: Cell, share: float, message: str) -> None:
         """A share of one cell is done."""
         self._monitor.progress(
             (self._done + share * grids.work(cell)) / self._total,
@@ -97,11 +97,11 @@ class Watch:
             f"{self._ended}/{self._number} cells, {number} running",
         )
 
-    def note(self, cell: CellSpec, message: str) -> None:
+    def note(self, cell: Cell, message: str) -> None:
         """Something happened to a cell."""
         self._monitor.note(f"{self._describe(cell)}: {message}")
 
-    def finished(self, cell: CellSpec) -> None:
+    def finished(self, cell: Cell) -> None:
         """A cell's result file is there."""
         self._end(cell)
         self._monitor.note(
@@ -109,13 +109,13 @@ class Watch:
             f"{self._result(self._workdir, cell)}"
         )
 
-    def fail(self, cell: CellSpec, error: Exception) -> None:
+    def fail(self, cell: Cell, error: Exception) -> None:
         """A cell could not be trained; others may be."""
         self._end(cell)
         self.failed[cell.hash] = f"{self._describe(cell)}: {error}"
         self._monitor.note(f"{self._ended}/{self._number} {cell.hash} failed: {error}")
 
-    def _end(self, cell: CellSpec) -> None:
+    def _end(self, cell: Cell) -> None:
         self._ended += 1
         self._done += grids.work(cell)
 
@@ -123,7 +123,7 @@ class Watch:
 class _CellMonitor(Monitor):
     """Tells the watch of all cells what happens to one."""
 
-    def __init__(self, watch: Watch, cell: CellSpec):
+    def __init__(self, watch: Watch, cell: Cell):
         self._watch = watch
         self._cell = cell
 
@@ -135,7 +135,7 @@ class _CellMonitor(Monitor):
 
 
 def local(
-    cells: Sequence[CellSpec], options: RunSpec, workdir: pathlib.Path, watch: Watch
+    cells: Sequence[Cell], options: RunSpec, workdir: pathlib.Path, watch: Watch
 ) -> None:
     """Trains cells one after another in this process.
 
@@ -166,7 +166,7 @@ def local(
 
 
 def _train(
-    cell: CellSpec,
+    cell: Cell,
     options: RunSpec,
     whole: Dataset,
     workdir: pathlib.Path,
@@ -188,7 +188,7 @@ def _train(
 
 
 def on_ray(
-    cells: Sequence[CellSpec],
+    cells: Sequence[Cell],
     options: RunSpec,
     workdir: pathlib.Path,
     watch: Watch,
@@ -277,10 +277,10 @@ def _resource(ray: Any, address: str) -> str:
 def _submit(
     ray: Any,
     kind: str,
-    cells: Sequence[CellSpec],
+    cells: Sequence[Cell],
     options: RunSpec,
     workdir: pathlib.Path,
-) -> dict[Any, CellSpec]:
+) -> dict[Any, Cell]:
     """Hands cells to a cluster; a task for each, the longest first."""
     work = ray.remote(
         **{"num_gpus": 1} if kind == "GPU" else {"num_cpus": 1},
@@ -301,7 +301,7 @@ def _submit(
 
 
 def _work(
-    cell: CellSpec, options: RunSpec, data_dir: str, workdir: pathlib.Path
+    cell: Cell, options: RunSpec, data_dir: str, workdir: pathlib.Path
 ) -> tuple[str, list[str]]:
     """Trains one cell in a worker: why that failed, if it did, and what happened."""
     experiment.set_up_jax(cell)
@@ -332,9 +332,7 @@ def _busy(ray: Any, kind: str) -> int:
     return int(ray.cluster_resources().get(kind, 0.0) - free)
 
 
-def _tell(
-    ray: Any, task: Any, cell: CellSpec, workdir: pathlib.Path, watch: Watch
-) -> None:
+def _tell(ray: Any, task: Any, cell: Cell, workdir: pathlib.Path, watch: Watch) -> None:
     """Tells how the task of a cell ended."""
     try:
         problem, notes = ray.get(task)
@@ -351,7 +349,7 @@ def _tell(
         watch.finished(cell)
 
 
-def _wait_for_result(cell: CellSpec, workdir: pathlib.Path) -> None:
+def _wait_for_result(cell: Cell, workdir: pathlib.Path) -> None:
     """Waits for shared storage, which may show new files late."""
     path = results.cell_path(workdir, cell.hash)
     deadline = time.monotonic() + SHARED_SECONDS
@@ -368,9 +366,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _check_data(
-    cells: Sequence[CellSpec], options: RunSpec
-) -> Callable[[str], Dataset]:
+def _check_data(cells: Sequence[Cell], options: RunSpec) -> Callable[[str], Dataset]:
     """Reads the data sets that cells need and checks them; gives them by name."""
     load = functools.cache(lambda name: data_lib.load(name, options.data_dir))
     for cell in cells:

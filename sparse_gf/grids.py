@@ -11,10 +11,10 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from sparse_gf import budgets, data, errors, paper, specs
+from sparse_gf import budgets, data, errors, masked_paper, paper, specs
 from sparse_gf.errors import UserError
 from sparse_gf.paper import Entry, Study
-from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+from sparse_gf.specs import Cell, CellSpec, MaskedSpec, OptimizerSpec, RunSpec
 
 AXES = {
     "dataset": str,
@@ -38,11 +38,26 @@ SETTINGS = (
 )
 """What all cells of a sweep share; None leaves a cell as it is."""
 
+MASKED_AXES = {"optimizer": str, "activation": str, "method": str}
+"""What a study of networks under masks may be narrowed to, and the type of a value."""
+
+MASKED_SETTINGS = (
+    *(
+        field.name
+        for field in dataclasses.fields(MaskedSpec)
+        if field.name not in ("optimizer", "activation", "mask", "schedule", "l2")
+    ),
+    "density",
+    *_OF_OPTIMIZER,
+)
+"""What all cells of a study of networks under masks share, likewise."""
+
 _RUN = tuple(field.name for field in dataclasses.fields(RunSpec))
 
 KEYS = frozenset(
-    {"study", "scale", *SETTINGS, *_RUN}
+    {"study", "scale", *SETTINGS, *MASKED_SETTINGS, *_RUN}
     | {f"{group}.{axis}" for group in ("grid", "only") for axis in AXES}
+    | {f"only.{axis}" for axis in MASKED_AXES}
 )
 """What the config of a sweep may hold, nested keys with a dot."""
 
@@ -75,7 +90,8 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
     """Makes the config of a sweep, to be overridden by flags.
 
     Args:
-        study: One of ``paper.STUDIES``, or empty for a grid of one's own.
+        study: One of ``paper.STUDIES`` or ``masked_paper.STUDIES``, or empty for a
+            grid of one's own.
         scale: One of ``paper.SCALES`` for a study.
         **grid: For each of ``AXES`` the values whose combinations are trained; one
             that is left out has a cell's default. For a grid of one's own.
@@ -91,13 +107,16 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
     from ml_collections import ConfigDict, config_dict
 
     if study:
-        paper.study(study, scale)  # Refuses wrong names before anything else happens.
+        _named(study, scale)  # Refuses wrong names before anything else happens.
+    masked = study in masked_paper.STUDIES
     made = ConfigDict({"study": study, "scale": scale})
-    made.grid = ConfigDict(_axes("config.grid", grid))
-    made.only = ConfigDict({axis: config_dict.placeholder(tuple) for axis in AXES})
-    defaults = CellSpec()
-    for name in SETTINGS:
+    made.grid = ConfigDict(_axes("config.grid", grid, AXES))
+    axes = MASKED_AXES if masked else AXES
+    made.only = ConfigDict({axis: config_dict.placeholder(tuple) for axis in axes})
+    defaults: Any = MaskedSpec() if masked else CellSpec()
+    for name in MASKED_SETTINGS if masked else SETTINGS:
         holder = defaults.optimizer if name in _OF_OPTIMIZER else defaults
+        holder = defaults.mask if name == "density" else holder
         kind = type(getattr(holder, name))
         made[name] = config_dict.placeholder(float if kind is type(None) else kind)
     made.update(dataclasses.asdict(RunSpec()))
@@ -120,13 +139,16 @@ def expand(config: Any) -> Sweep:
             raise errors.unknown("config key", key, KEYS)
     run = RunSpec(**{name: values.pop(name) for name in _RUN if name in values})
     study = _study(values)
-    only = _axes("config.only", values.get("only", {}))
+    masked = study.name in masked_paper.STUDIES
+    axes = MASKED_AXES if masked else AXES
+    only = _axes("config.only", values.get("only", {}), axes)
     for axis, wanted in only.items():
         known = {_axis(entry.cell, axis): None for entry in study.entries}
         for value in wanted:
             if value not in known:
                 raise errors.unknown(f"config.only.{axis}", value, map(str, known))
-    changes = {name: values[name] for name in SETTINGS if name in values}
+    settings = MASKED_SETTINGS if masked else SETTINGS
+    changes = {name: values[name] for name in settings if name in values}
     entries = tuple(
         entry._replace(cell=_changed(entry.cell, changes))
         for entry in study.entries
@@ -138,13 +160,23 @@ def expand(config: Any) -> Sweep:
     return Sweep(study, values.get("scale", ""), values, run)
 
 
-def work(cell: CellSpec) -> float:
+def num_networks(cell: Cell) -> int:
+    """How many networks a cell trains."""
+    if isinstance(cell, MaskedSpec):
+        return max(len(cell.mask.density), 1) * len(cell.seeds)
+    return 2 * len(cell.dense_widths) * len(cell.seeds)
+
+
+def work(cell: Cell) -> float:
     """Multiplications that a cell's training takes, forward, for comparing cells.
 
     Sparse networks are multiplied as what they are, masked wide matrices; measurements
-    are left out.
+    are left out. Networks under masks are counted in images, as if models were equal.
     """
-    info = data.info(cell.dataset)
+    info = cell.info
+    if isinstance(cell, MaskedSpec):
+        examples = cell.epochs * (cell.train_examples or info.train_size)
+        return float(num_networks(cell) * examples)
     widest = budgets.max_width(info.input_dim)
     weights = sum(
         sum(
@@ -168,19 +200,24 @@ class Speed:
         for config, seconds in costs:
             with contextlib.suppress(ValueError):  # Of another version.
                 cell, _ = specs.from_config(json.loads(config))
-                self._rates[cell.dataset].append(seconds / work(cell))
+                self._rates[_kind(cell)].append(seconds / work(cell))
 
     def __str__(self) -> str:
         number = sum(map(len, self._rates.values()))
         return f"{number} finished cell" + "s" * (number != 1)
 
-    def seconds(self, cell: CellSpec) -> float:
-        """An estimate; NaN if no cell of the data set is finished.
+    def seconds(self, cell: Cell) -> float:
+        """An estimate; NaN if no cell of the data set, and model, is finished.
 
         The median over them: the first cells of a process compile, others do not.
         """
-        rates = self._rates.get(cell.dataset)
+        rates = self._rates.get(_kind(cell))
         return statistics.median(rates) * work(cell) if rates else math.nan
+
+
+def _kind(cell: Cell) -> str:
+    """Cells of one kind take times in proportion to their work."""
+    return f"{cell.dataset} {getattr(cell, 'model', '')}"
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -198,14 +235,14 @@ def _plain(config: Any) -> dict[str, Any]:
 
 
 def _study(values: dict[str, Any]) -> Study:
-    grid = _axes("config.grid", values.get("grid", {}))
+    grid = _axes("config.grid", values.get("grid", {}), AXES)
     if values.get("study"):
         if grid:
             raise UserError(
                 f"config.grid is {grid!r}, but the sweep is the paper's "
                 f"{values['study']}; narrow it with config.only."
             )
-        return paper.study(values["study"], values.get("scale", "paper"))
+        return _named(values["study"], values.get("scale", "paper"))
     if not grid:
         raise UserError("config.study and config.grid are both empty: no cells.")
     entries = []
@@ -213,6 +250,12 @@ def _study(values: dict[str, Any]) -> Study:
         cell = dict(zip(grid, chosen, strict=True))
         entries.append(_entry(cell, [axis for axis in grid if len(grid[axis]) > 1]))
     return Study("grid", "A grid", tuple(entries), ("test_accuracy", "egf2"))
+
+
+def _named(name: str, scale: str) -> Study:
+    if name in masked_paper.STUDIES:
+        return masked_paper.study(name, scale)
+    return paper.study(name, scale)
 
 
 def _entry(values: dict[str, Any], varied: list[str]) -> Entry:
@@ -232,14 +275,14 @@ def _entry(values: dict[str, Any], varied: list[str]) -> Entry:
     return Entry(cell.optimizer.name, ", ".join(column) or cell.variant, cell)
 
 
-def _axes(place: str, values: Any) -> dict[str, tuple]:
+def _axes(place: str, values: Any, axes: dict[str, type]) -> dict[str, tuple]:
     """Checked values of axes."""
     for axis in values:
-        if axis not in AXES:
-            raise errors.unknown(f"{place} axis", axis, AXES)
+        if axis not in axes:
+            raise errors.unknown(f"{place} axis", axis, axes)
     found = {}
     # Not the order of ``values``: a ConfigDict sorts its keys.
-    for axis, kind in AXES.items():
+    for axis, kind in axes.items():
         allowed = values.get(axis)
         if allowed is None:
             continue
@@ -255,7 +298,9 @@ def _axes(place: str, values: Any) -> dict[str, tuple]:
     return found
 
 
-def _axis(cell: CellSpec, axis: str) -> Any:
+def _axis(cell: Any, axis: str) -> Any:
+    if axis == "method":
+        return cell.mask.method
     if axis == "optimizer":
         return cell.optimizer.name
     if axis == "learning_rate":
@@ -263,7 +308,11 @@ def _axis(cell: CellSpec, axis: str) -> Any:
     return getattr(cell, axis)
 
 
-def _changed(cell: CellSpec, changes: dict[str, Any]) -> CellSpec:
+def _changed(cell: Any, changes: dict[str, Any]) -> Any:
+    if "density" in changes:
+        mask = dataclasses.replace(cell.mask, density=changes["density"])
+        changes = {name: value for name, value in changes.items() if name != "density"}
+        cell = dataclasses.replace(cell, mask=mask)
     rates = {name: value for name, value in changes.items() if name in _OF_OPTIMIZER}
     fields = {name: value for name, value in changes.items() if name not in rates}
     optimizer = dataclasses.replace(cell.optimizer, **rates)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sparse_gf import errors, variants
-from sparse_gf.specs import CellSpec, OptimizerSpec
+from sparse_gf.specs import Cell, CellSpec, OptimizerSpec
 
 
 class Entry(NamedTuple):
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
     row: str
     column: str
-    cell: CellSpec
+    cell: Cell
     published: float | None = None
 
 
@@ -49,7 +49,7 @@ class Study(NamedTuple):
     measures: tuple[str, ...]
 
     @property
-    def cells(self) -> tuple[CellSpec, ...]:
+    def cells(self) -> tuple[Cell, ...]:
         """Its cells, each once, in the order of the entries."""
         return tuple(dict.fromkeys(entry.cell for entry in self.entries))
 

@@ -33,6 +33,7 @@ LAYERS = {
     "models": 2,
     "gradient_flow": 2,
     "scores": 2,
+    "connectivity": 2,
     "initializers": 2,
     "data": 2,
     "plots": 2,
@@ -48,6 +49,7 @@ LAYERS = {
     "masked": 4,
     "checkpoints": 4,
     "paper": 4,
+    "masked_paper": 4,
     "grids": 4,
     "tables": 5,
     "ledger": 5,
@@ -59,6 +61,7 @@ LAYERS = {
     "cli": 6,
     "sweep": 7,
     "main": 7,
+    "mask_report": 7,
 }
 
 # Within layer 4, ensembles are below what uses them.

@@ -167,3 +167,146 @@ def test_erdos_renyi_kernel_by_hand():
 def test_densities_outside_0_to_1_are_refused(budget, density):
     with pytest.raises(UserError, match=rf"density is {density}.*between 0 and 1"):
         budget(network(), density)
+
+
+def layers(**shapes):
+    return {path: {"kernel": jnp.zeros(shape)} for path, shape in shapes.items()}
+
+
+TWO = {"conv": (3, 3, 10, 10), "dense": (10, 30)}
+"""Of 900 and 300 weights; 9 (10 + 10) = 180 and 10 + 30 = 40 are their ER shares,
+3 + 3 + 10 + 10 = 26 and 40 their ERK shares."""
+
+
+@pytest.mark.parametrize(
+    ("density", "conv", "dense"),
+    [
+        # 132 = 0.6 * 220
+        (0.11, 108, 24),
+        # 1.1 * 180 and 1.1 * 40
+        (242 / 1200, 198, 44),
+        # 5 * 180 fills the convolution.
+        (1100 / 1200, 900, 200),
+        (1150 / 1200, 900, 250),
+        (0.0, 0, 0),
+        (1.0, 900, 300),
+    ],
+)
+def test_erdos_renyi_by_hand(density, conv, dense):
+    counts = budgets.erdos_renyi(layers(**TWO), density)
+    assert counts == {"conv/kernel": conv, "dense/kernel": dense}
+
+
+def test_erdos_renyi_fills_small_layers_and_shares_the_rest_out():
+    # 453 / 185 * 5 = 12.2 > 6.
+    params = layers(conv=(3, 3, 10, 10), dense=(2, 3))
+    counts = budgets.erdos_renyi(params, 0.5)
+    assert counts == {"conv/kernel": 447, "dense/kernel": 6}
+
+
+def test_erdos_renyi_looks_at_channels_only_and_erk_at_windows_too():
+    params = layers(a=(1, 1, 20, 20), b=(3, 3, 20, 20), c=(20, 20))
+    assert list(budgets.erdos_renyi(params, 0.1).values()) == [40, 360, 40]
+    # 440 shared out as 42 : 46 : 40.
+    assert list(budgets.erdos_renyi_kernel(params, 0.1).values()) == [144, 158, 138]
+
+
+@pytest.mark.parametrize("density", DENSITIES)
+def test_erdos_renyi_has_the_density_over_all(density):
+    counts = budgets.erdos_renyi(network(), density)
+    assert list(counts) == [f"{path}/kernel" for path in SHAPES]
+    off = sum(counts.values()) - density * 17896
+    assert abs(off) <= 0.5 * len(SHAPES) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("density", "count"), [(0, 0), (0.05, 895), (0.5, 8948), (1, 17896)]
+)
+def test_one_count_is_of_all_kernels_and_of_no_bias(density, count):
+    # 432 + 4608 + 256 + 9600 + 3000 = 17896.
+    assert budgets.over_all(network(), density) == count
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [
+        ("uniform", [99, 50, 33]),
+        ("er", [108, 50, 24]),
+        ("erk", [52, 50, 80]),
+        ("global", 182),
+    ],
+)
+def test_dense_layers_are_whole_and_the_density_is_of_the_others(
+    distribution, expected
+):
+    params = layers(a=TWO["conv"], b=(5, 10), c=TWO["dense"])
+    found = budgets.make(params, 0.11, distribution, ["b/kernel"])
+    if distribution == "global":
+        assert found == expected
+    else:
+        paths = ("a/kernel", "b/kernel", "c/kernel")
+        assert list(found.items()) == list(zip(paths, expected, strict=True))
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "er", "erk", "global"])
+def test_budgets_by_name_are_those_of_their_functions(distribution):
+    function = {
+        "uniform": budgets.uniform,
+        "er": budgets.erdos_renyi,
+        "erk": budgets.erdos_renyi_kernel,
+        "global": budgets.over_all,
+    }[distribution]
+    assert budgets.make(network(), 0.2, distribution) == function(network(), 0.2)
+
+
+@pytest.mark.parametrize("distribution", sorted(budgets.DISTRIBUTIONS))
+def test_all_layers_may_be_dense(distribution):
+    whole = {f"{path}/kernel": int(np.prod(shape)) for path, shape in SHAPES.items()}
+    found = budgets.make(network(), 0.2, distribution, list(whole))
+    assert found == whole
+
+
+def test_rounds_fall_exponentially():
+    params = layers(a=(100, 100), b=(10, 10), c=(5, 3))
+    found = budgets.in_rounds(params, 0.001, "uniform", ["c/kernel"], rounds=3)
+    assert {path: counts.tolist() for path, counts in found.items()} == {
+        "a/kernel": [1000, 100, 10],
+        "b/kernel": [10, 1, 0],
+        "c/kernel": [15, 15, 15],
+    }
+    assert all(counts.dtype == np.int32 for counts in found.values())
+    over_all = budgets.in_rounds(params, 0.01, "global", ["c/kernel"], rounds=2)
+    assert over_all.dtype == np.int32
+    # 10100 / 10 and / 100, and 15.
+    assert over_all.tolist() == [1025, 116]
+
+
+@pytest.mark.parametrize("density", [0.0, 0.013, 0.1, 0.77, 1.0])
+@pytest.mark.parametrize("rounds", [1, 3, 100])
+@pytest.mark.parametrize("distribution", ["erk", "global"])
+def test_the_last_round_has_exactly_the_density(density, rounds, distribution):
+    found = budgets.in_rounds(network(), density, distribution, rounds=rounds)
+    last = budgets.make(network(), density, distribution)
+    if distribution == "global":
+        assert found.shape == (rounds,)
+        assert found[-1] == last
+    else:
+        assert {path: counts[-1] for path, counts in found.items()} == last
+        assert all(counts.shape == (rounds,) for counts in found.values())
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_unknown_distributions_and_layers_are_refused(rounds):
+    with pytest.raises(UserError, match=r"distribution is 'erx'.*er, erk, global, uni"):
+        budgets.in_rounds(network(), 0.1, "erx", rounds=rounds)
+    with pytest.raises(
+        UserError, match=r"dense layer is 'Dense_1'.*Did you mean 'Dense_1/kernel'"
+    ):
+        budgets.in_rounds(network(), 0.1, "erk", ["Dense_1"], rounds=rounds)
+
+
+@pytest.mark.parametrize("distribution", sorted(budgets.DISTRIBUTIONS))
+@pytest.mark.parametrize("density", [-0.1, 1.1, float("nan")])
+def test_densities_outside_0_to_1_are_refused_by_every_name(distribution, density):
+    with pytest.raises(UserError, match=rf"density is {density}.*between 0 and 1"):
+        budgets.make(network(), density, distribution)

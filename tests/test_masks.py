@@ -266,3 +266,97 @@ def test_counts_that_are_no_counts_are_refused(count):
 def test_params_without_kernels_are_refused_by_the_names_they_have():
     with pytest.raises(UserError, match=r"no kernel.*found layer/weight"):
         masks.random(jax.random.key(0), {"layer": {"weight": jnp.ones((2, 2))}}, 1)
+
+
+def pattern(scores, n, m):
+    """Which entries of one layer N:M keeps, as 0s and 1s, unit by unit."""
+    mask = masks.n_of_m(one_layer(scores), n, m)["Dense_0"]["kernel"]
+    assert mask.shape == np.shape(scores)
+    assert mask.dtype == bool
+    return np.asarray(mask).astype(int).T.tolist()
+
+
+def test_two_of_four_by_hand():
+    scores = np.array([[1, 8], [3, 7], [2, 6], [4, 5], [9, 1], [9, 2], [8, 4], [7, 3]])
+    assert pattern(scores.astype(np.float32), 2, 4) == [
+        [0, 1, 0, 1, 1, 1, 0, 0],
+        [1, 1, 0, 0, 0, 0, 1, 1],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "n", "m", "expected"),
+    [
+        # Of a last group with fewer entries, N are kept, or all that there are.
+        ([1, 2, 3, 4, 0], 2, 4, [0, 0, 1, 1, 1]),
+        ([1, 2, 3, 4, 0, -1], 1, 4, [0, 0, 0, 1, 1, 0]),
+        ([-5, -4, -3], 2, 4, [0, 1, 1]),
+        ([-np.inf, np.nan], 2, 4, [1, 1]),
+        # Ties.
+        ([7, 7, 7, 7], 1, 4, [1, 0, 0, 0]),
+        ([7, 7, 7, 7], 3, 4, [1, 1, 1, 0]),
+        ([0, 2, 1, 2, 1, 1], 2, 3, [0, 1, 1, 1, 1, 0]),
+        ([0.0, -0.0, 0.0], 1, 3, [1, 0, 0]),
+        ([-0.0, 0.0, 0.0], 1, 3, [1, 0, 0]),
+        # NaN.
+        ([np.nan, 1, np.nan, -5], 1, 4, [0, 1, 0, 0]),
+        ([np.nan, 1, np.nan, -5], 2, 4, [0, 1, 0, 1]),
+        ([np.nan, 1, np.nan, -5], 3, 4, [1, 1, 0, 1]),
+        ([np.nan, np.nan], 1, 2, [1, 0]),
+        # The ends of the ranges.
+        ([3, 1, 2], 1, 1, [1, 1, 1]),
+        ([3, 1, 2, 0], 4, 4, [1, 1, 1, 1]),
+        ([3, 1, 2], 1, 100, [1, 0, 0]),
+    ],
+)
+def test_groups_by_hand(scores, n, m, expected):
+    column = np.array(scores, np.float32)[:, None]
+    assert pattern(column, n, m) == [expected]
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 2), (2, 4), (3, 4), (4, 8)])
+@pytest.mark.parametrize("shape", [(3, 3, 8, 5), (3, 3, 1, 4), (7, 3)])
+def test_every_group_of_every_unit_has_exactly_n(n, m, shape):
+    scores = np.random.default_rng(0).integers(0, 4, shape).astype(np.float32)
+    found = pattern(scores, n, m)
+    # The transpose of [rows, columns, inputs, units] has columns after inputs.
+    axes = tuple(range(1, len(shape)))[::-1]
+    kept = np.asarray(found).transpose(0, *axes).reshape(shape[-1], -1)
+    unit_scores = np.moveaxis(scores, -1, 0).reshape(shape[-1], -1)
+    for unit, own in zip(kept, unit_scores, strict=True):
+        for start in range(0, own.size, m):
+            group = own[start : start + m]
+            best = sorted(range(group.size), key=lambda i: (-group[i], i))[:n]
+            chosen = np.flatnonzero(unit[start : start + m]).tolist()
+            assert chosen == sorted(best)
+
+
+def test_groups_of_convolutions_lie_along_the_input_channels():
+    kernel = np.zeros((1, 2, 4, 1), np.float32)
+    kernel[0, 0, 2:] = kernel[0, 1, :2] = 1
+    mask = masks.n_of_m({"Conv_0": {"kernel": jnp.asarray(kernel)}}, 2, 4)
+    np.testing.assert_array_equal(mask["Conv_0"]["kernel"], kernel.astype(bool))
+
+
+def test_patterns_leave_dense_layers_and_other_leaves_whole():
+    mask = masks.n_of_m(network(), 1, 4, ["Dense_1/kernel"])
+    assert jax.tree.structure(mask) == jax.tree.structure(network())
+    # A unit's 4 inputs are one group, its 5 inputs two.
+    active = {"Conv_0/kernel": 3, "Dense_0/kernel": 8, "Dense_1/kernel": 4}
+    assert masks.num_active(mask) == active
+    assert mask["Dense_0"]["bias"].all()
+    assert mask["PReLU_0"]["slope"].all()
+    assert all(leaf.dtype == bool for leaf in jax.tree.leaves(mask))
+
+
+def test_patterns_may_be_made_in_a_compiled_function():
+    scores = jax.random.normal(jax.random.key(0), (9, 4))
+    inside = jax.jit(lambda scores: masks.n_of_m(one_layer(scores), 2, 4))(scores)
+    found = np.asarray(inside["Dense_0"]["kernel"]).astype(int).T.tolist()
+    assert found == pattern(scores, 2, 4)
+
+
+@pytest.mark.parametrize(("n", "m"), [(0, 4), (5, 4), (-1, 4), (1, 0), (0, 0)])
+def test_patterns_that_are_none_are_refused(n, m):
+    with pytest.raises(UserError, match=rf"pattern is {n}:{m};.*1 <= N <= M"):
+        masks.n_of_m(network(), n, m)

@@ -120,6 +120,7 @@ def make(
     skip: bool | None = None,
     stem: str = "cifar",
     param_dtype: DTypeLike = jnp.float32,
+    pooling: str = "max",
 ) -> nn.Module:
     """Makes a model by its name.
 
@@ -135,6 +136,7 @@ def make(
             networks and no for others.
         stem: One of ``layers.STEMS``; MLPs have none.
         param_dtype: Type of all parameters and of the computation.
+        pooling: One of ``layers.POOLINGS``; networks without windows have none.
 
     Returns:
         A Linen module; called with images, ``train`` and ``deterministic``.
@@ -146,6 +148,8 @@ def make(
         raise errors.unknown("stem", stem, layers.STEMS)
     if norm is not None and norm not in layers.NORM_NAMES:
         raise errors.unknown("norm", norm, layers.NORM_NAMES)
+    if pooling not in layers.POOLINGS:
+        raise errors.unknown("pooling", pooling, layers.POOLINGS)
     is_mlp, residual = name.startswith("mlp"), name.startswith(("resnet", "wrn"))
     own_norm = "none" if is_mlp else "batch_norm"
     style = Style(
@@ -153,6 +157,7 @@ def make(
         norm=own_norm if norm is None else norm,
         skip=residual if skip is None else skip,
         param_dtype=param_dtype,
+        pooling=pooling,
     )
     for pattern, build in FAMILIES.items():
         if match := re.fullmatch(pattern, name):

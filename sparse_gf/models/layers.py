@@ -11,6 +11,8 @@ from jaxtyping import Array, Float
 from sparse_gf import activations
 from sparse_gf.models import convolution
 
+Images = Float[Array, "_ _ _ _"]
+
 
 def _batch_norm(param_dtype: DTypeLike, train: bool) -> nn.Module:
     # torch's momentum 0.1. Two passes: the fast variance loses digits.
@@ -47,6 +49,14 @@ NORMS: Mapping[str, Callable[[DTypeLike, bool], nn.Module]] = {
 
 NORM_NAMES = frozenset({*NORMS, "none"})
 
+POOLINGS: Mapping[str, Callable[..., Array]] = {
+    "max": nn.max_pool,
+    # Passes gradients to all pixels of a window and not to the largest alone, as
+    # ``connectivity.reachable`` needs.
+    "mean": nn.avg_pool,
+}
+"""What is taken of windows of pixels."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Style:
@@ -57,12 +67,14 @@ class Style:
         norm: One of ``NORM_NAMES``.
         skip: Whether blocks add their input to their output.
         param_dtype: Type of all parameters and of the computation.
+        pooling: One of ``POOLINGS``.
     """
 
     activation: str = "relu"
     norm: str = "batch_norm"
     skip: bool = True
     param_dtype: DTypeLike = jnp.float32
+    pooling: str = "max"
 
     def conv(
         self, features: int, size: int, strides: int = 1, *, name: str, groups: int = 1
@@ -86,6 +98,11 @@ class Style:
     def activate(self, x: Array) -> Array:
         """Applies the activation."""
         return activations.layer(self.activation, self.param_dtype)(x)
+
+    def pool(self, x: Images, size: int, strides: int, margin: int = 0) -> Images:
+        """The maximum, or the mean, of windows of ``size`` x ``size`` pixels."""
+        pool = POOLINGS[self.pooling]
+        return pool(x, (size,) * 2, (strides,) * 2, padding=[(margin,) * 2] * 2)
 
     def classify(
         self, x: Float[Array, "batch height width channels"], num_classes: int
@@ -123,10 +140,6 @@ def stem(
     return style.conv(features, 3, 2 if kind == "tinyimagenet" else 1, name=name)(x)
 
 
-def pool_stem(
-    kind: str, x: Float[Array, "batch height width channels"]
-) -> Float[Array, "_ _ _ _"]:
+def pool_stem(style: Style, kind: str, x: Images) -> Images:
     """The stem's maximum, where it has one."""
-    if kind != "imagenet":
-        return x
-    return nn.max_pool(x, (3, 3), (2, 2), padding=[(1, 1), (1, 1)])
+    return style.pool(x, 3, 2, margin=1) if kind == "imagenet" else x

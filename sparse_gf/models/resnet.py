@@ -124,7 +124,7 @@ class ResNet(nn.Module):
         block = Bottleneck if self.bottleneck else BasicBlock
         x = layers.stem(self.style, self.stem, x, self.widths[0], "Stage_0")
         x = self.style.activate(self.style.normalise(x, train))
-        x = layers.pool_stem(self.stem, x)
+        x = layers.pool_stem(self.style, self.stem, x)
         for stage, (count, features) in enumerate(
             zip(self.blocks, self.widths, strict=True), start=1
         ):

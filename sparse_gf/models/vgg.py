@@ -53,5 +53,5 @@ class VGG(nn.Module):
                     y += x
                 x = self.style.activate(y)
                 number += 1
-            x = nn.max_pool(x, (2, 2), (2, 2))
+            x = self.style.pool(x, 2, 2)
         return self.style.classify(x, self.num_classes)

@@ -66,7 +66,7 @@ class WideResNet(nn.Module):
         """Computes the logits; see ``mlp.MLP``."""
         del deterministic
         x = layers.stem(self.style, self.stem, x, 16, "Stage_0")
-        x = layers.pool_stem(self.stem, x)
+        x = layers.pool_stem(self.style, self.stem, x)
         for stage in (1, 2, 3):
             for number in range(self.blocks):
                 x = PreActivationBlock(

@@ -1,0 +1,13 @@
+"""Figure 24: wide ResNets on CIFAR-100 with Swish, random masks, AdamW too.
+
+SCALE is paper, small or smoke.
+"""
+
+from ml_collections import ConfigDict
+
+from sparse_gf import grids
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    """Makes the config: ``--config=configs/sweeps/figure24.py:SCALE``."""
+    return grids.config("figure24", scale)

@@ -1,0 +1,13 @@
+"""Figure 5: wide ResNets on CIFAR-100, magnitude pruning at half time.
+
+SCALE is paper, small or smoke.
+"""
+
+from ml_collections import ConfigDict
+
+from sparse_gf import grids
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    """Makes the config: ``--config=configs/sweeps/figure5.py:SCALE``."""
+    return grids.config("figure5", scale)
