@@ -195,7 +195,12 @@ def in_rounds(
 
     Returns:
         As ``make``, int32 arrays [rounds].
+
+    Raises:
+        UserError: As ``make``, or if there is no round.
     """
+    if rounds < 1:
+        raise UserError(f"rounds is {rounds}; it must be at least 1.")
     budgets = [
         make(params, density ** (e / rounds), distribution, dense_layers)
         for e in range(1, rounds + 1)

@@ -59,8 +59,9 @@ def reachable(apply_fn: ApplyFn, masks: Masks, input_shape: Sequence[int]) -> Ma
             masks,
         )
         inputs = jnp.ones((1, *input_shape))
-        total, backward = jax.vjp(lambda p: jnp.sum(apply_fn(p, inputs)), params)
-        (grads,) = backward(jnp.ones_like(total))
+        # Compiled as one program: single gradients of convolutions compile for longer.
+        outputs = jax.jit(jax.value_and_grad(lambda p: jnp.sum(apply_fn(p, inputs))))
+        total, grads = outputs(params)
         signal = {path: grad > 0 for path, grad in tree.kernels(grads).items()}
     if not math.isfinite(total):
         raise UserError(

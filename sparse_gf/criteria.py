@@ -197,10 +197,10 @@ def prune(
         found = SCORES[protocol.score](subject)
         if protocol.layer_normalised:
             found = scores.layer_normalised(found, masks)
-        return scores.protect(found, selection.dense_layers)
+        return found
 
     if selection.pattern is None:
-        return scores.prune(score, params, counts)
+        return scores.prune(score, params, counts, selection.dense_layers)
     found = score(masks_lib.ones(params))
     masks = masks_lib.n_of_m(found, *selection.pattern, selection.dense_layers)
     return masks, jnp.ones((), bool)

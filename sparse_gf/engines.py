@@ -18,6 +18,7 @@ import jax
 
 from sparse_gf import data as data_lib
 from sparse_gf import errors, experiment, grids, results
+from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.errors import UserError
 from sparse_gf.experiment import Monitor
 from sparse_gf.specs import Cell, RunSpec
@@ -158,11 +159,11 @@ def local(
     busy = [
         cell
         for cell in cells
-        if not _train(cell, options, load(cell.dataset), workdir, watch)
+        if not _train(cell, options, load(cell.info), workdir, watch)
     ]
     for cell in busy:
         watch.note(cell, "waiting for the process that trains it")
-        _train(cell, options, load(cell.dataset), workdir, watch, wait=True)
+        _train(cell, options, load(cell.info), workdir, watch, wait=True)
 
 
 def _train(
@@ -307,7 +308,7 @@ def _work(
     experiment.set_up_jax(cell)
     notes = _Notes()
     try:
-        part = experiment.part(cell, data_lib.load(cell.dataset, data_dir))
+        part = experiment.part(cell, data_lib.load(cell.info, data_dir))
         # A worker that was cut off may hold the cell's lock for a while.
         experiment.train_cell(cell, options, part, workdir, notes, wait=True)
     # A disk that fails may be that of one machine.
@@ -366,11 +367,13 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _check_data(cells: Sequence[Cell], options: RunSpec) -> Callable[[str], Dataset]:
-    """Reads the data sets that cells need and checks them; gives them by name."""
-    load = functools.cache(lambda name: data_lib.load(name, options.data_dir))
+def _check_data(
+    cells: Sequence[Cell], options: RunSpec
+) -> Callable[[DatasetInfo], Dataset]:
+    """Reads the data sets that cells need and checks them; gives each."""
+    load = functools.cache(lambda info: data_lib.load(info, options.data_dir))
     for cell in cells:
-        experiment.part(cell, load(cell.dataset))
+        experiment.part(cell, load(cell.info))
     return load
 
 

@@ -16,11 +16,12 @@ import rich.box
 import rich.console
 import rich.table
 from absl import flags
+from jaxtyping import Array
 
 from sparse_gf import cli, connectivity, mask_files, masks, tree
 from sparse_gf.errors import UserError
 from sparse_gf.models import catalog
-from sparse_gf.types import Masks
+from sparse_gf.types import Masks, Params
 
 REQUIRED = {"model": "resnet20", "image_shape": "32,32,3", "num_classes": "10"}
 """What must be known of a network, as in the metadata of a file, to examples."""
@@ -43,15 +44,16 @@ class Network(NamedTuple):
     module: nn.Module
     image_shape: tuple[int, ...]
 
-    def kernels(self) -> dict[str, Any]:
-        """Shapes of its kernels, by path."""
+    def params(self) -> Params:
+        """Shapes of its params."""
         image = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
         variables = jax.eval_shape(self.module.init, jax.random.key(0), image)
-        return tree.kernels(variables["params"])
+        return variables["params"]
 
-    def apply(self, params: Any, images: Any) -> Any:
+    def apply(self, params: Params, images: Array) -> Array:
         """Params and images to logits."""
-        return self.module.apply({"params": params}, images)
+        logits: Any = self.module.apply({"params": params}, images)
+        return logits
 
 
 def network(
@@ -146,15 +148,13 @@ def show(
     """
     found, metadata = masks.load(path)
     own = network(path, metadata, given)
-    # Their own normalisation may have params, of which neither paths nor gradients
-    # depend.
-    _check(f"{path!r} is not of the network it should be of", found, own.kernels())
+    _check(f"{path!r} is not of the network it should be of", found, own.params())
     second = masks.load(other)[0] if other else None
     if second is not None:
         _check(f"{other!r} is of another network than {path!r}", second, found)
     operations = connectivity.multiply_adds(own.module, found, own.image_shape)
     live = connectivity.reachable(own.apply, found, own.image_shape)
-    console.print(_layers(path, found, live))
+    console.print(layer_table(path, found, live))
     for line in (
         *_densities(found, live),
         *_costs(found, operations),
@@ -164,18 +164,28 @@ def show(
     ):
         console.print(line, soft_wrap=True)
     if second is not None:
-        console.print(_overlaps(str(other), connectivity.overlap(found, second)))
+        console.print(overlap_table(str(other), connectivity.overlap(found, second)))
 
 
-def _check(problem: str, found: Masks, network: Any) -> None:
-    """Refuses masks with other kernels than a network's."""
+def _check(problem: str, found: Masks, network: Params) -> None:
+    """Refuses masks with other kernels than a network's.
+
+    Other leaves may differ: files do not say what normalisation their network has.
+    """
     try:
         masks.check(tree.kernels(found), tree.kernels(network))
     except UserError as error:
         raise UserError(f"{problem}: {error}") from error
 
 
-def _layers(path: str, found: Masks, live: Masks) -> rich.table.Table:
+def layer_table(path: str, found: Masks, live: Masks) -> rich.table.Table:
+    """What is left of each layer.
+
+    Args:
+        path: Of the file.
+        found: The masks in it.
+        live: Those of them that are reachable.
+    """
     kernels, living = tree.kernels(found), masks.num_active(live)
     dead, active = connectivity.dead_units(live), masks.num_active(found)
     table = _table(
@@ -240,12 +250,24 @@ def _costs(
     )
 
 
-def _overlaps(
+def overlap_table(
     path: str, overlaps: Mapping[str, connectivity.Overlap]
 ) -> rich.table.Table:
+    """How much masks have in common with others.
+
+    Args:
+        path: Of the file with the others.
+        overlaps: See ``connectivity.overlap``.
+    """
     table = _table(
         f"Common with {path}",
-        ("Active", "Active in\nthe other", "In both", "Jaccard\nindex", "Kept in\nit %"),
+        (
+            "Active",
+            "Active in\nthe other",
+            "In both",
+            "Jaccard\nindex",
+            "Kept in\nit %",
+        ),
     )
     whole = connectivity.Overlap(*map(sum, zip(*overlaps.values(), strict=True)))
     for name, layer in (*overlaps.items(), ("Total", whole)):
@@ -270,6 +292,7 @@ def _table(title: str, columns: Sequence[str]) -> rich.table.Table:
         title_style="bold",
         box=rich.box.SIMPLE_HEAD,
         padding=0,
+        show_edge=False,
         pad_edge=False,
     )
     table.add_column("Layer", overflow="fold")

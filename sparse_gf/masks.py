@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, Real
 
-from sparse_gf import tree
+from sparse_gf import errors, tree
 from sparse_gf.errors import UserError
 from sparse_gf.mask_files import load as load
 from sparse_gf.mask_files import save as save
@@ -101,10 +101,13 @@ def n_of_m(scores: Params, n: int, m: int, dense_layers: Sequence[str] = ()) -> 
         dense_layers: Paths of kernels that are kept whole.
 
     Raises:
-        UserError: If n or m is out of range.
+        UserError: If n or m is out of range, or a path unknown.
     """
     if not 1 <= n <= m:
         raise UserError(f"the pattern is {n}:{m}; it must be N:M with 1 <= N <= M.")
+    for path in dense_layers:
+        if path not in tree.kernels(scores):
+            raise errors.unknown("dense layer", path, tree.kernels(scores))
 
     def keep(path: str, kernel: Array) -> Bool[Array, "..."]:
         if path in dense_layers:

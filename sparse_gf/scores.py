@@ -208,7 +208,10 @@ Counts = Mapping[str, Count] | Count
 
 
 def prune(
-    score: Callable[[Masks], Scores], params: Params, counts: Counts
+    score: Callable[[Masks], Scores],
+    params: Params,
+    counts: Counts,
+    dense_layers: tuple[str, ...] = (),
 ) -> tuple[Masks, Bool[Array, ""]]:
     """Removes weights in rounds, with new scores before each.
 
@@ -218,6 +221,7 @@ def prune(
         score: Masks to scores of the weights that are still active.
         params: Gives the structure.
         counts: Falling; see ``budgets.in_rounds``.
+        dense_layers: Paths of kernels that are kept whole.
 
     Returns:
         The masks, and whether all scores of active weights were finite.
@@ -227,6 +231,7 @@ def prune(
         masks, finite = state
         scores = score(masks)
         finite &= _all_finite(masks_lib.apply(scores, masks))
+        scores = protect(scores, dense_layers)
         alive = jax.tree.map(lambda s, m: jnp.where(m, s, -jnp.inf), scores, masks)
         wanted = jax.tree.map(lambda own: jnp.asarray(own)[number], counts)
         return masks_lib.from_scores(alive, wanted), finite

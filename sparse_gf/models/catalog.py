@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from sparse_gf import errors
+from sparse_gf import activations, errors
 from sparse_gf.models import layers, mlp
 from sparse_gf.models.layers import Style
 from sparse_gf.models.mobilenet import MobileNet
@@ -144,6 +144,8 @@ def make(
     Raises:
         errors.UserError: If a name is unknown.
     """
+    if activation not in activations.NAMES:
+        raise errors.unknown("activation", activation, activations.NAMES)
     if stem not in layers.STEMS:
         raise errors.unknown("stem", stem, layers.STEMS)
     if norm is not None and norm not in layers.NORM_NAMES:

@@ -3,6 +3,7 @@
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from sparse_gf.errors import UserError
 from sparse_gf.models.layers import Style
 
 CHANNELS: dict[int, tuple[tuple[int, ...], ...]] = {
@@ -43,6 +44,7 @@ class VGG(nn.Module):
     ) -> Float[Array, "batch classes"]:
         """Computes the logits; see ``mlp.MLP``."""
         del deterministic
+        rows, columns = x.shape[1:3]
         number = 0
         for stage in self.channels:
             for features in stage:
@@ -53,5 +55,11 @@ class VGG(nn.Module):
                     y += x
                 x = self.style.activate(y)
                 number += 1
+            if min(x.shape[1:3]) < 2:
+                raise UserError(
+                    f"nothing is left of images of {rows} x {columns} pixels after VGG's
+                    " "five poolings; it needs 32 x 32, or 64 x 64 with the stem for
+                    these."
+                )
             x = self.style.pool(x, 2, 2)
         return self.style.classify(x, self.num_classes)
