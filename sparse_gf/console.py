@@ -202,7 +202,14 @@ def show(comparison: comparison_lib.Comparison, console: rich.console.Console) -
 
 def show_densities(summary: densities.Summary, console: rich.console.Console) -> None:
     """Prints scores of networks under masks."""
-    _print_table(summary.title, densities.COLUMNS, summary.table, console)
+    kinds = summary.table["mask"].unique()
+    title, columns, table = summary.title, densities.COLUMNS, summary.table
+    if len(kinds) == 1:
+        # Eighty columns are few.
+        title = f"{title}: {kinds[0]}"
+        columns = {name: head for name, head in columns.items() if name != "mask"}
+        table = table.drop(columns="mask")
+    _print_table(title, columns, table, console)
     for note in summary.notes:
         console.print(note, highlight=False, soft_wrap=True)
 

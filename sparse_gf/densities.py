@@ -54,9 +54,8 @@ def summarise(rows: pd.DataFrame) -> Summary:
         _line(name, density, part)
         for (name, density), part in rows.groupby(["line", "density"], sort=False)
     ]
-    return Summary(
-        _title(rows), pd.DataFrame(found, columns=list(COLUMNS)), tuple(_notes(rows))
-    )
+    table = pd.DataFrame(found, columns=list(COLUMNS))
+    return Summary(_title(rows), table, tuple(_notes(rows)))
 
 
 def with_lines(rows: pd.DataFrame) -> pd.DataFrame:

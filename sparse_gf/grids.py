@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from sparse_gf import budgets, data, errors, masked_paper, paper, specs
+from sparse_gf import budgets, errors, masked_paper, paper, specs
 from sparse_gf.errors import UserError
 from sparse_gf.paper import Entry, Study
 from sparse_gf.specs import Cell, CellSpec, MaskedSpec, OptimizerSpec, RunSpec

@@ -437,6 +437,7 @@ def save_masks(
                 "seed": seed,
                 "model": cell.model,
                 "stem": cell.stem,
+                "skip": cell.skip,
                 "num_classes": cell.info.num_classes,
                 "image_shape": list(cell.info.image_shape),
                 "dataset": cell.dataset,

@@ -3,7 +3,8 @@
 It is made of result files alone and needs no network to be looked at. Below
 ``W/report`` are
 
-    index.html                    the page
+    index.html                    the page about comparisons of sparse and dense
+    masks.html                    that about networks under masks; see ``masks_page``
     ledger.csv                    every published number beside ours
     tables/<study>.md, .tex       for papers
     figures/<study>.png, .svg     likewise
@@ -39,6 +40,8 @@ from sparse_gf import (
     errors,
     grids,
     ledger,
+    masked_paper,
+    masks_page,
     paper,
     plots,
     results,
@@ -74,11 +77,13 @@ class Findings(NamedTuple):
         cells: The finished cells by hash.
         sweeps: What was asked for.
         refused: A line about each file that cannot be used.
+        masked: One row per network under masks.
     """
 
     cells: dict[str, Finished]
     sweeps: tuple[Sweep, ...]
     refused: tuple[str, ...]
+    masked: pd.DataFrame
 
 
 def find(
@@ -104,6 +109,8 @@ def find(
             raise errors.unknown(flag, value, allowed)
     rows, refused = results.survey(workdir)
     cells = {}
+    # Networks of comparisons have a width.
+    masked, rows = rows[rows["dense_width"] == 0], rows[rows["dense_width"] != 0]
     for config_hash, part in rows.groupby("config_hash", sort=False):
         try:
             spec, whole = _checked(part)
@@ -113,7 +120,7 @@ def find(
         compared = comparison_lib.compare(whole, method, zero_method)
         cells[spec.hash] = Finished(spec, whole, compared)
     sweeps, damaged = _sweeps(workdir)
-    return Findings(cells, sweeps, (*refused, *damaged))
+    return Findings(cells, sweeps, (*refused, *damaged), masked)
 
 
 # Whole numbers and truths come as floats where another file of an older version lacks
@@ -140,7 +147,7 @@ def _checked(rows: pd.DataFrame) -> tuple[CellSpec, pd.DataFrame]:
         raise UserError(
             f"is foreign or made by another version ({error}); {remedy}."
         ) from error
-    if spec.hash != rows["config_hash"].iloc[0]:
+    if not isinstance(spec, CellSpec) or spec.hash != rows["config_hash"].iloc[0]:
         raise UserError(
             f"is foreign or made by another version (its config is that of cell "
             f"{spec.hash}); {remedy}."
@@ -161,6 +168,8 @@ def _sweeps(workdir: str | os.PathLike[str]) -> tuple[tuple[Sweep, ...], list[st
     for name, config in configs.items():
         try:
             sweep = grids.expand(config)
+            if sweep.study.name in masked_paper.STUDIES:
+                continue
             if sweep.study.measures:
                 tables.p_values(sweep, {}, "")  # Has each cell its own place?
             sweeps.append(sweep)
@@ -596,6 +605,11 @@ def main() -> None:
         findings = find(workdir.value, method.value, zeros.value)
         for line in findings.refused:
             print(f"refused: {line}", file=sys.stderr)
+        if len(findings.masked):
+            page = masks_page.write(workdir.value, findings.masked)
+            print(f"{len(findings.masked)} networks under masks: {page}")
+        if not findings.cells and len(findings.masked):
+            return
         page = write(workdir.value, findings)
         networks = sum(len(cell.rows) for cell in findings.cells.values())
         number = len(findings.cells)

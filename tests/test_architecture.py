@@ -57,6 +57,7 @@ LAYERS = {
     "experiment": 5,
     "console": 6,
     "report": 6,
+    "masks_page": 5,
     "engines": 6,
     "cli": 6,
     "sweep": 7,

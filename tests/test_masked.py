@@ -1,6 +1,7 @@
 """Networks of one model under masks: whole cells, on digits."""
 
 import dataclasses
+import itertools
 import json
 
 import jax
@@ -48,16 +49,20 @@ def with_mask(**changes):
 
 def start(cell):
     """The networks of a cell before the first step, by (density, seed)."""
-    (chunk,) = masked.plan(cell, RunSpec())
-    networks = masked.ensemble_of(cell, chunk)
+    ((group,),) = masked.plan(cell, RunSpec())
+    (own,) = masked.ensemble_of(cell, (group,)).groups
     part = data.stratified(data.load("digits"), cell.train_examples, cell.test_examples)
     on_device = ensemble.to_device(part, cell.dtype)
-    shapes = ensemble.prepare(networks, on_device, 1)
-    (state,) = jax.device_get(ensemble.begin(networks, on_device, shapes).state)
-    (places,) = ensemble.places(networks)
+    init = jax.jit(masked.ensemble_of(cell, (group,)).init)
     return on_device, {
-        network: jax.tree.map(lambda x, at=int(place): x[at], state)
-        for network, place in zip(chunk[0].networks, places, strict=True)
+        network: jax.device_get(
+            init(
+                jnp.int32(own.seeds[place]),
+                jax.tree.map(lambda x, at=place: jnp.asarray(x[at]), own.members),
+                on_device,
+            )
+        )
+        for place, network in enumerate(group.networks)
     }
 
 
@@ -260,7 +265,7 @@ def test_iterative_pruning_gives_a_row_per_round(tmp_path):
             masks.load(folder / f"density_{d:g}_seed_{seed}.npz")[0]
             for d in (1, 0.3, 0.1)
         ]
-        for outer, inner in zip(nested, nested[1:], strict=False):
+        for outer, inner in itertools.pairwise(nested):
             lost = jax.tree.map(lambda i, o: bool((i & ~o).any()), inner, outer)
             assert not any(jax.tree.leaves(lost))
 

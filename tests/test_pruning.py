@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import flax.linen as nn
 import jax
@@ -196,7 +197,7 @@ def test_gradual_pruning_follows_the_cubic_and_ends_exactly(data):
         {"Dense_0/kernel": 5, "Dense_1/kernel": 7},
     ]
     assert [masks.num_active(s.masks) for s in states] == expected
-    for early, late in zip(states, states[1:], strict=False):
+    for early, late in itertools.pairwise(states):
         for path in active(late):
             assert not (active(late)[path] & ~active(early)[path]).any()
         assert_zero_where_masked(late)

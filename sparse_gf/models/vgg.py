@@ -57,9 +57,9 @@ class VGG(nn.Module):
                 number += 1
             if min(x.shape[1:3]) < 2:
                 raise UserError(
-                    f"nothing is left of images of {rows} x {columns} pixels after VGG's
-                    " "five poolings; it needs 32 x 32, or 64 x 64 with the stem for
-                    these."
+                    f"nothing is left of images of {rows} x {columns} pixels after "
+                    "VGG's five poolings; it needs 32 x 32, or 64 x 64 with the stem "
+                    "for these."
                 )
             x = self.style.pool(x, 2, 2)
         return self.style.classify(x, self.num_classes)

@@ -1,0 +1,95 @@
+"""The page about networks under masks, ``W/report/masks.html``; see ``report``.
+
+A section for every model, data set and length of training: a table, and test accuracy
+and effective gradient flow against density. Beside it, ``tables/masks-<n>.md`` and
+``figures/masks-<n>-*.png`` and ``.svg``.
+"""
+
+# pandas infers a union of all it could return where a column is looked up.
+# pyright: reportAttributeAccessIssue=false
+
+import base64
+import datetime
+import importlib.resources
+import json
+import os
+import pathlib
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from sparse_gf import densities, plots, results
+
+_TOGETHER = ["dataset_title", "model", "epochs", "train_examples"]
+
+FIGURES = {
+    "test_accuracy": "Test accuracy %",
+    "egf2": "EGF$_2$, mean over training",
+}
+"""Columns that are drawn against density, and how they are called."""
+
+
+def write(workdir: str | os.PathLike[str], rows: pd.DataFrame) -> pathlib.Path:
+    """Writes the page and the files beside it.
+
+    Args:
+        workdir: The work directory.
+        rows: One row per network under masks, at least one.
+
+    Returns:
+        The page.
+    """
+    folder = pathlib.Path(workdir) / "report"
+    sections = [
+        _section(folder, number, part)
+        for number, (_, part) in enumerate(rows.groupby(_TOGETHER, sort=True), start=1)
+    ]
+    page = _template().render(
+        workdir=str(workdir),
+        made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        sections=sections,
+        networks=len(rows),
+        diverged=int(rows["diverged"].sum()),
+        devices=sorted(rows["device"].unique()),
+    )
+    results.write_text(folder / "masks.html", page)
+    return folder / "masks.html"
+
+
+def _section(folder: pathlib.Path, number: int, rows: pd.DataFrame) -> dict[str, Any]:
+    summary = densities.summarise(rows)
+    name = f"masks-{number}"
+    text = densities.markdown(summary)
+    results.write_text(folder / "tables" / f"{name}.md", text)
+    lines = densities.with_lines(rows)
+    lines = lines.assign(test_accuracy=100 * lines["test_accuracy"])
+    figures = []
+    for column, label in FIGURES.items():
+        figure = plots.against_density(lines, column, label, summary.title)
+        svg = results.write_figure(folder / "figures", f"{name}-{column}", figure)
+        data = base64.b64encode(svg).decode()
+        figures.append((f"data:image/svg+xml;base64,{data}", f"{label} by density"))
+    return {
+        "id": name,
+        "title": summary.title,
+        "headings": list(densities.COLUMNS.values()),
+        "table": summary.table.to_numpy().tolist(),
+        "notes": summary.notes,
+        "figures": figures,
+        "cells": [_cell(part) for _, part in rows.groupby("config_hash", sort=False)],
+    }
+
+
+def _cell(rows: pd.DataFrame) -> tuple[str, str]:
+    """A cell's hash, and its config in JSON."""
+    config = json.loads(rows["config"].iloc[0])
+    return rows["config_hash"].iloc[0], json.dumps(config)
+
+
+def _template() -> jinja2.Template:
+    text = importlib.resources.files("sparse_gf").joinpath("masks.html.jinja")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    return environment.from_string(text.read_text())
