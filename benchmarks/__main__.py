@@ -9,6 +9,7 @@ EVERYWHERE = (
     "compilations",
     "digits",
     "fashion_mnist",
+    "convolutional",
     "members",
     "gradient_flow",
     "memory",

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -207,7 +208,8 @@ def in_rounds(
     ]
     if isinstance(budgets[0], int):
         return np.array(budgets, np.int32)
-    return {path: np.array([b[path] for b in budgets], np.int32) for path in budgets[0]}
+    layers: list[Any] = budgets
+    return {path: np.array([b[path] for b in layers], np.int32) for path in layers[0]}
 
 
 def _check_density(density: float) -> None:

@@ -2,6 +2,7 @@
 
 # pandas infers a union of all it could return where a column is looked up.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: reportGeneralTypeIssues=false, reportReturnType=false
 
 import dataclasses
 import json
@@ -143,7 +144,7 @@ def _line(name: Any, density: Any, part: pd.DataFrame) -> tuple[Any, ...]:
             return mean
         return f"{mean}±{values.std(ddof=1, skipna=False):{sd}}"
 
-    empty = [sum(n == 0 for n in counts) for counts in part["layer_num_active"]]
+    empty = [sum(int(n) == 0 for n in counts) for counts in part["layer_num_active"]]
     return (
         name,
         f"{100 * density:.4g}",

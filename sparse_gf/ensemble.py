@@ -233,7 +233,7 @@ def programs(
     def init_all(
         seeds: Int[Array, " places"], members: Any, data: train.Data
     ) -> train.TrainState:
-        return jax.lax.map(lambda own: init(*own, data), (seeds, members))
+        return jax.lax.map(lambda own: init(own[0], own[1], data), (seeds, members))
 
     def advance(
         state: Any, data: train.Data, seeds: Any, counts: Any, epoch: Int[Array, ""]

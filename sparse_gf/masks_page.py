@@ -6,7 +6,8 @@ and effective gradient flow against density. Beside it, ``tables/masks-<n>.md`` 
 """
 
 # pandas infers a union of all it could return where a column is looked up.
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: reportGeneralTypeIssues=false, reportReturnType=false
 
 import base64
 import datetime

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sparse_gf import errors, variants
-from sparse_gf.specs import Cell, CellSpec, OptimizerSpec
+from sparse_gf.specs import CellSpec, OptimizerSpec
 
 
 class Entry(NamedTuple):
@@ -22,13 +22,13 @@ class Entry(NamedTuple):
     Attributes:
         row: Name of its row, and of its panel in a figure; mostly an optimizer.
         column: Name of its column, and of its line in a figure.
-        cell: What is trained.
+        cell: What is trained, a ``CellSpec`` or ``MaskedSpec``.
         published: The p-value that the paper printed, three decimals; None if none.
     """
 
     row: str
     column: str
-    cell: Cell
+    cell: Any
     published: float | None = None
 
 
@@ -49,7 +49,7 @@ class Study(NamedTuple):
     measures: tuple[str, ...]
 
     @property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[Any, ...]:
         """Its cells, each once, in the order of the entries."""
         return tuple(dict.fromkeys(entry.cell for entry in self.entries))
 

@@ -110,7 +110,9 @@ def _backward(
         )
 
     def by_xla(x: Images, kernel: Kernel, gradient: Images) -> tuple[Images, Kernel]:
-        return jax.vjp(lambda *of: _convolve(*of, strides), x, kernel)[1](gradient)
+        return jax.vjp(lambda x, kernel: _convolve(x, kernel, strides), x, kernel)[1](
+            gradient
+        )
 
     return lax.platform_dependent(*saved, gradient, cpu=on_cpu, default=by_xla)
 

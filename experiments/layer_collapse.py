@@ -1,0 +1,119 @@
+"""Which criteria empty whole layers, and at which density?
+
+    python experiments/layer_collapse.py --data_dir FOLDER
+
+Makes the masks of every criterion in ``criteria.PROTOCOLS`` on one network at falling
+densities, without training, and counts empty layers and the weights that lie on no path
+from an input to an output (effective density). Writes ``layer_collapse/masks.csv``,
+``table.md`` and a figure beside this file.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import pandas as pd
+
+from sparse_gf import (
+    connectivity,
+    criteria,
+    data,
+    ensemble,
+    masked,
+    masks,
+    plots,
+    results,
+    tree,
+)
+from sparse_gf.models import catalog
+from sparse_gf.specs import MaskedSpec, MaskSpec, RunSpec
+
+DENSITIES = (0.1, 0.03, 0.01, 0.003, 0.001)
+FOLDER = pathlib.Path(__file__).parent / "layer_collapse"
+
+
+def make_masks(cell: MaskedSpec, method: str, on_device):
+    """The masks of one criterion, by (density, seed)."""
+    mask = MaskSpec(method, density=DENSITIES)
+    own = dataclasses.replace(cell, mask=mask)
+    ((group,),) = masked.plan(own, RunSpec(networks_per_program=10**6))
+    networks = masked.ensemble_of(own, (group,))
+    init = jax.jit(networks.init)
+    (arrays,) = networks.groups
+    for place, network in enumerate(group.networks):
+        member = jax.tree.map(lambda x, at=place: jnp.asarray(x[at]), arrays.members)
+        state = init(jnp.int32(arrays.seeds[place]), member, on_device)
+        yield network, state.masks
+
+
+def main() -> None:
+    """Makes all masks and writes what was counted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data_dir", default="")
+    parser.add_argument("--model", default="wrn_10_1")
+    args = parser.parse_args()
+    cell = MaskedSpec(dataset="cifar10", model=args.model, seeds=(0,))
+    whole = data.stratified(data.load("cifar10", args.data_dir), 5000, 100)
+    on_device = ensemble.to_device(whole, "float32")
+    shape = cell.info.image_shape
+    bare = catalog.make(args.model, cell.info.num_classes, norm="none")
+
+    def apply(params, x):
+        return bare.apply({"params": params}, x)
+
+    found = []
+    for method in criteria.PROTOCOLS:
+        for (density, seed), own in make_masks(cell, method, on_device):
+            counts = masks.num_active(own)
+            total = sum(kernel.size for kernel in tree.kernels(own).values())
+            reached = connectivity.reachable(apply, own, shape)
+            found.append(
+                {
+                    "method": method,
+                    "density": density,
+                    "seed": seed,
+                    "num_active": sum(counts.values()),
+                    "empty_layers": sum(count == 0 for count in counts.values()),
+                    "layers": len(counts),
+                    "effective_density": sum(masks.num_active(reached).values())
+                    / total,
+                }
+            )
+            print(found[-1], flush=True)
+    rows = pd.DataFrame(found)
+    FOLDER.mkdir(exist_ok=True)
+    results.write_text(FOLDER / "masks.csv", rows.to_csv(index=False))
+    title = f"{args.model}, {whole.title}, before training, one seed"
+    results.write_text(FOLDER / "table.md", markdown(rows, title))
+    drawn = rows.assign(line=rows["method"], effective=100 * rows["effective_density"])
+    label = "Effective density % (weights on a path)"
+    figure = plots.against_density(drawn, "effective", label, title)
+    figure.axes[0].set_yscale("symlog", linthresh=0.01)
+    results.write_figure(FOLDER, "effective_density", figure)
+
+
+def markdown(rows: pd.DataFrame, title: str) -> str:
+    """Empty layers and effective density, a row per criterion."""
+    densities = [f"{100 * density:g}%" for density in DENSITIES]
+    lines = [
+        f"# Layer collapse: {title}",
+        "",
+        f"Empty layers of {rows['layers'].iloc[0]}, and in parentheses the share of all "
+        "weights that is active and on a path from an input to an output.",
+        "",
+        "| criterion | " + " | ".join(densities) + " |",
+        "|---|" + " ---: |" * len(densities),
+    ]
+    for method, part in rows.groupby("method", sort=False):
+        cells = [
+            f"{row.empty_layers} ({100 * row.effective_density:.3g}%)"
+            for row in part.itertuples()
+        ]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
