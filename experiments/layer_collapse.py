@@ -100,8 +100,8 @@ def markdown(rows: pd.DataFrame, title: str) -> str:
     lines = [
         f"# Layer collapse: {title}",
         "",
-        f"Empty layers of {rows['layers'].iloc[0]}, and in parentheses the share of all "
-        "weights that is active and on a path from an input to an output.",
+        f"Empty layers of {rows['layers'].iloc[0]}, and in parentheses the share of "
+        "all weights that is active and on a path from an input to an output.",
         "",
         "| criterion | " + " | ".join(densities) + " |",
         "|---|" + " ---: |" * len(densities),
