@@ -147,7 +147,7 @@ def _line(name: Any, density: Any, part: pd.DataFrame) -> tuple[Any, ...]:
     empty = [sum(int(n) == 0 for n in counts) for counts in part["layer_num_active"]]
     return (
         name,
-        f"{100 * density:.4g}",
+        f"{100 * density:.3g}",
         _range(part["num_active"].tolist()),
         spread("test_accuracy", 100, ".2f", ".2f"),
         spread("test_loss", 1, ".3f", ".2g"),
