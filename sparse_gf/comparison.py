@@ -164,10 +164,7 @@ def write(
 
 def config_file(config: str) -> str:
     """A config file from the JSON of a config: Python, with tuples for lists."""
-    values = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in json.loads(config).items()
-    }
+    values = _with_tuples(json.loads(config))
     text = ",\n".join(f"        {key}={value!r}" for key, value in values.items())
     return (
         '"""The config of a finished cell, as it was run; pass it as --config."""\n\n'
@@ -179,6 +176,12 @@ def config_file(config: str) -> str:
         "    )\n"
         "    return ConfigDict(values)\n"
     )
+
+
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_tuples(own) for key, own in value.items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from sparse_gf import (
+    comparison,
     criteria,
     data,
     densities,
@@ -419,6 +420,15 @@ def test_configs_come_back():
     again = specs.from_config(text)
     assert again == (cell, run)
     assert again[0].hash == cell.hash
+
+
+def test_the_config_file_of_a_cell_makes_the_cell_again(finished):
+    _, rows = finished
+    made = {}
+    exec(comparison.config_file(rows["config"].iloc[0]), made)
+    config = made["get_config"]()
+    assert specs.from_config(config)[0] == CELL
+    assert config.mask.density == (1.0, 0.2, 0.05)
 
 
 def test_where_a_mask_file_lies_does_not_name_a_cell(finished, tmp_path):
