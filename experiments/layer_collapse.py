@@ -31,6 +31,7 @@ from sparse_gf.models import catalog
 from sparse_gf.specs import MaskedSpec, MaskSpec, RunSpec
 
 DENSITIES = (0.1, 0.03, 0.01, 0.003, 0.001)
+DRAWN = ("random", "magnitude", "snip", "grasp", "synflow", "egf", "egf_normalised")
 FOLDER = pathlib.Path(__file__).parent / "layer_collapse"
 
 
@@ -53,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", default="")
     parser.add_argument("--model", default="wrn_10_1")
+    parser.add_argument("--criteria", nargs="+", default=sorted(criteria.PROTOCOLS))
     args = parser.parse_args()
     cell = MaskedSpec(dataset="cifar10", model=args.model, seeds=(0,))
     whole = data.stratified(data.load("cifar10", args.data_dir), 5000, 100)
@@ -64,7 +66,7 @@ def main() -> None:
         return bare.apply({"params": params}, x)
 
     found = []
-    for method in criteria.PROTOCOLS:
+    for method in args.criteria:
         for (density, seed), own in make_masks(cell, method, on_device):
             counts = masks.num_active(own)
             total = sum(kernel.size for kernel in tree.kernels(own).values())
@@ -82,15 +84,21 @@ def main() -> None:
                 }
             )
             print(found[-1], flush=True)
-    rows = pd.DataFrame(found)
+    title = f"{args.model}, {whole.title}, before training, one seed"
+    write(pd.DataFrame(found), title)
+
+
+def write(rows: pd.DataFrame, title: str) -> None:
+    """Writes rows, table and figure."""
     FOLDER.mkdir(exist_ok=True)
     results.write_text(FOLDER / "masks.csv", rows.to_csv(index=False))
-    title = f"{args.model}, {whole.title}, before training, one seed"
     results.write_text(FOLDER / "table.md", markdown(rows, title))
     drawn = rows.assign(line=rows["method"], effective=100 * rows["effective_density"])
+    drawn = drawn[drawn["method"].isin(DRAWN)]
     label = "Effective density % (weights on a path)"
     figure = plots.against_density(drawn, "effective", label, title)
     figure.axes[0].set_yscale("symlog", linthresh=0.01)
+    figure.axes[0].set_ylim(bottom=0)
     results.write_figure(FOLDER, "effective_density", figure)
 
 

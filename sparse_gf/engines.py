@@ -373,6 +373,7 @@ def _check_data(
     """Reads the data sets that cells need and checks them; gives each."""
     load = functools.cache(lambda info: data_lib.load(info, options.data_dir))
     for cell in cells:
+        experiment.KINDS[type(cell)].check(cell)
         experiment.part(cell, load(cell.info))
     return load
 
