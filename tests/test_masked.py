@@ -318,7 +318,7 @@ def test_a_convolutional_network_trains_like_the_mlps(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["wrn_10_1", "vgg11", "mobilenet", "resnet20"])
+@pytest.mark.parametrize("model", ["wrn_10_1", "mobilenet"])
 def test_members_of_convolutional_networks_agree_however_they_are_mapped(x64, model):
     cell = dataclasses.replace(
         CELL,
