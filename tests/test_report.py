@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from sparse_gf import console, grids, paper, report, results
@@ -213,7 +214,7 @@ def test_tables_and_figures_are_written_for_papers(workdir, page):
 def test_figures_of_the_same_cells_are_shown_when_a_table_is_done():
     asked = grids.expand(grids.config("table3a", "smoke"))
     cells = dict.fromkeys(cell.hash for cell in asked.study.cells)
-    shown = report._shown(report.Findings(cells, (asked,), ()))
+    shown = report._shown(report.Findings(cells, (asked,), (), pd.DataFrame()))
     names = {sweep.study.name for sweep in shown}
     # Digits stand for every data set at this scale, so Tables 4 and 5a are in 3a.
     assert names >= {"table3a", "figure2", "figure8", "figure9", "figure10"}

@@ -230,6 +230,7 @@ def test_run_fields_are_no_part_of_the_cell():
         "checkpoint_seconds": 1.5,
         "wilcoxon_method": "asymptotic",
         "wilcoxon_zeros": "pratt",
+        "save_masks": True,
     }
     assert set(config) == fields(RunSpec)
     cell, run = specs.from_config(config)
