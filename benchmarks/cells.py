@@ -41,7 +41,9 @@ class Running:
     def measure(self) -> Any:
         """Measures everything and waits for it."""
         _, counts = self._fixed
-        measurement = self.networks.programs.measure(self.state, self.data, counts)
+        measurement = self.networks.programs.measure(
+            self.state, self.data, counts, np.int32(self.epochs)
+        )
         return jax.block_until_ready(measurement)
 
     @property

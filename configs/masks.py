@@ -8,7 +8,7 @@ iteratively or moving. Data sets: ``cifar10`` (default), ``cifar100``,
 
 from ml_collections import ConfigDict, config_dict
 
-from sparse_gf import data, errors
+from sparse_gf import data, errors, tost
 
 DATASETS = ("imagefolder", *data.INFO)
 
@@ -67,6 +67,10 @@ def get_config(dataset: str = "cifar10") -> ConfigDict:
     config.mask.every = 100
     config.mask.drop = 0.3
     config.mask.rewind_epoch = 0
+
+    # Tweaks of the sparse training toolkit: gsw,gsk,lrsi,ls (configs/tost.py).
+    config.tost = ""
+    config.update(tost.options())
 
     # What is measured.
     config.measurements = 11

@@ -7,7 +7,7 @@ hidden layers, five dense widths, three seeds, both arms).
 
 from ml_collections import ConfigDict, config_dict
 
-from sparse_gf import data, errors
+from sparse_gf import data, errors, tost
 
 EPOCHS = {"digits": 100, "fashion_mnist": 500, "cifar10": 1000, "cifar100": 1000}
 
@@ -42,6 +42,10 @@ def get_config(setting: str = "digits") -> ConfigDict:
     config.initializer_reference = "dense"
     config.dtype = "float32"
     config.precision = "float32"  # Of matrix products; or tensorfloat32, bfloat16.
+
+    # Tweaks of the sparse training toolkit: gsw,gsk,lrsi,ls (configs/tost.py).
+    config.tost = ""
+    config.update(tost.options())
 
     # What is measured.
     config.measurements = 11

@@ -39,6 +39,7 @@ from jaxtyping import Array, Bool, Int
 from sparse_gf import gradient_flow, train, tree
 from sparse_gf import masks as masks_lib
 from sparse_gf.errors import UserError
+from sparse_gf.ghosts import Gates
 from sparse_gf.programs import Program, release_memory
 from sparse_gf.types import Dataset
 
@@ -132,7 +133,7 @@ class Programs(NamedTuple):
         advance: (state, data, seeds, counts, epoch) to the state an epoch later; the
             state given is used up. Per group, ``seeds`` are [places] and ``counts``
             [devices] is how many places each device uses.
-        measure: (state, data, counts) to a ``Measurement`` [places] per group.
+        measure: (state, data, counts, epoch) to a ``Measurement`` [places] per group.
     """
 
     init: Program
@@ -250,13 +251,16 @@ def programs(
             for group, recipe in enumerate(recipes)
         )
 
-    def measure(state: Any, data: train.Data, counts: Any) -> Any:
+    def measure(
+        state: Any, data: train.Data, counts: Any, epoch: Int[Array, ""]
+    ) -> Any:
         return tuple(
             mapping.collect(
                 functools.partial(_measure, recipe),
                 counts[group][0],
                 state[group],
                 data,
+                epoch,
             )
             for group, recipe in enumerate(recipes)
         )
@@ -268,7 +272,7 @@ def programs(
             _on_each_device(advance, own, shared, own, own, shared),
             donate_argnums=0,
         ),
-        measure=Program(_on_each_device(measure, own, shared, own)),
+        measure=Program(_on_each_device(measure, own, shared, own, shared)),
     )
 
 
@@ -283,10 +287,23 @@ def _epoch(
 
 
 def _measure(
-    recipe: train.Recipe, state: train.TrainState, data: train.Data
+    recipe: train.Recipe,
+    state: train.TrainState,
+    data: train.Data,
+    number: Int[Array, ""],
 ) -> Measurement:
-    test = train.evaluate(recipe, state, data.test_images, data.test_labels, data)
-    flow = train.measure(recipe, state, data)
+    def scores(
+        state: train.TrainState, gates: Gates | None
+    ) -> tuple[train.Evaluation, gradient_flow.GradientFlow]:
+        images, labels = data.test_images, data.test_labels
+        return (
+            train.evaluate(recipe, state, images, labels, data, gates),
+            train.measure(recipe, state, data, gates),
+        )
+
+    # The network as it was in the epoch that is over.
+    number = recipe.pruning.schedule_epoch(number)
+    test, flow = train.in_phase(recipe, number, scores, state)
     kernels = tree.kernels(state.masks)
     finite = jnp.isfinite(flow.loss) & jnp.isfinite(test.loss)
     return Measurement(
@@ -364,7 +381,7 @@ def prepare(
     if init:
         run.init.prepare(*_next_to_make(groups[0], [0]), data)
     run.advance.prepare(state, data, seeds, counts, np.int32(0))
-    measurements = run.measure.prepare(state, data, counts)
+    measurements = run.measure.prepare(state, data, counts, np.int32(0))
     history = tuple(
         jax.tree.map(
             lambda s, g=group: jax.ShapeDtypeStruct((points, len(g.seeds)), s.dtype),
@@ -445,7 +462,7 @@ def fit(
         state = run.advance(progress.state, data, seeds, counts, np.int32(epoch))
         progress = Progress(epoch, state, progress.history)
         if epoch in measured:
-            measurement = run.measure(state, data, counts)
+            measurement = run.measure(state, data, counts, np.int32(epoch))
             _wait(measurement)
             point = measured.index(epoch)
             _write(progress.history, point, jax.device_get(measurement), places)

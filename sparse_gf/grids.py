@@ -8,10 +8,10 @@ import itertools
 import json
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sparse_gf import budgets, errors, masked_paper, paper, specs
+from sparse_gf import budgets, errors, masked_paper, paper, specs, tost, tost_paper
 from sparse_gf.errors import UserError
 from sparse_gf.paper import Entry, Study
 from sparse_gf.specs import Cell, CellSpec, MaskedSpec, OptimizerSpec, RunSpec
@@ -23,6 +23,7 @@ AXES = {
     "learning_rate": float,
     "variant": str,
     "activation": str,
+    "tost": str,
 }
 """What a grid is made of, and the type of a value."""
 
@@ -32,20 +33,42 @@ SETTINGS = (
     *(
         field.name
         for field in dataclasses.fields(CellSpec)
-        if field.name not in ("optimizer", *AXES)
+        if field.name not in ("optimizer", *tost.NAMES, *AXES)
     ),
     *_OF_OPTIMIZER,
 )
 """What all cells of a sweep share; None leaves a cell as it is."""
 
-MASKED_AXES = {"optimizer": str, "activation": str, "method": str}
+MASKED_STUDIES: Mapping[str, Callable[[str, str], Study]] = {
+    **dict.fromkeys(masked_paper.STUDIES, masked_paper.study),
+    **dict.fromkeys(tost_paper.STUDIES, tost_paper.study),
+}
+"""Studies of networks under masks: name to a function of the name and the scale."""
+
+MASKED_AXES = {
+    "dataset": str,
+    "model": str,
+    "optimizer": str,
+    "activation": str,
+    "method": str,
+    "tost": str,
+}
 """What a study of networks under masks may be narrowed to, and the type of a value."""
 
 MASKED_SETTINGS = (
     *(
         field.name
         for field in dataclasses.fields(MaskedSpec)
-        if field.name not in ("optimizer", "activation", "mask", "schedule", "l2")
+        if field.name
+        not in (
+            "optimizer",
+            "activation",
+            "mask",
+            "schedule",
+            "l2",
+            "tost",
+            *tost.NAMES,
+        )
     ),
     "density",
     *_OF_OPTIMIZER,
@@ -90,8 +113,8 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
     """Makes the config of a sweep, to be overridden by flags.
 
     Args:
-        study: One of ``paper.STUDIES`` or ``masked_paper.STUDIES``, or empty for a
-            grid of one's own.
+        study: One of ``paper.STUDIES`` or ``MASKED_STUDIES``, or empty for a grid of
+            one's own.
         scale: One of ``paper.SCALES`` for a study.
         **grid: For each of ``AXES`` the values whose combinations are trained; one
             that is left out has a cell's default. For a grid of one's own.
@@ -108,7 +131,7 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
 
     if study:
         _named(study, scale)  # Refuses wrong names before anything else happens.
-    masked = study in masked_paper.STUDIES
+    masked = study in MASKED_STUDIES
     made = ConfigDict({"study": study, "scale": scale})
     made.grid = ConfigDict(_axes("config.grid", grid, AXES))
     axes = MASKED_AXES if masked else AXES
@@ -139,7 +162,7 @@ def expand(config: Any) -> Sweep:
             raise errors.unknown("config key", key, KEYS)
     run = RunSpec(**{name: values.pop(name) for name in _RUN if name in values})
     study = _study(values)
-    masked = study.name in masked_paper.STUDIES
+    masked = study.name in MASKED_STUDIES
     axes = MASKED_AXES if masked else AXES
     only = _axes("config.only", values.get("only", {}), axes)
     for axis, wanted in only.items():
@@ -253,9 +276,7 @@ def _study(values: dict[str, Any]) -> Study:
 
 
 def _named(name: str, scale: str) -> Study:
-    if name in masked_paper.STUDIES:
-        return masked_paper.study(name, scale)
-    return paper.study(name, scale)
+    return MASKED_STUDIES.get(name, paper.study)(name, scale)
 
 
 def _entry(values: dict[str, Any], varied: list[str]) -> Entry:

@@ -1,9 +1,19 @@
 """Losses and scores of logits."""
 
+from collections.abc import Callable, Mapping
+
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
+
+SMOOTHING: Mapping[str, Callable[[float, int], float]] = {
+    "paper": lambda a, num_classes: a,
+    "release": lambda a, num_classes: a * num_classes / (num_classes - 1),
+}
+"""Form of label smoothing to a function of its a and the number of classes K, which
+gives the a of ``cross_entropy``. ``release``: 1 - a for the true class and a / (K - 1)
+for each of the others."""
 
 
 def cross_entropy(
@@ -18,8 +28,7 @@ def cross_entropy(
         logits: Unnormalised log-probabilities.
         labels: The true classes.
         label_smoothing: a in the targets y (1 - a) + a / K of Jaiswal et al. (2022),
-            in [0, 1). Their released code spreads a over the K - 1 other classes
-            instead; that is this form at a K / (K - 1).
+            in [0, 1). For the form of their released code, see ``SMOOTHING``.
     """
     if not label_smoothing:
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)

@@ -23,11 +23,13 @@ from sparse_gf import (
     budgets,
     criteria,
     ensemble,
+    ghosts,
     initializers,
     masks,
     pruning,
     results,
     streams,
+    tost,
     train,
     tree,
 )
@@ -98,6 +100,8 @@ def recipe(cell: MaskedSpec) -> train.Recipe:
         schedule=cell.learning_rate_schedule(),
         pruning=cell.pruning(),
         evaluation_batch=EVALUATION_BATCH,
+        label_smoothing=cell.label_smoothing(info.num_classes),
+        ghosts=cell.ghosts(cell.epochs, cell.first_decay),
     )
 
 
@@ -198,6 +202,10 @@ def init_network(
         )
     if cell.initializer_reference == "active":
         params = _rescaled(cell, params, dense, first)
+    if cell.rescaling:
+        params, _ = tost.rescaled(
+            cell.rescaling, recipe, params, batch_stats, first, data, seed
+        )
     state = train.create(
         recipe, params, first, batch_stats, member.learning_rate, memory
     )
@@ -342,7 +350,9 @@ def _read_masks(cell: MaskedSpec, seed: int) -> Any:
 
 def _variables(cell: MaskedSpec, model: nn.Module, key: Any) -> Any:
     example = jnp.zeros((1, *cell.info.image_shape), cell.dtype)
-    return model.init(key, example)
+    schedule = cell.ghosts(cell.epochs, cell.first_decay)
+    gates = schedule.gates(1) if schedule else None
+    return model.init(key, example, **train.with_gates(gates))
 
 
 @functools.lru_cache(maxsize=16)
@@ -375,9 +385,11 @@ def _init(cell: MaskedSpec, recipe: train.Recipe) -> ensemble.InitFn:
 def identities(cell: MaskedSpec, group: Group) -> list[results.Identity]:
     """The rows that a group's networks make: one each, or one per round."""
     points = tuple(range(len(measured(cell))))
-    kernels = tree.kernels(_shapes(cell)["params"])
-    size = sum(kernel.size for kernel in kernels.values())
+    params = _shapes(cell)["params"]
+    size = sum(kernel.size for kernel in tree.kernels(params).values())
     shared = {
+        "tost": cell.tost,
+        "ghost_params": ghosts.num_params(params),
         "model": cell.model,
         "mask_method": cell.mask.method,
         "mask_schedule": cell.mask.schedule,

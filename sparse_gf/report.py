@@ -40,7 +40,6 @@ from sparse_gf import (
     errors,
     grids,
     ledger,
-    masked_paper,
     masks_page,
     paper,
     plots,
@@ -168,7 +167,7 @@ def _sweeps(workdir: str | os.PathLike[str]) -> tuple[tuple[Sweep, ...], list[st
     for name, config in configs.items():
         try:
             sweep = grids.expand(config)
-            if sweep.study.name in masked_paper.STUDIES:
+            if sweep.study.name in grids.MASKED_STUDIES:
                 continue
             if sweep.study.measures:
                 tables.p_values(sweep, {}, "")  # Has each cell its own place?

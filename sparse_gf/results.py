@@ -84,6 +84,8 @@ NETWORKS = pa.schema(
         ("mask_method", pa.string()),
         ("mask_schedule", pa.string()),
         ("mask_distribution", pa.string()),
+        ("tost", pa.string()),
+        ("ghost_params", pa.int64()),
     ]
 )
 
@@ -93,6 +95,8 @@ OF_MLPS: dict[str, Any] = {
     "mask_method": "random",
     "mask_schedule": "init",
     "mask_distribution": "explicit",
+    "tost": "",
+    "ghost_params": 0,
 }
 """Columns that are younger than the first results, as the networks of SC-SDC have them.
 

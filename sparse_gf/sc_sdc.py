@@ -22,6 +22,7 @@ from sparse_gf import (
     initializers,
     results,
     streams,
+    tost,
     train,
     variants,
 )
@@ -117,6 +118,8 @@ def recipe(cell: CellSpec, width: int) -> train.Recipe:
         crop_padding=info.crop_padding if variant.data_augmentation else None,
         flip=info.flip,
         probe_size=cell.probe_size or None,
+        label_smoothing=cell.label_smoothing(info.num_classes),
+        ghosts=cell.ghosts(cell.epochs, None),
     )
 
 
@@ -135,7 +138,7 @@ def ensemble_of(cell: CellSpec, chunk: Chunk) -> ensemble.Ensemble:
             )
             for own, group in zip(recipes, chunk, strict=True)
         ),
-        _init(widest, cell.initializer, input_dim),
+        _init(widest, cell.initializer, cell.rescaling, input_dim),
     )
 
 
@@ -183,6 +186,7 @@ def members(cell: CellSpec, group: Group) -> Member:
 def init_network(
     recipe: train.Recipe,
     initializer: str,
+    rescaling: tost.LrsiSpec | None,
     input_dim: int,
     seed: Int[Array, ""],
     member: Member,
@@ -197,12 +201,12 @@ def init_network(
     Args:
         recipe: At the maximum width.
         initializer: One of ``initializers.NAMES``.
+        rescaling: Of the weights that were drawn; None for none.
         input_dim: Entries of an image.
         seed: The network's seed.
         member: The network.
-        data: Not looked at.
+        data: What rescaling learns from.
     """
-    del data
     model = recipe.model
     init_key, mask_key = (
         streams.key(
@@ -226,6 +230,10 @@ def init_network(
         lambda: masks_lib.random(mask_key, params, counts),
     )
     batch_stats = variables.get("batch_stats", {})
+    if rescaling:
+        params, _ = tost.rescaled(
+            rescaling, recipe, params, batch_stats, masks, data, seed
+        )
     return train.create(recipe, params, masks, batch_stats, member.learning_rate)
 
 
@@ -258,7 +266,8 @@ def work(cell: CellSpec, chunk: Chunk) -> float:
 def identities(cell: CellSpec, group: Group) -> list[results.Identity]:
     """The rows that a group's networks make, one each."""
     points = tuple(range(len(measured(cell))))
-    shared = {"hidden_layers": cell.hidden_layers, **results.OF_MLPS}
+    of_all = {"hidden_layers": cell.hidden_layers, "tost": cell.tost}
+    shared = results.OF_MLPS | of_all
     return [
         results.Identity(
             number, points, shared | {"arm": arm, "dense_width": width, "seed": seed}
@@ -371,6 +380,11 @@ def _network_shapes(recipe: train.Recipe, input_dim: int) -> train.TrainState:
 
 
 @functools.lru_cache(maxsize=64)
-def _init(recipe: train.Recipe, initializer: str, input_dim: int) -> ensemble.InitFn:
+def _init(
+    recipe: train.Recipe,
+    initializer: str,
+    rescaling: tost.LrsiSpec | None,
+    input_dim: int,
+) -> ensemble.InitFn:
     """``init_network`` of one recipe, the same object for equal arguments."""
-    return functools.partial(init_network, recipe, initializer, input_dim)
+    return functools.partial(init_network, recipe, initializer, rescaling, input_dim)

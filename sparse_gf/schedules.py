@@ -1,10 +1,11 @@
-"""Schedules over training: of the learning rate by epoch, of the density by step."""
+"""Schedules: of learning rates and ghosts by epoch, of the density by step."""
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from sparse_gf.errors import UserError
 
@@ -47,6 +48,76 @@ class Cosine:
 
 LearningRate = Step | Cosine
 """``schedule(epoch)`` is the factor of the initial learning rate."""
+
+
+def _linear(done: Float[Array, ""], ratio: float) -> Float[Array, ""]:
+    del ratio
+    return done
+
+
+def _cosine(done: Float[Array, ""], ratio: float) -> Float[Array, ""]:
+    del ratio
+    return 0.5 * (1 - jnp.cos(math.pi * done))
+
+
+def _exponential(done: Float[Array, ""], ratio: float) -> Float[Array, ""]:
+    # Nothing falls to 0 by equal factors: it falls to 1%, and that is taken off.
+    ratio = ratio or 0.01
+    return (ratio**done - 1) / (ratio - 1) if ratio != 1 else done
+
+
+def _step(done: Float[Array, ""], ratio: float) -> Float[Array, ""]:
+    del ratio
+    return jnp.floor(4 * done) / 4
+
+
+Shape = Callable[[Float[Array, ""], float], Float[Array, ""]]
+
+SHAPES: Mapping[str, Shape] = {
+    "linear": _linear,
+    "cosine": _cosine,
+    "exponential": _exponential,
+    "step": _step,
+}
+"""How far a ``Ramp`` is, in 0..1, when a share of its time is over.
+
+``exponential``: by equal factors; ``step``: in four equal jumps. To add a shape, add a
+function of that share and of the end divided by the start.
+"""
+
+RAMP_NAMES = frozenset({*SHAPES, "permanent"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Ramp:
+    """A value that goes from ``start`` to exactly ``end`` in the first epochs.
+
+    Attributes:
+        shape: One of ``RAMP_NAMES``; ``"permanent"`` stays at ``start`` for good.
+        start: In epoch 1; not 0.
+        end: In epoch ``last_epoch``.
+        last_epoch: At least 2.
+    """
+
+    shape: str
+    start: float
+    end: float
+    last_epoch: int
+
+    def __call__(self, epoch: Number) -> Float[Array, ""]:
+        """The value in an epoch, from 1; the end beyond the last."""
+        if self.shape == "permanent":
+            return jnp.asarray(self.start)
+        done = jnp.clip((jnp.asarray(epoch) - 1) / (self.last_epoch - 1), 0, 1)
+        far = SHAPES[self.shape](done, self.end / self.start)
+        value = self.start + (self.end - self.start) * far
+        return jnp.where(epoch >= jnp.asarray(self.last_epoch), self.end, value)
+
+    def is_on(self, epoch: Number) -> Bool[Array, ""]:
+        """Whether an epoch is one of those that the ramp is made for."""
+        if self.shape == "permanent":
+            return jnp.ones((), bool)
+        return jnp.asarray(epoch) <= self.last_epoch
 
 
 def cubic_density(

@@ -13,8 +13,8 @@ from typing import Any
 from sparse_gf import (
     activations,
     budgets,
+    checks,
     criteria,
-    errors,
     initializers,
     mask_files,
     optimizers,
@@ -22,6 +22,7 @@ from sparse_gf import (
     pruning,
     schedules,
     stats,
+    tost,
     train,
     variants,
 )
@@ -32,48 +33,6 @@ from sparse_gf.models import catalog, layers
 
 DTYPES = frozenset({"float32", "float64"})
 DENSE_ARMS = frozenset({"auto", "padded", "narrow"})
-
-
-def _one_of(place: str, value: Any, allowed: frozenset[str] | set[str]) -> None:
-    if value not in allowed:
-        raise errors.unknown(place, value, allowed)
-
-
-def _in_range(place: str, value: Any, low: int, high: int | None) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int)
-        or value < low
-        or (high is not None and value > high)
-    ):
-        wanted = f"at least {low}" if high is None else f"in {low}..{high}"
-        raise UserError(f"{place} is {value!r}; it must be an integer {wanted}.")
-
-
-def _rate(place: str, value: Any, below: float = float("inf")) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 <= value < below
-    ):
-        wanted = "finite number" if below == float("inf") else f"number below {below}"
-        raise UserError(f"{place} is {value!r}; it must be a {wanted}, at least 0.")
-
-
-def _distinct(place: str, values: Any, low: int, high: int) -> None:
-    if not isinstance(values, tuple) or not values:
-        raise UserError(
-            f"{place} is {values!r}; it must be a tuple of at least one integer."
-        )
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise UserError(f"{place} is {values!r}; every value must be an integer.")
-        if not low <= value <= high:
-            raise UserError(
-                f"{place} is {values!r}; every value must be in {low}..{high}."
-            )
-    if len(set(values)) != len(values):
-        raise UserError(f"{place} is {values!r}; its values must be distinct.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,17 +46,17 @@ class OptimizerSpec:
     """Decoupled; None for the preset's own default (AdamW only)."""
 
     def __post_init__(self):
-        _one_of("config.optimizer.name", self.name, optimizers.NAMES)
-        _one_of("config.optimizer.preset", self.preset, optimizers.PRESETS)
-        _rate("config.optimizer.learning_rate", self.learning_rate)
+        checks.one_of("config.optimizer.name", self.name, optimizers.NAMES)
+        checks.one_of("config.optimizer.preset", self.preset, optimizers.PRESETS)
+        checks.rate("config.optimizer.learning_rate", self.learning_rate)
         object.__setattr__(self, "learning_rate", float(self.learning_rate))
         if self.weight_decay is not None:
-            _rate("config.optimizer.weight_decay", self.weight_decay)
+            checks.rate("config.optimizer.weight_decay", self.weight_decay)
             object.__setattr__(self, "weight_decay", float(self.weight_decay))
 
 
 @dataclasses.dataclass(frozen=True)
-class CellSpec:
+class CellSpec(tost.Toolkit):
     """One cell: everything that decides its numbers.
 
     Attributes:
@@ -154,7 +113,7 @@ class CellSpec:
             "dtype": DTYPES,
             "precision": products.NAMES,
         }.items():
-            _one_of(f"config.{field}", getattr(self, field), allowed)
+            checks.one_of(f"config.{field}", getattr(self, field), allowed)
         if self.precision != "float32" and self.dtype != "float32":
             raise UserError(
                 f"config.precision is {self.precision!r}; with config.dtype "
@@ -170,20 +129,27 @@ class CellSpec:
             ("measurements", 1, None),
             ("probe_size", 0, self.train_examples or info.train_size),
         ):
-            _in_range(f"config.{field}", getattr(self, field), low, high)
-        _rate("config.l2", self.l2)
-        _rate("config.l1", self.l1)
-        _rate("config.dropout_rate", self.dropout_rate, below=1.0)
-        _distinct("config.seeds", self.seeds, 0, 2**31 - 1)
+            checks.in_range(f"config.{field}", getattr(self, field), low, high)
+        checks.rate("config.l2", self.l2)
+        checks.rate("config.l1", self.l1)
+        checks.rate("config.dropout_rate", self.dropout_rate, below=1.0)
+        checks.distinct("config.seeds", self.seeds, 0, 2**31 - 1)
         if not self.dense_widths:
             widths = budgets.dense_widths(info.input_dim)
             object.__setattr__(self, "dense_widths", widths)
-        _distinct(
+        checks.distinct(
             f"config.dense_widths of {self.dataset} (maximum width {widest})",
             self.dense_widths,
             1,
             widest,
         )
+        self.check_toolkit(self.activation, self.epochs, None)
+        if "gsk" in self.tweaks and self.gsk.kind != "padding":
+            raise UserError(
+                f"config.gsk.kind is {self.gsk.kind!r}; for SC-SDC it must be "
+                "'padding': hidden layers have one width, and parameters of a "
+                "projection would not be masked."
+            )
         # One spelling per cell, so that equal cells have equal hashes.
         object.__setattr__(self, "variant", str(variants.parse(self.variant)))
         for name in ("l2", "l1", "dropout_rate"):
@@ -205,7 +171,7 @@ class CellSpec:
     @property
     def hash(self) -> str:
         """Twelve hex digits that name the cell, equal for equal numbers wanted."""
-        values = dataclasses.asdict(self)
+        values = tost.identity(dataclasses.asdict(self))
         values["optimizer"]["weight_decay"] = self.weight_decay
         # Younger than the first results, whose names are to stay.
         if self.precision == "float32":
@@ -263,8 +229,8 @@ class MaskSpec:
     rewind_epoch: int = 0
 
     def __post_init__(self):
-        _one_of("config.mask.schedule", self.schedule, set(pruning.METHODS))
-        _one_of("config.mask.method", self.method, {*criteria.PROTOCOLS, "file"})
+        checks.one_of("config.mask.schedule", self.schedule, set(pruning.METHODS))
+        checks.one_of("config.mask.method", self.method, {*criteria.PROTOCOLS, "file"})
         for name, low in {
             "rounds": 0,
             "examples": 0,
@@ -273,19 +239,19 @@ class MaskSpec:
             "every": 1,
             "rewind_epoch": 0,
         }.items():
-            _in_range(f"config.mask.{name}", getattr(self, name), low, None)
+            checks.in_range(f"config.mask.{name}", getattr(self, name), low, None)
         if self.batch_norm:
             modes = criteria.BATCH_NORM_MODES
-            _one_of("config.mask.batch_norm", self.batch_norm, modes)
-        _rate("config.mask.temperature", self.temperature)
-        _rate("config.mask.drop", self.drop, below=1.0)
+            checks.one_of("config.mask.batch_norm", self.batch_norm, modes)
+        checks.rate("config.mask.temperature", self.temperature)
+        checks.rate("config.mask.drop", self.drop, below=1.0)
         self._check_density()
         if not self.distribution:
             own = "" if self.method == "file" else self.protocol.distribution
             object.__setattr__(self, "distribution", own)
         elif self.pattern is None:
             names = {*budgets.DISTRIBUTIONS, "2:4"}
-            _one_of("config.mask.distribution", self.distribution, names)
+            checks.one_of("config.mask.distribution", self.distribution, names)
         self._check_magnitude()
 
     @property
@@ -332,7 +298,9 @@ class MaskSpec:
         if isinstance(density, int | float):
             density = (density,)
         if self.file:
-            _one_of("config.mask.method with a file", self.method, {"random", "file"})
+            checks.one_of(
+                "config.mask.method with a file", self.method, {"random", "file"}
+            )
             object.__setattr__(self, "method", "file")
         elif self.method == "file":
             raise UserError(
@@ -374,8 +342,8 @@ class ScheduleSpec:
     factor: float = 0.1
 
     def __post_init__(self):
-        _one_of("config.schedule.name", self.name, schedules.NAMES)
-        _rate("config.schedule.factor", self.factor)
+        checks.one_of("config.schedule.name", self.name, schedules.NAMES)
+        checks.rate("config.schedule.factor", self.factor)
 
 
 STEMS = {64: "tinyimagenet", 224: "imagenet"}
@@ -384,7 +352,7 @@ others."""
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskedSpec:
+class MaskedSpec(tost.Toolkit):
     """Networks of one model under masks: at several densities, from several seeds.
 
     Attributes:
@@ -451,7 +419,7 @@ class MaskedSpec:
             "initializer_reference": {"dense", "active"},
             "dtype": DTYPES,
         }.items():
-            _one_of(f"config.{field}", getattr(self, field), allowed)
+            checks.one_of(f"config.{field}", getattr(self, field), allowed)
         if not self.stem:
             stem = STEMS.get(info.image_shape[0], "cifar")
             object.__setattr__(self, "stem", stem)
@@ -465,12 +433,13 @@ class MaskedSpec:
             ("measurements", 1, None),
             ("probe_size", 0, examples),
         ):
-            _in_range(f"config.{field}", getattr(self, field), low, high)
-        _rate("config.l2", self.l2)
-        _rate("config.l1", self.l1)
-        _distinct("config.seeds", self.seeds, 0, 2**31 - 1)
+            checks.in_range(f"config.{field}", getattr(self, field), low, high)
+        checks.rate("config.l2", self.l2)
+        checks.rate("config.l1", self.l1)
+        checks.distinct("config.seeds", self.seeds, 0, 2**31 - 1)
         self.learning_rate_schedule()
         self.pruning()
+        self.check_toolkit(self.activation, self.epochs, self.first_decay)
         if self.mask.file:
             digests = [mask_files.read_digest(self.mask_file(s)) for s in self.seeds]
             joined = " ".join(digests if "{seed}" in self.mask.file else digests[:1])
@@ -496,7 +465,14 @@ class MaskedSpec:
             skip={"yes": True, "no": False}.get(self.skip),
             stem=self.stem,
             param_dtype=self.dtype,
+            ghost_skip=self.gsk.kind,
         )
+
+    @property
+    def first_decay(self) -> int | None:
+        """The last epoch before the learning rate falls, None if not in steps."""
+        steps = self.schedule.milestones if self.schedule.name == "step" else ()
+        return steps[0] if steps else None
 
     def learning_rate_schedule(self) -> schedules.LearningRate | None:
         """The learning rate's schedule, None for a constant one."""
@@ -510,17 +486,19 @@ class MaskedSpec:
         start = mask.start_epoch
         if mask.schedule == "one_shot":
             start = start or epochs // 2
-            _in_range("config.mask.start_epoch", start, 1, epochs - 1)
+            checks.in_range("config.mask.start_epoch", start, 1, epochs - 1)
             return pruning.OneShot(start, mask.dense_layers)
         if mask.schedule == "imp":
-            _in_range("config.mask.rewind_epoch", mask.rewind_epoch, 0, epochs - 1)
+            checks.in_range(
+                "config.mask.rewind_epoch", mask.rewind_epoch, 0, epochs - 1
+            )
             rounds = sum(density < 1 for density in mask.density)
             return pruning.Iterative(
                 epochs, rounds, mask.rewind_epoch, mask.dense_layers
             )
         if mask.schedule == "init":
             return train.Static()
-        _in_range("config.mask.end_epoch", end, start + 1, epochs)
+        checks.in_range("config.mask.end_epoch", end, start + 1, epochs)
         if mask.schedule == "gradual":
             return pruning.Gradual(start, end, mask.every, mask.dense_layers)
         by_gradient = mask.schedule == "rigl"
@@ -556,7 +534,7 @@ class MaskedSpec:
     @functools.cached_property
     def hash(self) -> str:
         """Twelve hex digits that name the cell, equal for equal numbers wanted."""
-        values = dataclasses.asdict(self)
+        values = tost.identity(dataclasses.asdict(self))
         values["optimizer"]["weight_decay"] = self.weight_decay
         # The same masks in another place are the same.
         del values["mask"]["file"]
@@ -567,7 +545,15 @@ class MaskedSpec:
 Cell = CellSpec | MaskedSpec
 """What one command trains."""
 
-_NESTED = {"optimizer": OptimizerSpec, "mask": MaskSpec, "schedule": ScheduleSpec}
+_NESTED = {
+    "optimizer": OptimizerSpec,
+    "mask": MaskSpec,
+    "schedule": ScheduleSpec,
+    "gsw": tost.GswSpec,
+    "gsk": tost.GskSpec,
+    "lrsi": tost.LrsiSpec,
+    "ls": tost.LsSpec,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -596,11 +582,13 @@ class RunSpec:
     save_masks: bool = False
 
     def __post_init__(self):
-        _one_of("config.dense_arm", self.dense_arm, DENSE_ARMS)
-        _one_of("config.wilcoxon_method", self.wilcoxon_method, stats.METHODS)
-        _one_of("config.wilcoxon_zeros", self.wilcoxon_zeros, stats.ZERO_METHODS)
-        _in_range("config.networks_per_program", self.networks_per_program, 0, None)
-        _rate("config.checkpoint_seconds", self.checkpoint_seconds)
+        checks.one_of("config.dense_arm", self.dense_arm, DENSE_ARMS)
+        checks.one_of("config.wilcoxon_method", self.wilcoxon_method, stats.METHODS)
+        checks.one_of("config.wilcoxon_zeros", self.wilcoxon_zeros, stats.ZERO_METHODS)
+        checks.in_range(
+            "config.networks_per_program", self.networks_per_program, 0, None
+        )
+        checks.rate("config.checkpoint_seconds", self.checkpoint_seconds)
 
 
 def _keys(*kinds: type) -> frozenset[str]:
@@ -640,7 +628,7 @@ def from_config(config: Any) -> tuple[Cell, RunSpec]:
         )
     for key in values:
         if key not in fields:
-            _one_of("config key", key, allowed)
+            checks.one_of("config key", key, allowed)
     run_fields = {f.name for f in dataclasses.fields(RunSpec)}
     cell = {key: value for key, value in values.items() if key in fields}
     run = {key: value for key, value in values.items() if key in run_fields}
@@ -664,7 +652,7 @@ def _nested(name: str, values: Any, default: Any, allowed: frozenset[str]) -> An
             f"config.{name} is {values!r}; it must hold some of {keys}."
         ) from error
     for key in found:
-        _one_of("config key", f"{name}.{key}", allowed)
+        checks.one_of("config key", f"{name}.{key}", allowed)
     try:
         return dataclasses.replace(default, **found)
     except TypeError as error:

@@ -20,6 +20,7 @@ class Purpose(enum.IntEnum):
     DROPOUT = 4
     SCORE = 5
     GROWTH = 6
+    RESCALING = 7
 
 
 def key(

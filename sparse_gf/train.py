@@ -4,6 +4,7 @@ Everything here is a pure function of one network; ``ensemble`` adds members.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -17,6 +18,7 @@ from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, UInt8
 from sparse_gf import gradient_flow, losses, optimizers, schedules, streams
 from sparse_gf import masks as masks_lib
 from sparse_gf.data import augment
+from sparse_gf.ghosts import Gates, Ghosts
 from sparse_gf.streams import Purpose
 from sparse_gf.types import Masks, Params
 
@@ -97,6 +99,9 @@ class Recipe:
         pruning: How masks change in training.
         evaluation_batch: Most images that go through a network at once when it is
             scored or measured.
+        label_smoothing: Of the training loss alone; see ``losses.cross_entropy``.
+        ghosts: What the network has in its first epochs alone; None for nothing. The
+            model is then called with ``gates`` too.
     """
 
     model: nn.Module
@@ -112,6 +117,8 @@ class Recipe:
     schedule: schedules.LearningRate | None = None
     pruning: Static = Static()
     evaluation_batch: int = MAX_EVALUATION_BATCH
+    label_smoothing: float = 0.0
+    ghosts: Ghosts | None = None
 
     def make_optimizer(
         self, learning_rate: float | Float[Array, ""]
@@ -213,6 +220,7 @@ def step(
     labels: Int[Array, " batch"],
     dropout_key: PRNGKeyArray,
     factor: Float[Array, ""] | None = None,
+    gates: Gates | None = None,
 ) -> tuple[TrainState, Params]:
     """One optimizer step on one batch of normalised images.
 
@@ -227,6 +235,7 @@ def step(
         labels: Its classes.
         dropout_key: Consumed.
         factor: Of the learning rate; None for 1.
+        gates: Of the network's ghosts; None for the plain network.
 
     Returns:
         The network after the step, and the gradient of all weights before it.
@@ -240,8 +249,12 @@ def step(
             deterministic=False,
             rngs={"dropout": dropout_key},
             mutable=["batch_stats"],
+            **with_gates(gates),
         )
-        return losses.cross_entropy(logits, labels), updated.get("batch_stats", {})
+        loss = losses.cross_entropy(
+            logits, labels, label_smoothing=recipe.label_smoothing
+        )
+        return loss, updated.get("batch_stats", {})
 
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
     (loss, batch_stats), dense_grads = gradient(state.params)
@@ -260,6 +273,42 @@ def step(
         diverged=state.diverged | ~jnp.isfinite(loss),
     )
     return after, dense_grads
+
+
+def with_gates(gates: Gates | None) -> dict[str, Gates]:
+    """Arguments of a model's call; a network without ghosts need not know of them."""
+    return {} if gates is None else {"gates": gates}
+
+
+def in_phase(
+    recipe: Recipe,
+    number: Int[Array, ""],
+    function: Callable[[Any, Gates | None], Any],
+    argument: Any,
+) -> Any:
+    """Calls ``function(argument, gates)`` with the gates of an epoch.
+
+    The epochs without ghosts have a program of their own, that of the plain network:
+    nothing of a ghost is left in its numbers, and none of its cost.
+
+    Args:
+        recipe: Static.
+        number: The epoch, from 1, that schedules go by.
+        function: Of the network.
+        argument: Its argument.
+    """
+    ghosts = recipe.ghosts
+    if ghosts is None:
+        return function(argument, None)
+    gates = ghosts.gates(number)
+    if ghosts.are_permanent:
+        return function(argument, gates)
+    return jax.lax.cond(
+        ghosts.are_on(number),
+        lambda argument: function(argument, gates),
+        lambda argument: function(argument, None),
+        argument,
+    )
 
 
 def epoch(
@@ -291,7 +340,9 @@ def epoch(
     batches = order[: steps * recipe.batch_size].reshape(steps, recipe.batch_size)
 
     def body(
-        state: TrainState, inputs: tuple[Int[Array, " batch"], Int[Array, ""]]
+        gates: Gates | None,
+        state: TrainState,
+        inputs: tuple[Int[Array, " batch"], Int[Array, ""]],
     ) -> tuple[TrainState, None]:
         index, step_number = inputs
         images = data.train_images[index]
@@ -305,14 +356,18 @@ def epoch(
         images = augment.normalise(images, data.mean, data.std, data.mean.dtype)
         key = streams.key(seed, Purpose.DROPOUT, number, step_number)
         labels = data.train_labels[index]
-        after, dense_grads = step(recipe, state, images, labels, key, factor)
+        after, dense_grads = step(recipe, state, images, labels, key, factor, gates)
         if recipe.pruning.changes_in_steps:
             after = recipe.pruning.after_step(
                 recipe, state, after, dense_grads, first_step + step_number, steps, seed
             )
         return after, None
 
-    return jax.lax.scan(body, state, (batches, jnp.arange(steps)))[0]
+    def run(state: TrainState, gates: Gates | None) -> TrainState:
+        inputs = batches, jnp.arange(steps)
+        return jax.lax.scan(functools.partial(body, gates), state, inputs)[0]
+
+    return in_phase(recipe, number, run, state)
 
 
 class Evaluation(NamedTuple):
@@ -333,8 +388,12 @@ def evaluate(
     images: UInt8[Array, "examples height width channels"],
     labels: Int[Array, " examples"],
     data: Data,
+    gates: Gates | None = None,
 ) -> Evaluation:
-    """Scores a network on all of ``images``, the last partial batch included."""
+    """Scores a network on all of ``images``, the last partial batch included.
+
+    With the labels as they are, whatever the training loss does with them.
+    """
 
     def score(
         images: UInt8[Array, "batch height width channels"],
@@ -342,7 +401,7 @@ def evaluate(
     ) -> tuple[Float[Array, ""], Int[Array, ""]]:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         inputs = augment.normalise(images, data.mean, data.std, data.mean.dtype)
-        logits = cast(Array, recipe.model.apply(variables, inputs))
+        logits = cast(Array, recipe.model.apply(variables, inputs, **with_gates(gates)))
         total = losses.cross_entropy(logits, labels) * labels.shape[0]
         return total, losses.num_correct(logits, labels)
 
@@ -351,13 +410,14 @@ def evaluate(
 
 
 def measure(
-    recipe: Recipe, state: TrainState, data: Data
+    recipe: Recipe, state: TrainState, data: Data, gates: Gates | None = None
 ) -> gradient_flow.GradientFlow:
     """Measures gradient flow on the probe, the mean over training images.
 
     In training mode (BatchNorm uses the statistics of the probe's batches, of at
     most ``recipe.evaluation_batch`` images, and leaves the running ones alone), without
-    augmentation and without dropout.
+    augmentation, without dropout, and without label smoothing: gradients of networks
+    that are trained with it and without can be compared.
     """
     images = data.train_images[: recipe.probe_size]
     labels = data.train_labels[: recipe.probe_size]
@@ -374,6 +434,7 @@ def measure(
                 inputs,
                 train=True,
                 mutable=["batch_stats"],
+                **with_gates(gates),
             )
             return losses.cross_entropy(logits, labels) * labels.shape[0]
 

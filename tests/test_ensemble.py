@@ -102,7 +102,7 @@ def test_networks_one_by_one_equal_those_side_by_side(x64, digits):
     for mapping in (ensemble.ONE_BY_ONE, ensemble.SIDE_BY_SIDE):
         run = ensemble.programs((group.recipe,), networks.init, mapping)
         (after,) = run.advance(*arguments, seeds, counts, np.int32(1))
-        (measured,) = run.measure((after,), device_data, counts)
+        (measured,) = run.measure((after,), device_data, counts, np.int32(1))
         states[mapping] = jax.tree.map(lambda x: np.asarray(x)[:7], after)
         measurements[mapping] = jax.tree.map(lambda x: np.asarray(x)[:7], measured)
         untouched = jax.tree.map(

@@ -249,7 +249,11 @@ def test_making_networks_needs_memory_for_one_of_them():
     (chunk,) = sc_sdc.plan(cell, RunSpec())
     networks = sc_sdc.ensemble_of(cell, chunk)
     sparse = networks.groups[0]
-    program = networks.programs.init.compiled(sparse.seeds, sparse.members)
+    image, label = np.zeros((1, 28, 28, 1), np.uint8), np.zeros(1, np.int32)
+    one, unused = np.ones(1, np.float32), (image, label, image, label)
+    program = networks.programs.init.compiled(
+        sparse.seeds, sparse.members, train.Data(*unused, one, one)
+    )
     memory = program.memory_analysis()
     assert len(sparse.seeds) == 6
     # Random numbers for weights and masks, the latter sorted, twice a state in all:

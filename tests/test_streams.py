@@ -20,6 +20,9 @@ def test_the_numbers_of_the_purposes_never_change():
         "ORDER": 2,
         "AUGMENTATION": 3,
         "DROPOUT": 4,
+        "SCORE": 5,
+        "GROWTH": 6,
+        "RESCALING": 7,
     }
 
 

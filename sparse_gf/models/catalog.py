@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from sparse_gf import activations, errors
+from sparse_gf import activations, errors, ghosts
 from sparse_gf.models import layers, mlp
 from sparse_gf.models.layers import Style
 from sparse_gf.models.mobilenet import MobileNet
@@ -83,12 +83,13 @@ def _mlp(hidden: str, width: str, classes: int, stem: str, style: Style) -> nn.M
             layer_norm=style.norm == "layer_norm",
         ),
         param_dtype=style.param_dtype,
+        ghost_skip=style.ghost_skip,
     )
 
 
 FAMILIES: Mapping[str, Builder] = {
     "resnet(18|34|50)": _resnet,
-    "resnet(20|32|44|56|104|110)(_wide)?": _small_resnet,
+    "resnet(8|14|20|32|44|56|104|110)(_wide)?": _small_resnet,
     r"wrn_(\d+)_(\d+)": _wide_resnet,
     "vgg(11|13|16|19)": _vgg,
     "mobilenet": _mobilenet,
@@ -121,12 +122,13 @@ def make(
     stem: str = "cifar",
     param_dtype: DTypeLike = jnp.float32,
     pooling: str = "max",
+    ghost_skip: str = "padding",
 ) -> nn.Module:
     """Makes a model by its name.
 
     Args:
-        name: Such as those of ``EXAMPLES``: resnet18, 34, 50; resnet20, 32, 44, 56,
-            104, 110, each also with ``_wide``; wrn_DEPTH_WIDTH; vgg11, 13, 16, 19;
+        name: Such as those of ``EXAMPLES``: resnet18, 34, 50; resnet8, 14, 20, 32,
+            44, 56, 104, 110, each also with ``_wide``; wrn_DEPTH_WIDTH; vgg11, 13, 16, 19;
             mobilenet; mlp_LAYERS_WIDTH.
         num_classes: Number of logits.
         activation: One of ``activations.NAMES``.
@@ -137,9 +139,10 @@ def make(
         stem: One of ``layers.STEMS``; MLPs have none.
         param_dtype: Type of all parameters and of the computation.
         pooling: One of ``layers.POOLINGS``; networks without windows have none.
+        ghost_skip: One of ``ghosts.SKIPS``, for networks that are called with gates.
 
     Returns:
-        A Linen module; called with images, ``train`` and ``deterministic``.
+        A Linen module; called with images, ``train``, ``deterministic`` and ``gates``.
 
     Raises:
         errors.UserError: If a name is unknown.
@@ -152,6 +155,8 @@ def make(
         raise errors.unknown("norm", norm, layers.NORM_NAMES)
     if pooling not in layers.POOLINGS:
         raise errors.unknown("pooling", pooling, layers.POOLINGS)
+    if ghost_skip not in ghosts.SKIPS:
+        raise errors.unknown("ghost_skip", ghost_skip, ghosts.SKIPS)
     is_mlp, residual = name.startswith("mlp"), name.startswith(("resnet", "wrn"))
     own_norm = "none" if is_mlp else "batch_norm"
     style = Style(
@@ -160,6 +165,7 @@ def make(
         skip=residual if skip is None else skip,
         param_dtype=param_dtype,
         pooling=pooling,
+        ghost_skip=ghost_skip,
     )
     for pattern, build in FAMILIES.items():
         if match := re.fullmatch(pattern, name):

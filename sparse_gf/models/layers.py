@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sparse_gf import activations
+from sparse_gf.ghosts import PROJECTION_WEIGHT, Gates
 from sparse_gf.models import convolution
 
 Images = Float[Array, "_ _ _ _"]
@@ -47,6 +48,105 @@ NORMS: Mapping[str, Callable[[DTypeLike, bool], nn.Module]] = {
 }
 """Normalisation to ``make(param_dtype, train)``, called where the layer belongs."""
 
+
+class Seen(nn.Module):
+    """Shows post-activations: sows them as ``post`` into ``intermediates``.
+
+    That costs nothing where the collection is not asked for; see ``activity``.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Returns what it is given."""
+        self.sow("intermediates", "post", x)
+        return x
+
+
+class GhostProjection(nn.Module):
+    """A dense 1x1 convolution with BatchNorm, as released for ghost skips.
+
+    Its weights are no ``kernel``: no mask, score or gradient flow counts them.
+
+    Attributes:
+        features: Output channels.
+        strides: Of both axes of images.
+        param_dtype: Type of the weights.
+    """
+
+    features: int
+    strides: int
+    param_dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Applies it to the last axis."""
+        weight = self.param(
+            "weight",
+            nn.initializers.constant(PROJECTION_WEIGHT),
+            (x.shape[-1], self.features),
+            self.param_dtype,
+        )
+        pixels = _every(x, self.strides)
+        y = jnp.tensordot(pixels, weight, 1, precision="highest")
+        return _batch_norm(self.param_dtype, train)(y)  # pyright: ignore
+
+
+def ghost_skip(
+    kind: str, x: Array, y: Array, gates: Gates | None, train: bool
+) -> Array:
+    """Adds a block's input to its output, times the gate of ghost skips.
+
+    Called inside an ``@nn.compact`` method.
+
+    Args:
+        kind: One of ``ghosts.SKIPS``.
+        x: The input, [batch, ..., channels].
+        y: The output, before the activation, of as many pixels or fewer.
+        gates: Of the epoch; without them, or at 0, the output is as it was, bit for
+            bit.
+        train: Whether normalisation uses the batch's statistics.
+    """
+    if gates is None or gates.alpha is None:
+        return y
+    features = y.shape[-1]
+    strides = -(-x.shape[1] // y.shape[1]) if x.ndim > 2 else 1
+    if kind == "projection":
+        added = GhostProjection(features, strides, y.dtype)(x, train)
+    else:
+        added = pad_channels(x, features, strides)
+    alpha = gates.alpha.astype(y.dtype)
+    return jnp.where(alpha == 0, y, y + alpha * added)
+
+
+def pad_channels(x: Array, features: int, strides: int) -> Array:
+    """Takes every ``strides``-th pixel; zeros are the new channels (option A)."""
+    new = features - x.shape[-1]
+    margins = (*(((0, 0),) * (x.ndim - 1)), (new // 2, new - new // 2))
+    return jnp.pad(_every(x, strides), margins)
+
+
+def _every(x: Array, strides: int) -> Array:
+    return x[:, ::strides, ::strides] if strides > 1 else x
+
+
+def activate(name: str, param_dtype: DTypeLike, x: Array, gates: Gates | None) -> Array:
+    """Applies an activation, or ghost soft neurons in its place, and shows the result.
+
+    Called inside an ``@nn.compact`` method.
+
+    Args:
+        name: One of ``activations.NAMES``.
+        param_dtype: Of learned activations.
+        x: Pre-activations.
+        gates: Of the epoch.
+    """
+    if gates is not None and gates.beta is not None:
+        y = activations.pswish(x, gates.beta.astype(x.dtype))
+    else:
+        y = activations.layer(name, param_dtype)(x)
+    return Seen()(y)
+
+
 NORM_NAMES = frozenset({*NORMS, "none"})
 
 POOLINGS: Mapping[str, Callable[..., Array]] = {
@@ -68,6 +168,7 @@ class Style:
         skip: Whether blocks add their input to their output.
         param_dtype: Type of all parameters and of the computation.
         pooling: One of ``POOLINGS``.
+        ghost_skip: One of ``ghosts.SKIPS``: what is added where there are gates.
     """
 
     activation: str = "relu"
@@ -75,6 +176,7 @@ class Style:
     skip: bool = True
     param_dtype: DTypeLike = jnp.float32
     pooling: str = "max"
+    ghost_skip: str = "padding"
 
     def conv(
         self, features: int, size: int, strides: int = 1, *, name: str, groups: int = 1
@@ -95,9 +197,28 @@ class Style:
             return x
         return NORMS[self.norm](self.param_dtype, train)(x)  # pyright: ignore
 
-    def activate(self, x: Array) -> Array:
-        """Applies the activation."""
-        return activations.layer(self.activation, self.param_dtype)(x)
+    def activate(self, x: Array, gates: Gates | None = None) -> Array:
+        """Applies the activation, or ghost soft neurons in its place."""
+        return activate(self.activation, self.param_dtype, x, gates)
+
+    def block(
+        self,
+        x: Images,
+        features: int,
+        size: int,
+        strides: int = 1,
+        *,
+        name: str,
+        train: bool,
+        gates: Gates | None,
+        groups: int = 1,
+    ) -> Images:
+        """A convolution and normalisation, and a ghost skip around a 3x3 one."""
+        conv = self.conv(features, size, strides, name=name, groups=groups)
+        y = self.normalise(conv(x), train)
+        if size == 3:
+            y = ghost_skip(self.ghost_skip, x, y, gates, train)
+        return y
 
     def pool(self, x: Images, size: int, strides: int, margin: int = 0) -> Images:
         """The maximum, or the mean, of windows of ``size`` x ``size`` pixels."""

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
-from sparse_gf import activations, products
+from sparse_gf import products
+from sparse_gf.ghosts import Gates
+from sparse_gf.models import layers
 from sparse_gf.types import Count
 from sparse_gf.variants import Variant
 
@@ -35,6 +37,7 @@ class MLP(nn.Module):
             drop alike. ``width`` if None.
         param_dtype: Type of all parameters and of the computation.
         precision: Of the factors of matrix products, one of ``products.NAMES``.
+        ghost_skip: One of ``ghosts.SKIPS``; ``"padding"`` is the input itself here.
     """
 
     width: int
@@ -46,6 +49,7 @@ class MLP(nn.Module):
     max_width: int | None = None
     param_dtype: DTypeLike = jnp.float32
     precision: str = "float32"
+    ghost_skip: str = "padding"
 
     @nn.compact
     def __call__(
@@ -54,6 +58,7 @@ class MLP(nn.Module):
         *,
         train: bool = False,
         deterministic: bool = True,
+        gates: Gates | None = None,
     ) -> Float[Array, "batch classes"]:
         """Computes the logits.
 
@@ -62,6 +67,9 @@ class MLP(nn.Module):
             train: BatchNorm uses the batch's statistics and, if ``batch_stats`` is
                 mutable, updates its running ones; otherwise it uses those.
             deterministic: No dropout. Otherwise a ``dropout`` key is needed.
+            gates: Of ghost soft neurons, which take the place of the activation, and of
+                ghost skips around hidden layers but the first; None for the plain
+                network.
         """
         x = x.reshape(x.shape[0], -1)
         for layer in range(self.hidden_layers):
@@ -81,7 +89,9 @@ class MLP(nn.Module):
                 h = nn.LayerNorm(
                     epsilon=1e-5, param_dtype=self.param_dtype, use_fast_variance=False
                 )(h)
-            h = activations.layer(self.activation, self.param_dtype)(h)
+            if layer:
+                h = layers.ghost_skip(self.ghost_skip, x, h, gates, train)
+            h = layers.activate(self.activation, self.param_dtype, h, gates)
             if self.variant.dropout and not deterministic:
                 h = self._drop(h)
             x = h + x if self.variant.skip and layer else h

@@ -3,6 +3,7 @@
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from sparse_gf.ghosts import Gates
 from sparse_gf.models import layers
 from sparse_gf.models.layers import Style
 
@@ -39,16 +40,18 @@ class SeparableBlock(nn.Module):
     style: Style
 
     @nn.compact
-    def __call__(self, x: Images, train: bool) -> Images:
+    def __call__(self, x: Images, train: bool, gates: Gates | None = None) -> Images:
         """Applies the block."""
         style, channels = self.style, x.shape[-1]
-        conv = style.conv(channels, 3, self.strides, name="Depthwise", groups=channels)
-        y = style.activate(style.normalise(conv(x), train))
-        y = style.conv(self.features, 1, name="Pointwise")(y)
-        y = style.normalise(y, train)
+        mode = {"train": train, "gates": gates}
+        y = style.block(
+            x, channels, 3, self.strides, name="Depthwise", groups=channels, **mode
+        )
+        y = style.activate(y, gates)
+        y = style.block(y, self.features, 1, name="Pointwise", **mode)
         if style.skip and x.shape == y.shape:
             y += x
-        return style.activate(y)
+        return style.activate(y, gates)
 
 
 class MobileNet(nn.Module):
@@ -76,8 +79,10 @@ class MobileNet(nn.Module):
         del deterministic
         kind = "cifar" if self.stem == "cifar" else "tinyimagenet"
         x = layers.stem(self.style, kind, x, 32, "Block_0")
-        x = self.style.activate(self.style.normalise(x, train))
+        x = self.style.activate(self.style.normalise(x, train), gates)
         for number, (features, strides) in enumerate(BLOCKS, start=1):
             name = f"Block_{number}"
-            x = SeparableBlock(features, strides, self.style, name=name)(x, train)
+            x = SeparableBlock(features, strides, self.style, name=name)(
+                x, train, gates
+            )
         return self.style.classify(x, self.num_classes)

@@ -1,9 +1,9 @@
 """Residual networks (He et al. 2016): 18, 34, 50 layers, and the 6n + 2 family."""
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sparse_gf.ghosts import Gates
 from sparse_gf.models import layers
 from sparse_gf.models.layers import Style
 
@@ -29,15 +29,15 @@ class BasicBlock(nn.Module):
     shortcut: str
 
     @nn.compact
-    def __call__(self, x: Images, train: bool) -> Images:
+    def __call__(self, x: Images, train: bool, gates: Gates | None = None) -> Images:
         """Applies the block."""
-        style = self.style
-        y = style.conv(self.features, 3, self.strides, name="Conv_0")(x)
-        y = style.activate(style.normalise(y, train))
-        y = style.normalise(style.conv(self.features, 3, name="Conv_1")(y), train)
+        style, mode = self.style, {"train": train, "gates": gates}
+        y = style.block(x, self.features, 3, self.strides, name="Conv_0", **mode)
+        y = style.activate(y, gates)
+        y = style.block(y, self.features, 3, name="Conv_1", **mode)
         if style.skip:
             y += _shortcut(self, x, self.features, train)
-        return style.activate(y)
+        return style.activate(y, gates)
 
 
 class Bottleneck(nn.Module):
@@ -59,17 +59,17 @@ class Bottleneck(nn.Module):
     shortcut: str
 
     @nn.compact
-    def __call__(self, x: Images, train: bool) -> Images:
+    def __call__(self, x: Images, train: bool, gates: Gates | None = None) -> Images:
         """Applies the block."""
-        style = self.style
-        y = style.conv(self.features, 1, name="Conv_0")(x)
-        y = style.activate(style.normalise(y, train))
-        y = style.conv(self.features, 3, self.strides, name="Conv_1")(y)
-        y = style.activate(style.normalise(y, train))
-        y = style.normalise(style.conv(4 * self.features, 1, name="Conv_2")(y), train)
+        style, mode = self.style, {"train": train, "gates": gates}
+        y = style.block(x, self.features, 1, name="Conv_0", **mode)
+        y = style.activate(y, gates)
+        y = style.block(y, self.features, 3, self.strides, name="Conv_1", **mode)
+        y = style.activate(y, gates)
+        y = style.block(y, 4 * self.features, 1, name="Conv_2", **mode)
         if style.skip:
             y += _shortcut(self, x, 4 * self.features, train)
-        return style.activate(y)
+        return style.activate(y, gates)
 
 
 def _shortcut(
@@ -79,16 +79,9 @@ def _shortcut(
     if block.strides == 1 and x.shape[-1] == features:
         return x
     if block.shortcut == "padding":
-        return pad_channels(x, features, block.strides)
+        return layers.pad_channels(x, features, block.strides)
     conv = block.style.conv(features, 1, block.strides, name="Shortcut")
     return block.style.normalise(conv(x), train)
-
-
-def pad_channels(x: Images, features: int, strides: int) -> Images:
-    """Takes every ``strides``-th pixel; zeros are the new channels (option A)."""
-    new = features - x.shape[-1]
-    margins = ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2))
-    return jnp.pad(x[:, ::strides, ::strides], margins)
 
 
 class ResNet(nn.Module):
@@ -117,13 +110,18 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Images, *, train: bool = False, deterministic: bool = True
+        self,
+        x: Images,
+        *,
+        train: bool = False,
+        deterministic: bool = True,
+        gates: Gates | None = None,
     ) -> Float[Array, "batch classes"]:
         """Computes the logits; see ``mlp.MLP``."""
         del deterministic
         block = Bottleneck if self.bottleneck else BasicBlock
         x = layers.stem(self.style, self.stem, x, self.widths[0], "Stage_0")
-        x = self.style.activate(self.style.normalise(x, train))
+        x = self.style.activate(self.style.normalise(x, train), gates)
         x = layers.pool_stem(self.style, self.stem, x)
         for stage, (count, features) in enumerate(
             zip(self.blocks, self.widths, strict=True), start=1
@@ -132,6 +130,6 @@ class ResNet(nn.Module):
                 strides = 2 if stage > 1 and number == 0 else 1
                 name = f"Stage_{stage}_Block_{number}"
                 x = block(features, strides, self.style, self.shortcut, name=name)(
-                    x, train
+                    x, train, gates
                 )
         return self.style.classify(x, self.num_classes)

@@ -4,6 +4,8 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from sparse_gf.errors import UserError
+from sparse_gf.ghosts import Gates
+from sparse_gf.models import layers
 from sparse_gf.models.layers import Style
 
 CHANNELS: dict[int, tuple[tuple[int, ...], ...]] = {
@@ -20,7 +22,8 @@ class VGG(nn.Module):
 
     The paper's three dense layers are one, as is usual for small images. Kernels are
     called ``Conv_<number>`` and ``Top``. With ``style.skip``, a layer adds its input
-    where the shapes agree, before the activation; the paper's has none.
+    where the shapes agree, before the activation; the paper's has none. Ghost skips go
+    around every layer but the first, whose input is the image.
 
     Attributes:
         num_classes: Number of logits.
@@ -41,6 +44,7 @@ class VGG(nn.Module):
         *,
         train: bool = False,
         deterministic: bool = True,
+        gates: Gates | None = None,
     ) -> Float[Array, "batch classes"]:
         """Computes the logits; see ``mlp.MLP``."""
         del deterministic
@@ -51,9 +55,11 @@ class VGG(nn.Module):
                 strides = self.strides if number == 0 else 1
                 y = self.style.conv(features, 3, strides, name=f"Conv_{number}")(x)
                 y = self.style.normalise(y, train)
+                if number > 0:
+                    y = layers.ghost_skip(self.style.ghost_skip, x, y, gates, train)
                 if self.style.skip and x.shape == y.shape:
                     y += x
-                x = self.style.activate(y)
+                x = self.style.activate(y, gates)
                 number += 1
             if min(x.shape[1:3]) < 2:
                 raise UserError(

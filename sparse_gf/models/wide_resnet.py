@@ -3,6 +3,7 @@
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from sparse_gf.ghosts import Gates
 from sparse_gf.models import layers
 from sparse_gf.models.layers import Style
 
@@ -13,7 +14,8 @@ class PreActivationBlock(nn.Module):
     """Normalisation, activation, 3x3 convolution, twice; then the input is added.
 
     Where input and output differ in shape, the shortcut is a 1x1 convolution of the
-    input after the first normalisation and activation, as in the authors' code.
+    input after the first normalisation and activation, as in the authors' code. Ghost
+    skips go around each convolution alone, so that they too end before an activation.
 
     Attributes:
         features: Output channels.
@@ -26,13 +28,15 @@ class PreActivationBlock(nn.Module):
     style: Style
 
     @nn.compact
-    def __call__(self, x: Images, train: bool) -> Images:
+    def __call__(self, x: Images, train: bool, gates: Gates | None = None) -> Images:
         """Applies the block."""
         style = self.style
-        y = start = style.activate(style.normalise(x, train))
-        y = style.conv(self.features, 3, self.strides, name="Conv_0")(y)
-        y = style.activate(style.normalise(y, train))
-        y = style.conv(self.features, 3, name="Conv_1")(y)
+        start = style.activate(style.normalise(x, train), gates)
+        y = style.conv(self.features, 3, self.strides, name="Conv_0")(start)
+        y = layers.ghost_skip(style.ghost_skip, start, y, gates, train)
+        hidden = style.activate(style.normalise(y, train), gates)
+        y = style.conv(self.features, 3, name="Conv_1")(hidden)
+        y = layers.ghost_skip(style.ghost_skip, hidden, y, gates, train)
         if not style.skip:
             return y
         if self.strides > 1 or x.shape[-1] != self.features:
@@ -61,7 +65,12 @@ class WideResNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Images, *, train: bool = False, deterministic: bool = True
+        self,
+        x: Images,
+        *,
+        train: bool = False,
+        deterministic: bool = True,
+        gates: Gates | None = None,
     ) -> Float[Array, "batch classes"]:
         """Computes the logits; see ``mlp.MLP``."""
         del deterministic
@@ -74,6 +83,6 @@ class WideResNet(nn.Module):
                     strides=2 if stage > 1 and number == 0 else 1,
                     style=self.style,
                     name=f"Stage_{stage}_Block_{number}",
-                )(x, train)
-        x = self.style.activate(self.style.normalise(x, train))
+                )(x, train, gates)
+        x = self.style.activate(self.style.normalise(x, train), gates)
         return self.style.classify(x, self.num_classes)

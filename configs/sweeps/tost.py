@@ -1,0 +1,13 @@
+"""The sparse training toolkit on random and SNIP masks: each tweak alone, and all.
+
+SCALE is paper, small or smoke.
+"""
+
+from ml_collections import ConfigDict
+
+from sparse_gf import grids
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    """Makes the config: ``--config=configs/sweeps/tost.py:SCALE``."""
+    return grids.config("tost", scale)

@@ -1,0 +1,199 @@
+"""The loss along directions: of the weights, or of the input.
+
+    from sparse_gf import curvature, landscapes
+    top = curvature.top_eigenpairs(loss_fn, params, masks, num=1, key=key)
+    direction = jax.tree.map(lambda leaf: leaf[0], top.vectors)
+    losses = landscapes.along(loss_fn, params, direction, jnp.linspace(-1, 1, 41))
+
+Points are computed one after the other, with the memory of one.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from sparse_gf import errors, tree
+from sparse_gf import masks as masks_lib
+from sparse_gf.types import LossFn, Masks, Params
+
+NORMS = ("inf", "2")
+"""In which the directions of the input are unit vectors, see ``input_directions``."""
+
+Distances = Float[Array | np.ndarray, " points"]
+
+
+def along(
+    loss_fn: LossFn,
+    params: Params,
+    direction: Params,
+    distances: Distances,
+) -> Float[Array, " points"]:
+    """The loss at ``params + distance * direction``.
+
+    Along the top eigenvector of the Hessian that is Figure 8 of Jaiswal et al. (2022).
+
+    Args:
+        loss_fn: Params to the mean loss.
+        params: Where the distance is 0. A pytree of any arrays: images, for example.
+        direction: Like the params. It is not normalised.
+        distances: In lengths of the direction.
+    """
+    return jax.lax.map(
+        lambda distance: loss_fn(_moved(params, distance, direction)),
+        jnp.asarray(distances),
+    )
+
+
+def surface(
+    loss_fn: LossFn,
+    params: Params,
+    directions: tuple[Params, Params],
+    distances: Distances,
+) -> Float[Array, "points points"]:
+    """The loss in a plane.
+
+    Args:
+        loss_fn: Params to the mean loss.
+        params: The origin of the plane.
+        directions: Two, like the params. They are not normalised.
+        distances: Along both directions.
+
+    Returns:
+        Entry i, j is the loss at ``params + distances[i] * directions[0] +
+        distances[j] * directions[1]``.
+    """
+    first, second = directions
+    return jax.lax.map(
+        lambda distance: along(
+            loss_fn, _moved(params, distance, first), second, distances
+        ),
+        jnp.asarray(distances),
+    )
+
+
+def filter_normalised_direction(
+    key: PRNGKeyArray, params: Params, masks: Masks | None = None
+) -> Params:
+    """A random direction with filters as long as the weights' (Li et al. 2018).
+
+    A filter is what leads to one unit or output channel: one index of a kernel's last
+    axis. Distances then mean the same for networks that compute the same function with
+    weights of other scales. Leaves that are no kernels, biases and normalisation, get
+    zeros, as in the authors' figures.
+
+    Args:
+        key: Consumed.
+        params: The network's; a filter of zeros gets zeros.
+        masks: Which weights are active; None for all. Others get zeros, and the
+            lengths are those of the active ones.
+    """
+    masks = masks_lib.ones(params) if masks is None else masks
+    params = masks_lib.apply(params, masks)
+    draws = tree.draw_kernels(key, params, jax.random.normal)
+    drawn = tree.map_kernels(
+        lambda path, kernel: draws[path].astype(kernel.dtype), jnp.zeros_like, params
+    )
+    return jax.tree.map(_scaled_filters, masks_lib.apply(drawn, masks), params)
+
+
+def input_directions(
+    key: PRNGKeyArray,
+    loss_fn: LossFn,
+    images: Float[Array | np.ndarray, "batch *image"],
+    *,
+    norm: str = "inf",
+) -> tuple[Array, Array]:
+    """Two directions of the input: uphill, and a random one.
+
+    Jaiswal et al. (2022) do not say which theirs are (Figure 10). Both that are common
+    in work on adversarial examples are here:
+
+    * ``"inf"``: signs of the gradient, and random signs, not quite orthogonal to them
+      (Engstrom et al. 2018). A distance is a change of every pixel.
+    * ``"2"``: the gradient, and a normal vector orthogonal to it, both of length 1
+      for every image (Moosavi-Dezfooli et al. 2019).
+
+    Args:
+        key: Consumed.
+        loss_fn: Images to the mean loss. BatchNorm should not take statistics of the
+            batch, or images move each other's losses.
+        images: As ``loss_fn`` takes them. An image without gradient does not move
+            uphill.
+        norm: One of ``NORMS``.
+
+    Returns:
+        Both like the images.
+
+    Raises:
+        UserError: If there is no such norm.
+    """
+    if norm not in NORMS:
+        raise errors.unknown("norm", norm, NORMS)
+    images = jnp.asarray(images)
+    uphill = jax.grad(loss_fn)(images)
+    if norm == "inf":
+        signs = jax.random.rademacher(key, images.shape, images.dtype)
+        return jnp.sign(uphill), signs
+    uphill = _unit(uphill, _inside(images))
+    drawn = jax.random.normal(key, images.shape, images.dtype)
+    along_uphill = jnp.sum(drawn * uphill, axis=_inside(images), keepdims=True)
+    return uphill, _unit(drawn - along_uphill * uphill, _inside(images))
+
+
+def input_surface(
+    key: PRNGKeyArray,
+    loss_fn: LossFn,
+    images: Float[Array | np.ndarray, "batch *image"],
+    distances: Distances,
+    *,
+    norm: str = "inf",
+) -> Float[Array, "points points"]:
+    """The loss with respect to the input, in the plane of ``input_directions``.
+
+    Args:
+        key: Consumed.
+        loss_fn: Images to the mean loss.
+        images: The origin of the plane. They are moved without regard to the range of
+            pixels.
+        distances: In the units of the images, which are standard deviations if those
+            are normalised.
+        norm: One of ``NORMS``.
+
+    Returns:
+        Rows go uphill, columns at random; see ``surface``.
+
+    Raises:
+        UserError: If there is no such norm.
+    """
+    directions = input_directions(key, loss_fn, images, norm=norm)
+    return surface(loss_fn, images, directions, distances)
+
+
+def _moved(params: Params, distance: Float[Array, ""], direction: Params) -> Params:
+    return jax.tree.map(
+        lambda p, d: p + (distance * d).astype(p.dtype), params, direction
+    )
+
+
+def _scaled_filters(drawn: Array, weights: Array) -> Array:
+    """Gives each filter the length that it has in the weights."""
+    axes = tuple(range(drawn.ndim - 1))
+    return _unit(drawn, axes) * _length(weights, axes)
+
+
+def _inside(images: Array) -> tuple[int, ...]:
+    return tuple(range(1, images.ndim))
+
+
+def _unit(x: Array, axes: tuple[int, ...]) -> Array:
+    """Divides by the length over some axes, where it is not 0."""
+    # Of numbers as small as gradients of inputs, squares would be 0 in float32.
+    largest = jnp.max(jnp.abs(x), axis=axes, keepdims=True)
+    x = x / jnp.where(largest > 0, largest, 1)
+    length = _length(x, axes)
+    return x / jnp.where(length > 0, length, 1)
+
+
+def _length(x: Array, axes: tuple[int, ...]) -> Array:
+    return jnp.sqrt(jnp.sum(jnp.square(x), axis=axes, keepdims=True))
