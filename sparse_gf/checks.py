@@ -1,12 +1,13 @@
 """Checks of a config's values: each raises a ``UserError`` that names the place."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sparse_gf import errors
 from sparse_gf.errors import UserError
 
 
-def one_of(place: str, value: Any, allowed: frozenset[str] | set[str]) -> None:
+def one_of(place: str, value: Any, allowed: Collection[str]) -> None:
     """Refuses a name that is not one of those allowed."""
     if value not in allowed:
         raise errors.unknown(place, value, allowed)

@@ -107,7 +107,7 @@ class Ramp:
     def __call__(self, epoch: Number) -> Float[Array, ""]:
         """The value in an epoch, from 1; the end beyond the last."""
         if self.shape == "permanent":
-            return jnp.asarray(self.start)
+            return jnp.asarray(float(self.start))
         done = jnp.clip((jnp.asarray(epoch) - 1) / (self.last_epoch - 1), 0, 1)
         far = SHAPES[self.shape](done, self.end / self.start)
         value = self.start + (self.end - self.start) * far

@@ -101,7 +101,7 @@ class LrsiSpec:
 
     def __post_init__(self):
         checks.one_of("config.lrsi.preset", self.preset, PRESETS)
-        checks.one_of("config.lrsi.step", self.step, set(rescaling.STEPS))
+        checks.one_of("config.lrsi.step", self.step, rescaling.STEPS)
         checks.in_range("config.lrsi.iterations", self.iterations, 1, None)
         checks.in_range("config.lrsi.batch_size", self.batch_size, 2, None)
         for name in ("eta", "gamma", "learning_rate", "min_scale", "clip"):
@@ -157,7 +157,7 @@ class Toolkit:
         """Checks what goes together, and brings ``tost`` into its one spelling."""
         given = [part.strip() for part in self.tost.split(",") if part.strip()]
         for name in given:
-            checks.one_of("config.tost", name, set(NAMES))
+            checks.one_of("config.tost", name, NAMES)
         if len(set(given)) < len(given):
             raise UserError(f"config.tost is {self.tost!r}; a tweak is there twice.")
         spelled = ",".join(name for name in NAMES if name in given)

@@ -138,7 +138,6 @@ def _extend(
     length = tree.norm(rest, 2)
     scale = jnp.maximum(krylov.scale, jnp.maximum(jnp.abs(diagonal), length))
     rounding = 100 * float(jnp.finfo(basis.dtype).eps)
-    # Not `length > ...`, which NaN is not either: NaN must be seen by the caller.
     invariant = length <= rounding * scale
     following = jax.lax.cond(
         invariant,

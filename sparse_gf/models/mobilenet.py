@@ -73,7 +73,12 @@ class MobileNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Images, *, train: bool = False, deterministic: bool = True
+        self,
+        x: Images,
+        *,
+        train: bool = False,
+        deterministic: bool = True,
+        gates: Gates | None = None,
     ) -> Float[Array, "batch classes"]:
         """Computes the logits; see ``mlp.MLP``."""
         del deterministic
