@@ -1,6 +1,7 @@
 """What a person at a terminal sees while a cell trains and when it is done."""
 
 import contextlib
+import dataclasses
 import functools
 import math
 import pathlib
@@ -154,9 +155,10 @@ def _describe(cell: specs.Cell) -> str:
         what = f"{cell.model}, {cell.mask.method}{when}"
     else:
         what = f"{cell.hidden_layers} layer" + "s" * (cell.hidden_layers > 1)
+    tweaks = densities.spoken_tweaks(cell.tost, dataclasses.asdict(cell))
     return (
         f"{cell.dataset}{part}, {epochs}, {what}, {rate}, {cell.variant}, "
-        f"{cell.activation}"
+        f"{cell.activation}" + f", {tweaks}" * bool(cell.tost)
     )
 
 

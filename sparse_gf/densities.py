@@ -7,7 +7,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -27,6 +27,9 @@ COLUMNS = {
 
 Accuracy, loss and EGF_2 are texts, mean and standard deviation over seeds.
 """
+
+TWEAKS = {"gsw": "GSw", "gsk": "GSk", "lrsi": "LRsI", "ls": "LS"}
+"""Tweaks of the sparse training toolkit and how the paper calls them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,9 @@ def summarise(rows: pd.DataFrame) -> Summary:
 def with_lines(rows: pd.DataFrame) -> pd.DataFrame:
     """Adds ``line``, the kind of mask, and whatever else differs between cells."""
     masks = rows.apply(_mask, axis=1)
+    tweaks = rows.apply(_tweaks, axis=1)
+    if tweaks.nunique() > 1:
+        masks = masks + ", " + tweaks
     varied = [
         name
         for name in ("model", "optimizer", "learning_rate", "variant", "activation")
@@ -90,6 +96,31 @@ def markdown(summary: Summary) -> str:
         *(f"- {note}" for note in summary.notes),
     ]
     return "\n".join(lines) + "\n"
+
+
+def spoken_tweaks(tost: str, options: Mapping[str, Any]) -> str:
+    """Tweaks of the toolkit as the paper calls them.
+
+    Args:
+        tost: Names with commas, in the order of ``TWEAKS``.
+        options: By name of a tweak its options, of which ``schedule`` is looked at:
+            ghosts may be there for good.
+
+    Returns:
+        Such as ``"GSw + LS"`` or ``"permanent GSk"``; ``"ToST"`` for all tweaks,
+        ``"plain"`` for none.
+    """
+    names = tost.split(",") if tost else []
+
+    def spoken(name: str) -> str:
+        permanent = dict(options.get(name, {})).get("schedule") == "permanent"
+        return "permanent " * permanent + TWEAKS.get(name, name)
+
+    together = " + ".join(map(spoken, names))
+    if names == list(TWEAKS):
+        permanent = [spoken(name) for name in names if spoken(name) != TWEAKS[name]]
+        return ", ".join(["ToST", *permanent])
+    return together or "plain"
 
 
 def write(folder: pathlib.Path, summary: Summary, rows: pd.DataFrame) -> None:
@@ -122,6 +153,10 @@ def write_cell(
     text = comparison.config_file(first["config"])
     results.write_text(folder / "config.py", text)
     return folder
+
+
+def _tweaks(row: Any) -> str:
+    return spoken_tweaks(row["tost"], json.loads(row["config"]))
 
 
 def _spoken(value: Any) -> str:
@@ -169,7 +204,9 @@ def _title(rows: pd.DataFrame) -> str:
     epochs = f"{one('epochs')} epochs" if one("epochs") else ""
     optimizer = f"{one('optimizer')} {one('learning_rate', 'g')}".strip()
     parts = [one(name) for name in ("dataset_title", "model")]
-    parts += [optimizer, one("variant"), one("activation"), epochs]
+    tweaks = set(rows.apply(_tweaks, axis=1)) - {"plain"}
+    shared = tweaks.pop() if len(tweaks) == 1 and (rows["tost"] != "").all() else ""
+    parts += [optimizer, one("variant"), one("activation"), shared, epochs]
     return ", ".join(part for part in parts if part)
 
 

@@ -1,6 +1,7 @@
 """An experiment: from specs to result rows, in one place, resumable."""
 
 import contextlib
+import functools
 import math
 import os
 import pathlib
@@ -12,7 +13,18 @@ import jax
 import numpy as np
 import pandas as pd
 
-from sparse_gf import checkpoints, ensemble, masked, results, rows, sc_sdc, train
+from sparse_gf import (
+    checkpoints,
+    ensemble,
+    masked,
+    masks,
+    network_files,
+    results,
+    rows,
+    sc_sdc,
+    specs,
+    train,
+)
 from sparse_gf import data as data_lib
 from sparse_gf.errors import UserError
 from sparse_gf.specs import Cell, CellSpec, MaskedSpec, RunSpec
@@ -43,6 +55,11 @@ def set_up_jax(cell: Cell) -> None:
     ensemble.use_all_cores()
     if cell.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
+    use_cache()
+
+
+def use_cache() -> None:
+    """Keeps compiled programs between processes, where the user has not said where."""
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
         folder = pathlib.Path(cache).expanduser() / "sparse_gf" / "jax"
@@ -159,14 +176,8 @@ def _train(
         saved = checkpoints.Checkpoints(folder / kind.name(chunk), monitor.note)
         networks = kind.ensemble_of(cell, chunk)
 
-        def save_masks(
-            progress: ensemble.Progress, chunk: Any = chunk, networks: Any = networks
-        ) -> None:
-            if progress.epoch in measured and options.save_masks:
-                to = results.cell_folder(workdir, cell.dataset, cell.hash) / "masks"
-                kind.save_masks(to, cell, chunk, networks, progress)
-
-        watch = _Watch(epochs, options, saved, monitor, label, done, share, save_masks)
+        save = functools.partial(_save, cell, options, workdir, chunk, networks)
+        watch = _Watch(epochs, options, saved, monitor, label, done, share, save)
         start = _start(networks, data, saved, len(measured))
         if start.epoch:
             resumed += share * start.epoch / epochs
@@ -178,6 +189,61 @@ def _train(
             identities = kind.identities(cell, group)
             made += rows.make(cell, options, dataset, identities, measured, history)
     return made, 1.0 - resumed
+
+
+def _save(
+    cell: Cell,
+    options: RunSpec,
+    workdir: pathlib.Path,
+    chunk: Any,
+    networks: ensemble.Ensemble,
+    progress: ensemble.Progress,
+) -> None:
+    """Writes masks and networks, as far as that is wanted after an epoch."""
+    kind = KINDS[type(cell)]
+    measured = kind.measured(cell)
+    if progress.epoch not in measured:
+        return
+    folder = results.cell_folder(workdir, cell.dataset, cell.hash)
+    if options.save_masks and isinstance(cell, MaskedSpec):
+        masked.save_masks(folder / "masks", cell, chunk, networks, progress)
+    if options.save_networks == "measured" or (
+        options.save_networks and progress.epoch == measured[-1]
+    ):
+        _save_networks(
+            folder / "networks", cell, options, chunk, networks, progress, measured
+        )
+
+
+def _save_networks(
+    folder: pathlib.Path,
+    cell: Cell,
+    options: RunSpec,
+    chunk: Any,
+    networks: ensemble.Ensemble,
+    progress: ensemble.Progress,
+    measured: tuple[int, ...],
+) -> None:
+    kind, point = KINDS[type(cell)], measured.index(progress.epoch)
+    for group, state, places in zip(
+        chunk, progress.state, ensemble.places(networks), strict=True
+    ):
+        for identity in kind.identities(cell, group):
+            if point not in identity.points:
+                continue
+            place = int(places[identity.number])
+            params, own_masks, batch_stats = (
+                jax.tree.map(lambda x, at=place: np.asarray(x[at]), part)
+                for part in (state.params, state.masks, state.batch_stats)
+            )
+            about = identity.columns | {
+                "epoch": progress.epoch,
+                "density": masks.density(own_masks),
+                "config_hash": cell.hash,
+                "config": specs.to_config(cell, options),
+            }
+            network = network_files.Network(params, own_masks, batch_stats, about)
+            network_files.save(folder / network_files.name(about), network)
 
 
 def _start(

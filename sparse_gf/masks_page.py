@@ -2,7 +2,9 @@
 
 A section for every model, data set and length of training: a table, and test accuracy
 and effective gradient flow against density. Beside it, ``tables/masks-<n>.md`` and
-``figures/masks-<n>-*.png`` and ``.svg``.
+``figures/masks-<n>-*.png`` and ``.svg``. Before them a table
+for every study of Jaiswal et al. 2022 that was asked for, also ``tables/<study>.md``,
+with the published accuracies where the package has them.
 """
 
 # pandas infers a union of all it could return where a column is looked up.
@@ -15,12 +17,14 @@ import importlib.resources
 import json
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 import jinja2
 import pandas as pd
 
-from sparse_gf import densities, plots, results
+from sparse_gf import densities, plots, results, tost_tables
+from sparse_gf.grids import Sweep
 
 _TOGETHER = ["dataset_title", "model", "epochs", "train_examples"]
 
@@ -31,12 +35,15 @@ FIGURES = {
 """Columns that are drawn against density, and how they are called."""
 
 
-def write(workdir: str | os.PathLike[str], rows: pd.DataFrame) -> pathlib.Path:
+def write(
+    workdir: str | os.PathLike[str], rows: pd.DataFrame, sweeps: Iterable[Sweep] = ()
+) -> pathlib.Path:
     """Writes the page and the files beside it.
 
     Args:
         workdir: The work directory.
         rows: One row per network under masks, at least one.
+        sweeps: What was asked for of networks under masks.
 
     Returns:
         The page.
@@ -46,10 +53,15 @@ def write(workdir: str | os.PathLike[str], rows: pd.DataFrame) -> pathlib.Path:
         _section(folder, number, part)
         for number, (_, part) in enumerate(rows.groupby(_TOGETHER, sort=True), start=1)
     ]
+    studies = tost_tables.tables(sweeps, rows)
+    for study in studies:
+        text = tost_tables.markdown(study)
+        results.write_text(folder / "tables" / f"{study.name}.md", text)
     page = _template().render(
         workdir=str(workdir),
         made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         sections=sections,
+        studies=studies,
         networks=len(rows),
         diverged=int(rows["diverged"].sum()),
         devices=sorted(rows["device"].unique()),

@@ -65,6 +65,10 @@ ACTIVATIONS = {
 """The activations of Table 2 of Tessera et al. 2021 and Mish, as they are called."""
 
 
+SOFT_BETAS = (1, 2, 5, 10, 100)
+"""Of the soft neurons that are drawn."""
+
+
 def against_width(rows: pd.DataFrame, column: str, label: str, title: str) -> Any:
     """A result of both arms against dense width.
 
@@ -78,7 +82,7 @@ def against_width(rows: pd.DataFrame, column: str, label: str, title: str) -> An
     Returns:
         A Matplotlib ``Figure``.
     """
-    figure = _figure(6.0, 4.0, title)
+    figure = new_figure(6.0, 4.0, title)
     axes = figure.subplots()
     for arm, style in STYLES.items():
         part = rows[rows["arm"] == arm]
@@ -114,7 +118,7 @@ def against_density(rows: pd.DataFrame, column: str, label: str, title: str) -> 
     Returns:
         A Matplotlib ``Figure``.
     """
-    figure = _figure(6.0, 4.0, title)
+    figure = new_figure(6.0, 4.0, title)
     axes = figure.subplots()
     looks = itertools.cycle(LOOKS)
     for name, part in rows.groupby("line", sort=False):
@@ -183,7 +187,7 @@ def panels(
     rows = rows.assign(test_accuracy=100 * rows["test_accuracy"])
     parts = [rows[rows[panel] == name] for name in names]
     width = max(2.1, min(4.6, 6.8 / len(names)))
-    figure = _figure(0.5 + width * len(names), 1.0 + 2.4 * len(measures), title)
+    figure = new_figure(0.5 + width * len(names), 1.0 + 2.4 * len(measures), title)
     grid = figure.subplots(len(measures), len(names), sharex=True, squeeze=False)
     for row, measure in zip(grid, measures, strict=True):
         _draw_row(row, parts, measure, line, looks)
@@ -209,7 +213,7 @@ def layer_norms(measurements: pd.DataFrame, title: str) -> Any:
     import matplotlib
 
     widths = sorted(measurements["dense_width"].unique())
-    figure = _figure(2.2 * max(len(widths), 2) + 1.6, 4.8, title)
+    figure = new_figure(2.2 * max(len(widths), 2) + 1.6, 4.8, title)
     grid = figure.subplots(
         len(STYLES), len(widths), sharex=True, sharey=True, squeeze=False
     )
@@ -259,7 +263,7 @@ def activation_functions() -> Any:
     Returns:
         A Matplotlib ``Figure``: functions left, derivatives right.
     """
-    figure = _figure(9.0, 4.4, "Activation functions and their derivatives")
+    figure = new_figure(9.0, 4.4, "Activation functions and their derivatives")
     left, right = figure.subplots(1, 2)
     inputs = np.linspace(-5, 5, 1001, dtype=np.float32)
     for i, (name, shown) in enumerate(ACTIVATIONS.items()):
@@ -287,7 +291,48 @@ def activation_functions() -> Any:
     return figure
 
 
-def _figure(width: float, height: float, title: str) -> Any:
+def soft_neurons() -> Any:
+    """PSwish for rising beta, and its derivative (Jaiswal et al. 2022, Figures 3, 5).
+
+    Drawn on [-3, 3] between Swish, which it is at beta = 1, and ReLU, to which it
+    tends: x s with s = sigmoid(beta x), and s + beta x s (1 - s).
+
+    Returns:
+        A Matplotlib ``Figure``: functions left, derivatives right.
+    """
+    figure = new_figure(9.0, 4.4, "Ghost soft neurons: PSwish, Swish and ReLU")
+    left, right = figure.subplots(1, 2)
+    x = np.linspace(-3, 3, 2401)
+    # Both are the same as others for most inputs: wide, with those others upon them.
+    for name, color, values, derivative in (
+        ("Swish", "#bdb6e8", x * _sigmoid(x), _soft_derivative(x, 1)),
+        ("ReLU", "#d9d0a6", np.maximum(x, 0), np.where(x > 0, 1.0, 0.0)),
+    ):
+        style = {"color": color, "linewidth": 6, "label": name}
+        style["solid_capstyle"] = "butt"
+        left.plot(x, values, **style)
+        right.plot(*_cut_at_jumps(x, derivative), **style)
+    for beta, (color, _) in zip(SOFT_BETAS, LOOKS, strict=False):
+        style = {"color": color, "label": f"PSwish, $\\beta$ = {beta}"}
+        left.plot(x, x * _sigmoid(beta * x), **style)
+        right.plot(x, _soft_derivative(x, beta), **style)
+    left.set_title("$f(x)$", fontsize=10)
+    right.set_title("$f\\,'(x)$", fontsize=10)
+    for axes in (left, right):
+        axes.set_xlabel("$x$")
+        axes.grid(alpha=0.25)
+    figure.legend(
+        *left.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        fontsize=8,
+    )
+    return figure
+
+
+def new_figure(width: float, height: float, title: str) -> Any:
+    """An empty Matplotlib ``Figure`` with a title, sizes in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -491,6 +536,15 @@ def _activation(name: str, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
         function = activations.get(name)
     derivative = jax.grad(lambda x: function(x).sum())
     return np.asarray(function(x)), np.asarray(derivative(x)), start
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return (1 + np.tanh(x / 2)) / 2  # Without an overflow of exp.
+
+
+def _soft_derivative(x: np.ndarray, beta: float) -> np.ndarray:
+    s = _sigmoid(beta * x)
+    return s + beta * x * s * (1 - s)
 
 
 def _cut_at_jumps(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -77,12 +77,14 @@ class Findings(NamedTuple):
         sweeps: What was asked for.
         refused: A line about each file that cannot be used.
         masked: One row per network under masks.
+        masked_sweeps: What was asked for of networks under masks.
     """
 
     cells: dict[str, Finished]
     sweeps: tuple[Sweep, ...]
     refused: tuple[str, ...]
     masked: pd.DataFrame
+    masked_sweeps: tuple[Sweep, ...] = ()
 
 
 def find(
@@ -119,7 +121,9 @@ def find(
         compared = comparison_lib.compare(whole, method, zero_method)
         cells[spec.hash] = Finished(spec, whole, compared)
     sweeps, damaged = _sweeps(workdir)
-    return Findings(cells, sweeps, (*refused, *damaged), masked)
+    under_masks = tuple(s for s in sweeps if s.study.name in grids.MASKED_STUDIES)
+    others = tuple(sweep for sweep in sweeps if sweep not in under_masks)
+    return Findings(cells, others, (*refused, *damaged), masked, under_masks)
 
 
 # Whole numbers and truths come as floats where another file of an older version lacks
@@ -167,8 +171,6 @@ def _sweeps(workdir: str | os.PathLike[str]) -> tuple[tuple[Sweep, ...], list[st
     for name, config in configs.items():
         try:
             sweep = grids.expand(config)
-            if sweep.study.name in grids.MASKED_STUDIES:
-                continue
             if sweep.study.measures:
                 tables.p_values(sweep, {}, "")  # Has each cell its own place?
             sweeps.append(sweep)
@@ -605,7 +607,9 @@ def main() -> None:
         for line in findings.refused:
             print(f"refused: {line}", file=sys.stderr)
         if len(findings.masked):
-            page = masks_page.write(workdir.value, findings.masked)
+            page = masks_page.write(
+                workdir.value, findings.masked, findings.masked_sweeps
+            )
             print(f"{len(findings.masked)} networks under masks: {page}")
         if not findings.cells and len(findings.masked):
             return

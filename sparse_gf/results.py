@@ -6,7 +6,9 @@ A work directory holds
     sweeps/<name>.json            what each sweep was asked to train
     networks.parquet              one row per network, of all cells
     measurements.parquet          one row per network and measured epoch
-    <dataset>-<hash>/             config.py, table.md and figures of one cell
+    <dataset>-<hash>/             config.py, table.md and figures of one cell; masks
+                                  and networks, where they are saved
+    analyses.parquet              what ``analyse`` found of saved networks
     report/                       index.html and what it shows; see ``report``
     checkpoints/                  of unfinished cells; see ``checkpoints``
 
@@ -330,13 +332,18 @@ def write_text(path: pathlib.Path, text: str) -> None:
         temporary.write_text(text)
 
 
+def write_bytes(path: pathlib.Path, data: bytes) -> None:
+    """Writes a file in one piece."""
+    with _atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_figure(folder: pathlib.Path, name: str, figure: Any) -> bytes:
     """Writes a Matplotlib figure as PNG and SVG; returns the SVG."""
     for suffix in ("png", "svg"):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, dpi=150)
-        with _atomic(folder / f"{name}.{suffix}") as temporary:
-            temporary.write_bytes(buffer.getvalue())
+        write_bytes(folder / f"{name}.{suffix}", buffer.getvalue())
     return buffer.getvalue()
 
 

@@ -32,6 +32,7 @@ from sparse_gf.errors import UserError
 from sparse_gf.models import catalog, layers
 
 DTYPES = frozenset({"float32", "float64"})
+SAVED = frozenset({"", "last", "measured"})
 DENSE_ARMS = frozenset({"auto", "padded", "narrow"})
 
 
@@ -571,6 +572,8 @@ class RunSpec:
         wilcoxon_method: One of ``stats.METHODS``, for the table.
         wilcoxon_zeros: One of ``stats.ZERO_METHODS``, likewise.
         save_masks: Whether the masks of networks under masks are written to files.
+        save_networks: ``"last"``: networks are written to files after the last epoch;
+            ``"measured"``: after every measured epoch; see ``network_files``.
     """
 
     data_dir: str = ""
@@ -580,6 +583,7 @@ class RunSpec:
     wilcoxon_method: str = "auto"
     wilcoxon_zeros: str = "wilcox"
     save_masks: bool = False
+    save_networks: str = ""
 
     def __post_init__(self):
         checks.one_of("config.dense_arm", self.dense_arm, DENSE_ARMS)
@@ -588,6 +592,7 @@ class RunSpec:
         checks.in_range(
             "config.networks_per_program", self.networks_per_program, 0, None
         )
+        checks.one_of("config.save_networks", self.save_networks, SAVED)
         checks.rate("config.checkpoint_seconds", self.checkpoint_seconds)
 
 

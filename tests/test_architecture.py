@@ -43,6 +43,7 @@ LAYERS = {
     "rescaling": 2,
     "data": 2,
     "plots": 2,
+    "analysis_figures": 3,
     "comparison": 2,
     "densities": 2,
     "effects": 2,
@@ -61,7 +62,10 @@ LAYERS = {
     "grids": 4,
     "tables": 5,
     "ledger": 5,
+    "tost_tables": 5,
     "rows": 5,
+    "network_files": 4,
+    "analyses": 5,
     "experiment": 5,
     "console": 6,
     "report": 6,
@@ -71,6 +75,7 @@ LAYERS = {
     "sweep": 7,
     "main": 7,
     "mask_report": 7,
+    "analyse": 7,
 }
 
 # Within layer 4, ensembles are below what uses them.

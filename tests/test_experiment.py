@@ -311,6 +311,7 @@ def kill_after_epoch(arguments, cache, workdir, epoch):
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_and_ends_equal_bit_for_bit(tmp_path):
     whole, killed, cache = (tmp_path / name for name in ("whole", "killed", "cache"))
     done = run_command(command(whole), cache)

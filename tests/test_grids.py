@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from sparse_gf import grids, masked_paper, paper, specs
+from sparse_gf import grids, masked_paper, paper, specs, tost_paper
 from sparse_gf.errors import UserError
 from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
 
@@ -22,7 +22,7 @@ def load(path, *arguments):
 
 
 def test_there_is_one_config_per_study_and_one_to_copy():
-    studies = {*paper.STUDIES, *masked_paper.STUDIES}
+    studies = {*paper.STUDIES, *masked_paper.STUDIES, *tost_paper.STUDIES}
     assert {path.stem for path in CONFIGS.glob("*.py")} == {*studies, "grid"}
 
 

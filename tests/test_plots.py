@@ -1,11 +1,12 @@
 """Figures of many cells, from rows written by hand."""
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from sparse_gf import plots
+from sparse_gf import activations, plots
 
 WIDTHS = (7, 20)
 CELLS = [("sgd", "NR"), ("sgd", "L2"), ("adam", "NR"), ("adam", "L2")]
@@ -210,6 +211,37 @@ def test_activation_functions_and_derivatives_at_points_by_hand():
     labels = [line.get_label() for line in left.get_lines()]
     assert "PReLU (slope = 0.25)" in labels
     assert "SReLU (t_right = 1, a_right = 1, t_left = 0, a_left = 0.2)" in labels
+
+
+def test_soft_neurons_at_points_by_hand():
+    left, right = plots.soft_neurons().axes
+    values, derivatives = (
+        {line.get_label(): line for line in axes.get_lines()} for axes in (left, right)
+    )
+    betas = {f"PSwish, $\\beta$ = {beta}": beta for beta in (1, 2, 5, 10, 100)}
+    assert set(values) == set(derivatives) == {"Swish", "ReLU", *betas}
+    # sigmoid(2) = 0.880797, and its derivative there 0.104994.
+    for name, x, value, derivative in [
+        ("ReLU", -2, 0, 0),
+        ("ReLU", 2, 2, 1),
+        ("Swish", 0, 0, 0.5),
+        ("Swish", 2, 2 * 0.880797, 0.880797 + 2 * 0.104994),
+        ("PSwish, $\\beta$ = 2", 1, 0.880797, 0.880797 + 2 * 0.104994),
+        ("PSwish, $\\beta$ = 2", -1, -0.119203, 0.119203 - 2 * 0.104994),
+        ("PSwish, $\\beta$ = 100", 2, 2, 1),
+        ("PSwish, $\\beta$ = 100", 0, 0, 0.5),
+    ]:
+        assert at(values[name], x) == pytest.approx(value, abs=1e-5), (name, x)
+        assert at(derivatives[name], x) == pytest.approx(derivative, abs=1e-5), name
+    for name, beta in betas.items():
+        x, y = values[name].get_data()
+        ours = activations.pswish(jnp.asarray(x, jnp.float32), beta)
+        np.testing.assert_allclose(y, ours, atol=1e-5)
+        numeric = np.gradient(y, x)
+        drawn = derivatives[name].get_ydata()
+        np.testing.assert_allclose(drawn, numeric, atol=2e-6 * beta**2 + 1e-3)
+        gap = np.abs(np.maximum(x, 0) - y).max()
+        assert gap == pytest.approx(0.2785 / beta, rel=0.01)
 
 
 def test_derivatives_jump_where_they_are_not_continuous():

@@ -305,7 +305,7 @@ def small(seed=0):
 def test_grasp_is_theta_times_the_kernels_hessian_times_their_gradient():
     params, loss = small()
     flat, unravel = jax.flatten_util.ravel_pytree(params)
-    gradient = jax.grad(lambda v: loss(unravel(v)))(flat)
+    gradient = jax.jit(jax.grad(lambda v: loss(unravel(v))))(flat)
     hessian = jax.jit(jax.hessian(lambda v: loss(unravel(v))))(flat)
     is_kernel = jax.flatten_util.ravel_pytree(
         tree_lib.map_kernels(lambda _, k: jnp.ones_like(k), jnp.zeros_like, params)
@@ -318,7 +318,7 @@ def test_grasp_is_theta_times_the_kernels_hessian_times_their_gradient():
 def test_egf_is_the_derivative_of_egf_with_respect_to_the_mask(order):
     params, loss = small()
     active = masks.random(jax.random.key(3), params, {"a/kernel": 20, "b/kernel": 15})
-    grads = jax.grad(loss)(masks.apply(params, active))
+    grads = jax.jit(jax.grad(loss))(masks.apply(params, active))
 
     def egf(soft):
         norms = [
@@ -329,8 +329,8 @@ def test_egf_is_the_derivative_of_egf_with_respect_to_the_mask(order):
         return sum(norms) / 2
 
     soft = {name: active[name]["kernel"].astype(float) for name in "ab"}
-    expected = jax.grad(egf)(soft)
-    found = scores.egf(loss, params, active, order=order)
+    expected = jax.jit(jax.grad(egf))(soft)
+    found = jax.jit(lambda: scores.egf(loss, params, active, order=order))()
     for name in "ab":
         own, mask = found[name]["kernel"], active[name]["kernel"]
         np.testing.assert_allclose(own[mask], expected[name][mask], rtol=1e-12)
@@ -340,7 +340,9 @@ def test_egf_is_the_derivative_of_egf_with_respect_to_the_mask(order):
 def test_normalised_scores_of_a_layer_add_up_to_one():
     params, loss = small()
     active = masks.random(jax.random.key(3), params, {"a/kernel": 20, "b/kernel": 1})
-    found = scores.layer_normalised(scores.grasp(loss, params), active)
+    found = jax.jit(
+        lambda: scores.layer_normalised(scores.grasp(loss, params), active)
+    )()
     for kernel in kernels(found).values():
         np.testing.assert_allclose(np.abs(kernel).sum(), 1, rtol=1e-12)
 

@@ -80,8 +80,7 @@ def mean_over_batches(
             batches have one size, so that the mean of their means is that of the
             examples; see ``in_batches``.
         stored: Eigenvalues and density keep what their products have in common, for
-            all batches: much faster, with the memory of all of them. For small
-            networks.
+            all batches, with the memory of all of them. For small networks.
 
     Raises:
         UserError: If there is no batch, or if leaves differ in the number of batches.

@@ -110,9 +110,8 @@ def hessian_vector_product(
 def product_in(loss_fn: LossFn, space: Subspace) -> Product:
     """The function from v to ``H v``, for many products at one point.
 
-    Of one batch, what products have in common is computed once and kept, which takes
-    a third or more off each. Of many, it is computed again with every product, unless
-    they say that it is to be stored.
+    Of one batch, what products have in common is computed once and kept. Of many, it is
+    computed again with every product, unless they say that it is to be stored.
     """
     if isinstance(loss_fn, batches.BatchedLoss) and not loss_fn.stored:
         return space.through(lambda v: _along(loss_fn, space.params, v))

@@ -106,7 +106,7 @@ def ritz(krylov: Krylov) -> Ritz:
     values, coordinates = jnp.linalg.eigh(matrix)
     values, coordinates = values[::-1], coordinates[:, ::-1]
     last = jnp.maximum(jnp.sum(used) - 1, 0)
-    exists = jnp.arange(used.size) <= last
+    exists = jnp.arange(used.size) < jnp.sum(used)
     return Ritz(
         values=jnp.where(exists, values, jnp.nan),
         coordinates=coordinates,

@@ -10,8 +10,13 @@ pytestmark = pytest.mark.usefixtures("x64")
 SIZES = [(1, 1), (1, 2), (3, 1), (3, 2), (5, 1)]
 
 
+# Compiled: eagerly each of their operations is a program of its own.
+convolve = jax.jit(convolution.convolve, static_argnums=2)
+kernel_gradient = jax.jit(convolution.kernel_gradient, static_argnums=0)
+
+
 def draw(*shape, seed=0):
-    return jax.random.normal(jax.random.key(seed), shape)
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
 
 
 def by_definition(x, kernel, strides):
@@ -42,7 +47,7 @@ def by_definition(x, kernel, strides):
 def test_convolutions_are_those_of_torch(reference, size, strides):
     file = reference("conv_padding")
     kernel = jnp.asarray(file[f"kernel_k{size}"])
-    found = convolution.convolve(jnp.asarray(file["x"]), kernel, strides)
+    found = convolve(jnp.asarray(file["x"]), kernel, strides)
     expected = file[f"y_k{size}_s{strides}_torchpad{size // 2}"]
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
     if (size, strides) == (3, 2):
@@ -53,7 +58,7 @@ def test_convolutions_are_those_of_torch(reference, size, strides):
 @pytest.mark.parametrize("pixels", [(6, 6), (7, 5)])
 def test_gradients_are_those_of_the_definition(size, strides, pixels):
     x, kernel = draw(3, *pixels, 2), draw(size, size, 2, 4, seed=1)
-    y = convolution.convolve(x, kernel, strides)
+    y = convolve(x, kernel, strides)
     np.testing.assert_allclose(y, by_definition(x, kernel, strides), rtol=1e-12)
     weights = draw(*y.shape, seed=2)
 
@@ -76,9 +81,9 @@ def test_gradients_are_those_of_the_definition(size, strides, pixels):
 def test_every_image_counts_in_the_kernels_gradient(batch):
     x, kernel = draw(batch, 5, 5, 2), draw(3, 3, 2, 3, seed=1)
     gradient = draw(batch, 5, 5, 3, seed=2)
-    found = convolution.kernel_gradient(1, x, kernel, gradient)
+    found = kernel_gradient(1, x, kernel, gradient)
     each = [
-        convolution.kernel_gradient(1, x[i : i + 1], kernel, gradient[i : i + 1])
+        kernel_gradient(1, x[i : i + 1], kernel, gradient[i : i + 1])
         for i in range(batch)
     ]
     np.testing.assert_allclose(found, sum(each), rtol=1e-12, atol=1e-13)
@@ -92,7 +97,7 @@ def test_hessian_vector_products_go_through():
         def of(kernel):
             return jnp.sum(jnp.tanh(convolve(x, kernel, 2)) ** 2)
 
-        return jax.jvp(jax.grad(of), (kernel,), (direction,))[1]
+        return jax.jit(lambda: jax.jvp(jax.grad(of), (kernel,), (direction,))[1])()
 
     np.testing.assert_allclose(
         total(convolution.convolve), total(convolution._convolve), rtol=1e-10

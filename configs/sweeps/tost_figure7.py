@@ -1,0 +1,13 @@
+"""Figure 7 of ToST: VGG-16 and MobileNet, lottery tickets of 16 rounds.
+
+SCALE is paper, small or smoke.
+"""
+
+from ml_collections import ConfigDict
+
+from sparse_gf import grids
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    """Makes the config: ``--config=configs/sweeps/tost_figure7.py:SCALE``."""
+    return grids.config("tost_figure7", scale)

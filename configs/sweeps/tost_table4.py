@@ -1,0 +1,13 @@
+"""Table 4 of ToST: lottery tickets with each tweak alone, and all.
+
+SCALE is paper, small or smoke.
+"""
+
+from ml_collections import ConfigDict
+
+from sparse_gf import grids
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    """Makes the config: ``--config=configs/sweeps/tost_table4.py:SCALE``."""
+    return grids.config("tost_table4", scale)

@@ -1,0 +1,22 @@
+"""What do ghost soft neurons look like on their way to ReLU?
+
+    python experiments/soft_neurons.py
+
+Figures 3 and 5 of Jaiswal et al. 2022. Trains nothing; writes ``soft_neurons/`` beside
+this file.
+"""
+
+import pathlib
+
+from sparse_gf import plots, results
+
+FOLDER = pathlib.Path(__file__).parent / "soft_neurons"
+
+
+def main() -> None:
+    """Draws and writes the figure."""
+    results.write_figure(FOLDER, "soft_neurons", plots.soft_neurons())
+
+
+if __name__ == "__main__":
+    main()

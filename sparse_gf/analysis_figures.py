@@ -1,0 +1,156 @@
+"""Figures and tables of what ``analyses`` found, from its rows alone."""
+
+# pandas infers a union of all it could return where a column is looked up.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: reportGeneralTypeIssues=false, reportReturnType=false
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sparse_gf import plots
+
+VARIED = (
+    "dataset",
+    "model",
+    "mask_method",
+    "density",
+    "arm",
+    "dense_width",
+    "activation",
+    "tost",
+)
+"""Columns that tell networks apart, seeds and epochs aside."""
+
+LABELS = {
+    "eigenvalues": "Largest eigenvalue of the Hessian",
+    "trace": "Trace of the Hessian",
+    "density": "Density of eigenvalues",
+    "along": "Test loss",
+    "weights": "Training loss",
+    "input": "Test loss",
+}
+"""What each kind of value is called."""
+
+AXES = {
+    "density": ("Eigenvalue", ""),
+    "along": ("Distance along the top eigenvector", ""),
+    "weights": ("First direction", "Second direction"),
+    "input": ("Uphill (standard deviations)", "At random"),
+}
+
+
+def with_labels(rows: pd.DataFrame) -> pd.DataFrame:
+    """Adds ``label``: what differs between networks, in words."""
+    varied = [name for name in VARIED if rows[name].nunique() > 1]
+    labels = rows[varied[0]].map(_words(varied[0])) if varied else "network"
+    for name in varied[1:]:
+        labels = labels + ", " + rows[name].map(_words(name))
+    return rows.assign(label=labels)
+
+
+def draw(rows: pd.DataFrame, kind: str) -> Any:
+    """The figure of one analysis.
+
+    Args:
+        rows: Of that kind, of one work directory.
+        kind: One of ``LABELS``.
+
+    Returns:
+        A Matplotlib ``Figure``.
+    """
+    rows = with_labels(rows)
+    if kind in ("eigenvalues", "trace"):
+        return _by_epoch(rows, kind)
+    last = rows[rows["epoch"] == rows["epoch"].max()]
+    return _surfaces(last, kind) if kind in ("weights", "input") else _lines(last, kind)
+
+
+def activity_table(rows: pd.DataFrame) -> str:
+    """Activation sparsity as Markdown: a row per layer, a column per network.
+
+    Means over seeds, in per cent, after the last epoch.
+    """
+    last = with_labels(rows[rows["epoch"] == rows["epoch"].max()])
+    means = last.groupby(["layer", "label"], sort=False)["value"].mean().unstack()
+    means = means.reindex(last["layer"].unique())
+    header = ["Layer", *means.columns]
+    lines = ["| " + " | ".join(header) + " |", "|" + " ---: |" * len(header)]
+    for layer, shares in means.iterrows():
+        cells = [f"{100 * share:.1f}" for share in shares]
+        lines.append("| " + " | ".join([str(layer), *cells]) + " |")
+    threshold = "Share of activations close to 0 on the test set, %."
+    return "\n".join([threshold, "", *lines]) + "\n"
+
+
+def _words(name: str) -> Any:
+    if name == "density":
+        return lambda value: f"{100 * value:.3g}%"
+    if name == "tost":
+        return lambda value: value or "plain"
+    return str
+
+
+def _by_epoch(rows: pd.DataFrame, kind: str) -> Any:
+    """Along training, mean over seeds; of eigenvalues the first."""
+    first = rows[rows["x"].isin([0, math.nan])]
+    figure = plots.new_figure(6.0, 4.0, LABELS[kind] + " along training")
+    axes = figure.subplots()
+    looks = itertools.cycle(plots.LOOKS)
+    for label, part in first.groupby("label", sort=False):
+        color, marker = next(looks)
+        curve = part.groupby("epoch")["value"].mean()
+        axes.plot(curve.index, curve, color=color, marker=marker, label=label)
+        axes.plot(part["epoch"], part["value"], ".", color=color, alpha=0.5)
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel(LABELS[kind])
+    axes.legend(frameon=False, fontsize=8, title="mean; dots: seeds")
+    axes.grid(alpha=0.25)
+    return figure
+
+
+def _lines(rows: pd.DataFrame, kind: str) -> Any:
+    figure = plots.new_figure(6.0, 4.0, LABELS[kind])
+    axes = figure.subplots()
+    looks = itertools.cycle(plots.LOOKS)
+    for label, part in rows.groupby("label", sort=False):
+        color, _ = next(looks)
+        for number, (_, one) in enumerate(part.groupby("seed")):
+            name = label if number == 0 else None
+            axes.plot(one["x"], one["value"], color=color, label=name, alpha=0.8)
+    if kind == "density":
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=1e-5)
+    axes.set_xlabel(AXES[kind][0])
+    axes.set_ylabel(LABELS[kind])
+    axes.legend(frameon=False, fontsize=8, title="a line per seed")
+    axes.grid(alpha=0.25)
+    return figure
+
+
+def _surfaces(rows: pd.DataFrame, kind: str) -> Any:
+    """One panel per kind of network, of its first seed, on one scale of colours."""
+    rows = rows[rows["seed"] == rows["seed"].min()]
+    parts = list(rows.groupby("label", sort=False))
+    columns = min(len(parts), 3)
+    height = -(-len(parts) // columns)
+    figure = plots.new_figure(3.2 * columns + 1, 3.0 * height, LABELS[kind])
+    grid = figure.subplots(height, columns, squeeze=False, sharex=True, sharey=True)
+    values = rows["value"][np.isfinite(rows["value"])]
+    levels = np.linspace(values.min(), values.quantile(0.98), 15)
+    shown = None
+    for axes in grid.flat[len(parts) :]:
+        axes.set_visible(False)
+    for axes, (label, part) in zip(grid.flat, parts, strict=False):
+        plane = part.pivot(index="y", columns="x", values="value")
+        shown = axes.contourf(
+            plane.columns, plane.index, plane, levels=levels, extend="both"
+        )
+        axes.set_title(label, fontsize=8)
+        axes.set_xlabel(AXES[kind][0], fontsize=8)
+        axes.set_ylabel(AXES[kind][1], fontsize=8)
+    figure.colorbar(shown, ax=grid.ravel().tolist(), label=LABELS[kind])
+    return figure

@@ -1,0 +1,81 @@
+"""Files of trained networks: params, masks and running statistics of one network each.
+
+A NumPy archive with an array per leaf, ``params/<path>``, ``masks/<path>``,
+``batch_stats/<path>``, and ``about``, JSON: the cell's config, the epoch, and what
+makes the network differ from others of the cell.
+"""
+
+import io
+import json
+import pathlib
+import zipfile
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from sparse_gf import results, tree
+from sparse_gf.errors import UserError
+from sparse_gf.types import Masks, Params
+
+PARTS = ("params", "masks", "batch_stats")
+
+
+class Network(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        params: Masked.
+        masks: Like the params.
+        batch_stats: BatchNorm's running statistics; empty without BatchNorm.
+        about: ``config``, ``epoch``, and columns of the results.
+    """
+
+    params: Params
+    masks: Masks
+    batch_stats: Any
+    about: dict[str, Any]
+
+
+def save(path: pathlib.Path, network: Network) -> None:
+    """Writes a file in one piece."""
+    arrays = {
+        f"{part}/{tree.path_name(place)}": np.asarray(leaf)
+        for part in PARTS
+        for place, leaf in jax.tree_util.tree_leaves_with_path(getattr(network, part))
+    }
+    buffer = io.BytesIO()
+    # Most weights of a sparse network are 0, and take no room compressed.
+    np.savez_compressed(buffer, about=json.dumps(network.about), **arrays)
+    results.write_bytes(path, buffer.getvalue())
+
+
+def load(path: pathlib.Path) -> Network:
+    """Reads a file.
+
+    Raises:
+        UserError: If it is none of ours.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        about = json.loads(str(arrays.pop("about")))
+        parts: dict[str, Any] = {part: {} for part in PARTS}
+        for name, array in arrays.items():
+            *folders, leaf = name.split("/")
+            place = parts
+            for folder in folders:
+                place = place.setdefault(folder, {})
+            place[leaf] = array
+        return Network(*(parts[part] for part in PARTS), about)
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no file of a network ({error}).") from error
+
+
+def name(about: dict[str, Any]) -> str:
+    """A file's name, which no other network of the cell has."""
+    if about["dense_width"]:
+        which = f"{about['arm']}_{about['dense_width']}"
+    else:
+        which = f"density_{about['density']:.4g}"
+    return f"{which}_seed_{about['seed']}_epoch_{about['epoch']}.npz"
