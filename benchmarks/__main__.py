@@ -10,6 +10,7 @@ EVERYWHERE = (
     "digits",
     "fashion_mnist",
     "convolutional",
+    "toolkit",
     "members",
     "gradient_flow",
     "memory",

@@ -3,6 +3,7 @@
 # pandas infers a union of all it could return where a column is looked up.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 # pyright: reportGeneralTypeIssues=false, reportReturnType=false
+# pyright: reportAssignmentType=false
 
 import itertools
 import math

@@ -39,7 +39,7 @@ class Network(NamedTuple):
 
 def save(path: pathlib.Path, network: Network) -> None:
     """Writes a file in one piece."""
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{part}/{tree.path_name(place)}": np.asarray(leaf)
         for part in PARTS
         for place, leaf in jax.tree_util.tree_leaves_with_path(getattr(network, part))
@@ -67,7 +67,7 @@ def load(path: pathlib.Path) -> Network:
             for folder in folders:
                 place = place.setdefault(folder, {})
             place[leaf] = array
-        return Network(*(parts[part] for part in PARTS), about)
+        return Network(parts["params"], parts["masks"], parts["batch_stats"], about)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is no file of a network ({error}).") from error
 

@@ -275,7 +275,7 @@ def step(
     return after, dense_grads
 
 
-def with_gates(gates: Gates | None) -> dict[str, Gates]:
+def with_gates(gates: Gates | None) -> dict[str, Any]:
     """Arguments of a model's call; a network without ghosts need not know of them."""
     return {} if gates is None else {"gates": gates}
 

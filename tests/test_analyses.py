@@ -260,7 +260,7 @@ def test_what_cannot_be_done_is_refused(arguments, message):
 
 
 def test_wrong_settings_are_refused():
-    with pytest.raises(UserError, match="--batch_norm is 'running'.*eval, train"):
+    with pytest.raises(UserError, match=r"--batch_norm is 'running'.*eval, train"):
         analyses.Settings(batch_norm="running")
     with pytest.raises(UserError, match="--points is 1"):
         analyses.Settings(points=1)

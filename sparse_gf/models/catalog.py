@@ -128,8 +128,8 @@ def make(
 
     Args:
         name: Such as those of ``EXAMPLES``: resnet18, 34, 50; resnet8, 14, 20, 32,
-            44, 56, 104, 110, each also with ``_wide``; wrn_DEPTH_WIDTH; vgg11, 13, 16, 19;
-            mobilenet; mlp_LAYERS_WIDTH.
+            44, 56, 104, 110, each also with ``_wide``; wrn_DEPTH_WIDTH; vgg11, 13, 16,
+            19; mobilenet; mlp_LAYERS_WIDTH.
         num_classes: Number of logits.
         activation: One of ``activations.NAMES``.
         norm: One of ``layers.NORM_NAMES``; None for the model's own, BatchNorm for

@@ -49,7 +49,7 @@ NORMS: Mapping[str, Callable[[DTypeLike, bool], nn.Module]] = {
 """Normalisation to ``make(param_dtype, train)``, called where the layer belongs."""
 
 
-class Seen(nn.Module):
+class Activation(nn.Module):
     """Shows post-activations: sows them as ``post`` into ``intermediates``.
 
     That costs nothing where the collection is not asked for; see ``activity``.
@@ -144,7 +144,7 @@ def activate(name: str, param_dtype: DTypeLike, x: Array, gates: Gates | None) -
         y = activations.pswish(x, gates.beta.astype(x.dtype))
     else:
         y = activations.layer(name, param_dtype)(x)
-    return Seen()(y)
+    return Activation()(y)
 
 
 NORM_NAMES = frozenset({*NORMS, "none"})
