@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparse_gf import plots
+from sparse_gf import densities, plots
 
 VARIED = (
     "dataset",
@@ -91,7 +91,7 @@ def _words(name: str) -> Any:
     if name == "density":
         return lambda value: f"{100 * value:.3g}%"
     if name == "tost":
-        return lambda value: value or "plain"
+        return lambda value: densities.spoken_tweaks(value, {})
     return str
 
 

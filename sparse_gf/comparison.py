@@ -213,11 +213,14 @@ def _title(row: Any) -> str:
     depth = f"{row['hidden_layers']} hidden layer{plural}"
     epochs = f"{row['epochs']} epoch" + "s" * int(row["epochs"] != 1)
     # Rows of earlier versions do not know it.
-    precision = json.loads(row["config"]).get("precision", "float32")
+    config = json.loads(row["config"])
+    precision, tost = config.get("precision", "float32"), config.get("tost", "")
     return (
         f"{row['dataset_title']}, {depth}, {row['optimizer']} "
         f"{row['learning_rate']:g}, {row['variant']}, {row['activation']}, "
-        f"{epochs}" + (f", {precision} products" if precision != "float32" else "")
+        f"{epochs}"
+        + (f", {precision} products" if precision != "float32" else "")
+        + (f", {tost}" if tost else "")
     )
 
 

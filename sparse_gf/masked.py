@@ -366,9 +366,9 @@ def _shapes(cell: MaskedSpec) -> Any:
 def _state_shapes(cell: MaskedSpec, recipe: train.Recipe) -> train.TrainState:
     """Shapes of the state of one network."""
     info, shape = cell.info, jax.ShapeDtypeStruct
-    # How many images there are makes no difference.
-    images = shape((cell.batch_size, *info.image_shape), np.uint8)
-    labels = shape((cell.batch_size,), np.int32)
+    examples = cell.train_examples or info.train_size
+    images = shape((examples, *info.image_shape), np.uint8)
+    labels = shape((examples,), np.int32)
     statistics = shape(info.image_shape[-1:], cell.dtype)
     arrays: Any = (images, labels, images, labels, statistics, statistics)
     member = jax.tree.map(lambda x: x[0], members(cell, Group(_networks(cell)[:1])))

@@ -144,7 +144,8 @@ class CellSpec(tost.Toolkit):
             1,
             widest,
         )
-        self.check_toolkit(self.activation, self.epochs, None)
+        examples = self.train_examples or info.train_size
+        self.check_toolkit(self.activation, self.epochs, None, examples)
         if "gsk" in self.tweaks and self.gsk.kind != "padding":
             raise UserError(
                 f"config.gsk.kind is {self.gsk.kind!r}; for SC-SDC it must be "
@@ -440,7 +441,7 @@ class MaskedSpec(tost.Toolkit):
         checks.distinct("config.seeds", self.seeds, 0, 2**31 - 1)
         self.learning_rate_schedule()
         self.pruning()
-        self.check_toolkit(self.activation, self.epochs, self.first_decay)
+        self.check_toolkit(self.activation, self.epochs, self.first_decay, examples)
         if self.mask.file:
             digests = [mask_files.read_digest(self.mask_file(s)) for s in self.seeds]
             joined = " ".join(digests if "{seed}" in self.mask.file else digests[:1])

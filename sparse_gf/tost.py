@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float, Int
 
-from sparse_gf import checks, errors, losses, rescaling, schedules, streams, train
+from sparse_gf import checks, losses, rescaling, schedules, streams, train
 from sparse_gf.data import augment
 from sparse_gf.errors import UserError
 from sparse_gf.ghosts import SKIPS, Ghosts
@@ -153,8 +153,17 @@ class Toolkit:
     lrsi: LrsiSpec = LrsiSpec()
     ls: LsSpec = LsSpec()
 
-    def check_toolkit(self, activation: str, epochs: int, decay: int | None) -> None:
-        """Checks what goes together, and brings ``tost`` into its one spelling."""
+    def check_toolkit(
+        self, activation: str, epochs: int, decay: int | None, examples: int
+    ) -> None:
+        """Checks what goes together, and brings ``tost`` into its one spelling.
+
+        Args:
+            activation: Of the cell.
+            epochs: As in ``ghosts``.
+            decay: Likewise.
+            examples: Training images.
+        """
         given = [part.strip() for part in self.tost.split(",") if part.strip()]
         for name in given:
             checks.one_of("config.tost", name, NAMES)
@@ -167,6 +176,9 @@ class Toolkit:
                 f"config.activation is {activation!r}; ghost soft neurons (gsw) take "
                 "the place of 'relu'."
             )
+        if "lrsi" in given:
+            size = self.lrsi.batch_size
+            checks.in_range("config.lrsi.batch_size", size, 2, examples)
         self.ghosts(epochs, decay)
 
     @property
@@ -259,11 +271,6 @@ def rescaled(
     """
     half = spec.batch_size // 2
     examples = data.train_labels.shape[0]
-    if half > examples:
-        raise errors.UserError(
-            f"config.lrsi.batch_size is {spec.batch_size}; there are only {examples} "
-            "training images for half of it."
-        )
     order = jax.random.permutation(streams.key(seed, Purpose.RESCALING), examples)
     gates = recipe.ghosts.gates(1) if recipe.ghosts else None
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from sparse_gf import (
+    comparison,
     data,
     ensemble,
     experiment,
@@ -365,6 +366,7 @@ def test_an_sc_sdc_cell_takes_every_tweak(tmp_path):
     }
     assert set(found["padded"]["tost"]) == {ALL}
     assert set(found["padded"]["ghost_params"]) == {0}
+    assert comparison.compare(found["padded"]).title.endswith(ALL)
     close = ["train_loss", "egf2"]
     np.testing.assert_allclose(
         found["padded"][close], found["narrow"][close], rtol=1e-3
@@ -384,6 +386,10 @@ def test_an_sc_sdc_cell_takes_every_tweak(tmp_path):
         (
             {"tost": "gsw", "gsw": GswSpec(last_epoch=4)},
             r"config.gsw.last_epoch is 4; it must be in 2..3",
+        ),
+        (
+            {"tost": "lrsi", "lrsi": LrsiSpec(batch_size=300)},
+            r"config.lrsi.batch_size is 300; it must be an integer in 2..256",
         ),
     ],
 )
