@@ -170,7 +170,7 @@ class CellSpec(tost.Toolkit):
         optimizer = self.optimizer
         return optimizers.default_weight_decay(optimizer.name, optimizer.preset)
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """Twelve hex digits that name the cell, equal for equal numbers wanted."""
         values = tost.identity(dataclasses.asdict(self))

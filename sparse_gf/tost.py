@@ -195,23 +195,24 @@ class Toolkit:
                 not fall in steps.
         """
 
-        def ramp(name: str, start: float, end: float) -> Ramp | None:
-            if name not in self.tweaks:
-                return None
-            own = getattr(self, name)
-            last = own.last_epoch or decay or epochs // 2
-            if own.schedule != "permanent" and not 2 <= last < epochs:
-                given = own.last_epoch or f"0 (here {last})"
-                raise UserError(
-                    f"config.{name}.last_epoch is {given}; it must be in "
-                    f"2..{epochs - 1}: of {epochs} epochs, some with ghosts and some "
-                    "without."
-                )
-            return Ramp(own.schedule, start, end, last)
-
-        beta = ramp("gsw", self.gsw.start, self.gsw.end)
-        alpha = ramp("gsk", 1.0, 0.0)
+        beta = self._ramp("gsw", self.gsw.start, self.gsw.end, epochs, decay)
+        alpha = self._ramp("gsk", 1.0, 0.0, epochs, decay)
         return Ghosts(beta, alpha) if beta or alpha else None
+
+    def _ramp(
+        self, name: str, start: float, end: float, epochs: int, decay: int | None
+    ) -> Ramp | None:
+        if name not in self.tweaks:
+            return None
+        own = getattr(self, name)
+        last = own.last_epoch or decay or epochs // 2
+        if own.schedule != "permanent" and not 2 <= last < epochs:
+            given = own.last_epoch or f"0 (here {last})"
+            raise UserError(
+                f"config.{name}.last_epoch is {given}; it must be in 2..{epochs - 1}: "
+                f"of {epochs} epochs, some with ghosts and some without."
+            )
+        return Ramp(own.schedule, start, end, last)
 
     def label_smoothing(self, num_classes: int) -> float:
         """A of ``losses.cross_entropy``, 0 for none."""

@@ -151,7 +151,9 @@ def network(arm, reference, seed=0):
     )
     recipe = sc_sdc.recipe(cell, 68)
     init = jax.jit(
-        lambda seed: sc_sdc.init_network(recipe, "he_normal", 64, seed, member, NO_DATA)
+        lambda seed: sc_sdc.init_network(
+            recipe, "he_normal", None, 64, seed, member, NO_DATA
+        )
     )
     return init(jnp.int32(seed))
 

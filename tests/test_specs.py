@@ -7,7 +7,7 @@ import ml_collections
 import pyarrow.parquet as pq
 import pytest
 
-from sparse_gf import specs
+from sparse_gf import specs, tost
 from sparse_gf.errors import UserError
 from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
 
@@ -191,6 +191,7 @@ OTHER = {
     "probe_size": 100,
     "dtype": "float64",
     "precision": "bfloat16",
+    "tost": "lrsi",
 }
 OTHER_OPTIMIZER = {
     "name": "adamw",
@@ -205,7 +206,8 @@ def fields(spec):
 
 
 def test_every_field_is_tested():
-    assert fields(CellSpec) == {*OTHER, "optimizer"}
+    # Options of tweaks: see ``test_tost``.
+    assert fields(CellSpec) == {*OTHER, "optimizer", *tost.NAMES}
     assert fields(OptimizerSpec) == set(OTHER_OPTIMIZER)
 
 
@@ -231,6 +233,7 @@ def test_run_fields_are_no_part_of_the_cell():
         "wilcoxon_method": "asymptotic",
         "wilcoxon_zeros": "pratt",
         "save_masks": True,
+        "save_networks": "last",
     }
     assert set(config) == fields(RunSpec)
     cell, run = specs.from_config(config)

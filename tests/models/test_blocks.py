@@ -247,7 +247,7 @@ def test_more_channels_or_fewer_pixels_each_need_a_shortcut(kind, strides):
 
 def test_option_a_takes_every_second_pixel_and_has_zeros_on_both_sides():
     x = np.arange(1, 4 * 3 * 2 + 1.0).reshape(1, 4, 3, 2)
-    found = resnet.pad_channels(jnp.asarray(x), 5, 2)
+    found = layers.pad_channels(jnp.asarray(x), 5, 2)
     # Rows 0 and 2, columns 0 and 2; one new channel before and two after.
     np.testing.assert_array_equal(
         found,
@@ -258,7 +258,7 @@ def test_option_a_takes_every_second_pixel_and_has_zeros_on_both_sides():
             ]
         ],
     )
-    found = resnet.pad_channels(jnp.asarray(x), 4, 1)
+    found = layers.pad_channels(jnp.asarray(x), 4, 1)
     np.testing.assert_array_equal(found[..., 1:3], x)
     np.testing.assert_array_equal(found[..., [0, 3]], 0)
 
