@@ -194,7 +194,6 @@ class Toolkit:
             decay: The last epoch before the learning rate falls first, None if it does
                 not fall in steps.
         """
-
         beta = self._ramp("gsw", self.gsw.start, self.gsw.end, epochs, decay)
         alpha = self._ramp("gsk", 1.0, 0.0, epochs, decay)
         return Ghosts(beta, alpha) if beta or alpha else None
