@@ -51,10 +51,10 @@ class Settings:
     Attributes:
         examples: Training images of curvature and of landscapes of the weights, the
             first; 0 for all.
-        batch_size: Most of them at a time.
+        batch_size: Images at a time at most.
         batch_norm: ``"eval"``: running statistics; ``"train"``: those of each batch.
         num: Eigenvalues, largest first.
-        iterations: Hessian-vector products for them at most; 0 until they are exact.
+        iterations: Hessian-vector products for eigenvalues at most; 0 until exact.
         num_samples: Random vectors of trace and density.
         points: Of a landscape, along each direction.
         radius: Largest distance along the top eigenvector and in the plane of weights,
