@@ -21,8 +21,12 @@ def unknown(place: str, value: object, allowed: Iterable[str]) -> UserError:
     """
     names = sorted(allowed)
     folded = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(str(value).lower(), folded, n=1, cutoff=0.5)
-    hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
+    # A nested key that was given without what it is nested in.
+    near = [name for name in names if "." in name and name.split(".")[-1] == value]
+    if not near:
+        close = difflib.get_close_matches(str(value).lower(), folded, n=1, cutoff=0.5)
+        near = [folded[name] for name in close]
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     return UserError(
         f"{place} is {value!r}; it must be one of {', '.join(names)}.{hint}"
     )
