@@ -80,6 +80,7 @@ def get_config(dataset: str = "cifar10") -> ConfigDict:
     config.data_dir = ""
     config.save_masks = False
     config.save_networks = ""  # last, measured: files for sparse_gf.analyse.
+    config.log = ""  # tensorboard, wandb (offline), with commas.
     config.networks_per_program = 0  # 0: as many as memory holds.
     config.checkpoint_seconds = 10.0
     return config

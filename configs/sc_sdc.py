@@ -54,6 +54,7 @@ def get_config(setting: str = "digits") -> ConfigDict:
     # How it runs; nothing here changes which numbers are wanted.
     config.data_dir = ""
     config.save_networks = ""  # last, measured: files for sparse_gf.analyse.
+    config.log = ""  # tensorboard, wandb (offline), with commas.
     config.dense_arm = "auto"
     config.networks_per_program = 0  # 0: as many as memory holds.
     config.checkpoint_seconds = 10.0

@@ -1,1 +1,82 @@
-"""A laboratory for sparse-network training in JAX."""
+"""A laboratory for sparse-network training in JAX.
+
+    import sparse_gf as sg
+
+    kept = sg.masks.random(key, params, sg.budgets.uniform(params, density=0.1))
+    flow = sg.gradient_flow.measure(loss_fn, params, kept)
+
+The modules below are the library; each is imported when it is first used. The commands
+are ``python -m sparse_gf.main``, ``sweep``, ``report``, ``analyse``, ``mask_report``
+and ``doctor``.
+"""
+
+import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sparse_gf import activations as activations
+    from sparse_gf import activity as activity
+    from sparse_gf import budgets as budgets
+    from sparse_gf import connectivity as connectivity
+    from sparse_gf import curvature as curvature
+    from sparse_gf import data as data
+    from sparse_gf import effects as effects
+    from sparse_gf import experiment as experiment
+    from sparse_gf import ghosts as ghosts
+    from sparse_gf import gradient_flow as gradient_flow
+    from sparse_gf import initializers as initializers
+    from sparse_gf import landscapes as landscapes
+    from sparse_gf import losses as losses
+    from sparse_gf import mask_files as mask_files
+    from sparse_gf import masks as masks
+    from sparse_gf import models as models
+    from sparse_gf import optimizers as optimizers
+    from sparse_gf import rescaling as rescaling
+    from sparse_gf import results as results
+    from sparse_gf import schedules as schedules
+    from sparse_gf import scores as scores
+    from sparse_gf import specs as specs
+    from sparse_gf import stats as stats
+    from sparse_gf import transforms as transforms
+
+
+__version__ = importlib.metadata.version("sparse_gf")
+
+__all__ = [
+    "activations",
+    "activity",
+    "budgets",
+    "connectivity",
+    "curvature",
+    "data",
+    "effects",
+    "experiment",
+    "ghosts",
+    "gradient_flow",
+    "initializers",
+    "landscapes",
+    "losses",
+    "mask_files",
+    "masks",
+    "models",
+    "optimizers",
+    "rescaling",
+    "results",
+    "schedules",
+    "scores",
+    "specs",
+    "stats",
+    "transforms",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a module of the library when it is asked for."""
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -106,7 +106,17 @@ def main() -> None:
         print(f"Rows: {pathlib.Path(workdir.value) / FILE} ({len(rows)})")
         print(f"Figures and tables: {pathlib.Path(workdir.value) / 'report/analyses'}")
 
-    cli.run(command)
+    cli.run(
+        command,
+        "Looks at networks that were saved with --config.save_networks=last (or "
+        "measured): curvature, loss surfaces, activation sparsity. Writes "
+        "analyses.parquet and report/analyses/ in the work directory.",
+        (
+            "--workdir=W",
+            "--workdir=W --of=eigenvalues,trace,density,along,weights,input,activity",
+            "--workdir=W --of=eigenvalues --num=10 --examples=1000",
+        ),
+    )
 
 
 _FIELDS = dataclasses.fields(analyses.Settings)
@@ -122,7 +132,7 @@ _DEFINE: dict[type, Any] = {
 def _flag(field: Any) -> Any:
     """A flag of a setting, which the docstring of the settings explains."""
     text = (analyses.Settings.__doc__ or "").partition(f"{field.name}: ")[2]
-    first = " ".join(text.partition(".")[0].split())
+    first = " ".join(text.partition(".")[0].split()).replace("``", "")
     return _DEFINE[type(field.default)](field.name, field.default, f"{first}.")
 
 

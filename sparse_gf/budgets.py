@@ -65,7 +65,15 @@ def mlp_num_active(
 
 
 def uniform(params: Params, density: float) -> dict[str, int]:
-    """Gives every kernel the same density; counts are rounded to the nearest."""
+    """Gives every kernel the same density; counts are rounded to the nearest.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from sparse_gf import budgets
+        >>> params = {"Dense_0": {"kernel": jnp.ones((4, 5)), "bias": jnp.ones(5)}}
+        >>> budgets.uniform(params, density=0.25)
+        {'Dense_0/kernel': 5}
+    """
     _check_density(density)
     return {
         path: round(density * kernel.size)

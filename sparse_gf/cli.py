@@ -1,9 +1,12 @@
-"""What the commands share: flags, and mistakes as one message."""
+"""What the commands share: flags, help, and mistakes as one message."""
 
+import contextlib
 import os
 import re
+import shutil
 import sys
-from collections.abc import Callable, Collection, Sequence
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
@@ -11,28 +14,48 @@ from absl import app, flags, logging
 from sparse_gf import errors
 from sparse_gf.errors import UserError
 
+STATUSES = (
+    "Exit status: 0 done; 1 a cell failed; 2 a mistake in flags, config or data; "
+    "130 interrupted."
+)
+
 
 def run(
     command: Callable[..., int | None],
+    summary: str,
+    examples: Sequence[str],
     config: Any = None,
     keys: Collection[str] = (),
-    example: str = "",
     operand: str = "",
 ) -> None:
     """Parses the flags, runs a command and ends the process with its status.
 
     Args:
         command: Called when the flags are known; returns the exit status, None for 0.
+        summary: What it does, for ``--help``.
+        examples: Its arguments, for ``--help`` and where some are missing; the first
+            gives a value of ``--config`` if the command has that flag.
         config: The holder of the ``--config`` flag, if there is one.
         keys: What ``--config.KEY`` may be.
-        example: A value of ``--config``, for those who left it out.
         operand: Name of the one argument without ``--`` that the command is called
             with, ``"FILE"``; empty for a command that has flags alone.
     """
-    app.run(
-        lambda argv: sys.exit(_guarded(command, argv, operand)),
-        flags_parser=lambda argv: parse(argv, config, keys, example),
+    quiet = flags.DEFINE_bool(
+        "quiet", False, "Print nothing but errors.", short_name="q"
     )
+
+    def begin(argv: Sequence[str]) -> list[str]:
+        if {"--help", "-help", "-h", "--helpshort"} & set(argv[1:]):
+            module = command.__module__
+            print(_help(module, summary, examples, config is not None, operand))
+            sys.exit(0)
+        return parse(argv, config, keys, examples[0])
+
+    def end(argv: Sequence[str]) -> NoReturn:
+        with _silence() if quiet.value else contextlib.nullcontext():
+            sys.exit(_guarded(command, argv, operand))
+
+    app.run(end, flags_parser=begin)
 
 
 def parse(
@@ -49,7 +72,7 @@ def parse(
             # A file that failed to load raises when it is looked at.
             list(config.value)
     except Exception as error:  # A config file is a program: it may raise anything.
-        fail(_explain(error, argv, example))
+        fail(_explain(error, argv, example if config is not None else ""))
     return rest
 
 
@@ -57,6 +80,62 @@ def fail(message: str) -> NoReturn:
     """Ends the process with one line on standard error and status 2."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
+
+
+def _help(
+    module: str,
+    summary: str,
+    examples: Sequence[str],
+    has_config: bool,
+    operand: str,
+) -> str:
+    """What ``--help`` prints: a screen of text."""
+    name = module if module != "__main__" else _main_name()
+    own = flags.FLAGS.flags_by_module_dict()
+    found = {
+        flag.name: flag
+        for key in (module, sys.argv[0], __name__)
+        for flag in own.get(key, ())
+    }
+    width = min(shutil.get_terminal_size().columns, 100)
+    lines = [f"python -m {name}{f' {operand}' * bool(operand)} [--FLAG=VALUE ...]", ""]
+    lines += [*textwrap.wrap(summary, width), "", "Examples:"]
+    for example in examples:
+        command = textwrap.wrap(
+            f"python -m {name} {example}",
+            width - 4,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines += textwrap.indent(" \\\n    ".join(command), "  ").splitlines()
+    lines += ["", "Flags:"]
+    column = max(map(len, found)) + 5
+    for flag in found.values():
+        default = f" [{flag.default_as_str}]" if flag.default not in (None, "") else ""
+        default = "" if flag.boolean else default.replace("'", "")
+        start = f"  --{flag.name}".ljust(column)
+        text = f"{start} {' '.join(flag.help.split())}{default}"
+        lines += textwrap.wrap(
+            text, width, subsequent_indent=" " * (column + 1), break_long_words=False
+        )
+    if has_config:
+        lines += [
+            "",
+            "Keys of --config.KEY and their values: see the config, and README.md.",
+        ]
+    lines += ["", *textwrap.wrap(STATUSES, width)]
+    return "\n".join(lines)
+
+
+def _main_name() -> str:
+    """The dotted name of the module that ``python -m`` runs."""
+    return getattr(sys.modules["__main__"].__spec__, "name", sys.argv[0])
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
+        yield
 
 
 def _guarded(
@@ -81,7 +160,7 @@ def _explain(error: Exception, argv: Sequence[str], example: str) -> str:
     """What is wrong with the flags, in one line."""
     files = [argument for argument in argv if re.match(r"--?config=", argument)]
     if example and not files:
-        return f"--config is missing; for example --config={example}."
+        return f"--config is missing; for example {example}."
     # A config file that fails is reported with its whole trace; the cause is last.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = lines[-1] if lines else type(error).__name__

@@ -15,10 +15,19 @@ import rich.table
 from rich import progress
 
 from sparse_gf import comparison as comparison_lib
-from sparse_gf import densities, engines, experiment, grids, results, specs
+from sparse_gf import (
+    densities,
+    engines,
+    ensemble,
+    experiment,
+    grids,
+    results,
+    specs,
+    units,
+)
 
-QUIET_SECONDS = 10
-"""Time between lines of progress where there is no terminal to draw a bar on."""
+LINE_SECONDS = 10.0
+"""Time between a sweep's lines of progress where there is no terminal for a bar."""
 
 
 def train_cell(config: Any, workdir: str) -> None:
@@ -30,12 +39,16 @@ def train_cell(config: Any, workdir: str) -> None:
     cell, run = specs.from_config(config)
     experiment.set_up_jax(cell)
     console = rich.console.Console()
-    with _monitor(console) as monitor:
+    start = time.monotonic()
+    with _monitor(console, 0.0) as monitor:
         rows = experiment.run(cell, run, workdir, monitor)
+    taken = units.duration(time.monotonic() - start)
+    memory = units.memory(ensemble.peak_memory())
     folder = _show_cell(cell, run, workdir, rows, console)
     for line in (
         f"Figures, table and config: {folder}",
         f"Rows: {workdir}/networks.parquet, {workdir}/measurements.parquet",
+        f"{len(rows)} networks in {taken}, with at most {memory} of memory.",
     ):
         console.print(line, highlight=False, soft_wrap=True)
 
@@ -88,7 +101,7 @@ def train_sweep(
 
     if cells:
         experiment.set_up_jax(cells[0])
-        with _monitor(console) as monitor:
+        with _monitor(console, LINE_SECONDS) as monitor:
             result = functools.partial(_result, sweep.run)
             watch = engines.Watch(cells, path, monitor, _describe, result, begin)
             train(cells, sweep.run, path, watch)
@@ -116,14 +129,17 @@ def list_sweep(sweep: grids.Sweep, workdir: str) -> int:
             begun = any((path / "checkpoints").glob(f"{cell.hash}-*"))
             state, seconds = "begun" if begun else "to do", speed.seconds(cell)
         about = "~" if cell in missing and seconds == seconds else ""
-        time_taken = about + _time(seconds)
+        time_taken = about + units.duration(seconds)
         _say(console, f"{cell.hash}  {state:5}  {time_taken:>7}  {_describe(cell)}")
     _say(console, f"{_heading(sweep)}: {_count(sweep, missing)}.")
     left = sum(map(speed.seconds, missing))
     if missing and math.isnan(left):
         _say(console, "Time left: unknown; no finished cell here tells the speed.")
     elif missing:
-        _say(console, f"Time left: about {_time(left)}, at the speed of {speed}.")
+        _say(
+            console,
+            f"Time left: about {units.duration(left)}, at the speed of {speed}.",
+        )
     return 0
 
 
@@ -164,7 +180,7 @@ def _describe(cell: specs.Cell) -> str:
 
 def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.Cell) -> str:
     rows = results.read(workdir, cell.hash)
-    seconds = _time(results.read_seconds(workdir, cell.hash))
+    seconds = units.duration(results.read_seconds(workdir, cell.hash))
     if isinstance(cell, specs.MaskedSpec):
         means: Any = rows.groupby("density")["test_accuracy"].mean()
         found = [f"{mean:.2%} at {100 * d:.3g}%" for d, mean in means.items()]
@@ -179,16 +195,6 @@ def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.Cell) -> str:
         + f", {diverged} diverged" * bool(diverged)
         + f"; {seconds}"
     )
-
-
-def _time(seconds: float) -> str:
-    if math.isnan(seconds):
-        return ""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _say(console: rich.console.Console, line: str) -> None:
@@ -228,10 +234,14 @@ def _print_table(
 
 
 class _Lines(experiment.Monitor):
-    """Progress where there is no terminal: a line now and then."""
+    """Progress where there is no terminal: a line for every message, or now and then.
 
-    def __init__(self, console: rich.console.Console):
+    ``seconds`` is the least time between two lines.
+    """
+
+    def __init__(self, console: rich.console.Console, seconds: float):
         self._console = console
+        self._seconds = seconds
         self._next = 0.0
         self._origin: tuple[float, float] | None = None
 
@@ -243,10 +253,13 @@ class _Lines(experiment.Monitor):
             self._origin = now, share
         if now < self._next and share < 1:
             return
-        self._next = now + QUIET_SECONDS
+        self._next = now + self._seconds
         left = (now - start) * (1 - share) / (share - first) if share > first else 0.0
-        known = f", {left:.0f} s left" if left else ""
+        known = f", {units.duration(left)} left" if left else ""
         self.note(f"{share:4.0%} {message}{known}")
+
+    def measured(self, message: str) -> None:
+        self.note(message)
 
     def note(self, message: str) -> None:
         self._console.print(message, highlight=False, soft_wrap=True)
@@ -262,14 +275,19 @@ class _Bar(experiment.Monitor):
     def progress(self, share: float, message: str) -> None:
         self._bar.update(self._task, completed=share, description=message)
 
+    def measured(self, message: str) -> None:
+        self.note(message)
+
     def note(self, message: str) -> None:
         self._bar.console.print(message, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
-def _monitor(console: rich.console.Console) -> Iterator[experiment.Monitor]:
+def _monitor(
+    console: rich.console.Console, seconds: float
+) -> Iterator[experiment.Monitor]:
     if not console.is_terminal:
-        yield _Lines(console)
+        yield _Lines(console, seconds)
         return
     with progress.Progress(
         progress.TextColumn("{task.description}"),

@@ -19,6 +19,8 @@ import dataclasses
 import functools
 import os
 import pathlib
+import resource
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -514,6 +516,18 @@ def device_memory() -> int:
     if group.is_file() and (text := group.read_text().strip()).isdecimal():
         limits.append(int(text))
     return min(limits) // jax.local_device_count()
+
+
+def peak_memory() -> int:
+    """Most bytes of memory that this process has used so far.
+
+    Of its busiest accelerator; on CPUs of the whole process.
+    """
+    statistics = [device.memory_stats() or {} for device in jax.local_devices()]
+    if all("peak_bytes_in_use" in own for own in statistics):
+        return max(own["peak_bytes_in_use"] for own in statistics)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _wait(tree: Any) -> None:

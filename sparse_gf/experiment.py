@@ -16,6 +16,7 @@ import pandas as pd
 from sparse_gf import (
     checkpoints,
     ensemble,
+    loggers,
     masked,
     masks,
     network_files,
@@ -45,6 +46,9 @@ class Monitor:
 
     def progress(self, share: float, message: str) -> None:
         """A share of the cell, in 0..1, is done."""
+
+    def measured(self, message: str) -> None:
+        """Networks were measured after an epoch; the message has their means."""
 
     def note(self, message: str) -> None:
         """Something happened that is worth a line."""
@@ -95,6 +99,7 @@ def run(
             directory holds this cell computed from other data, or if another process
             is training it there.
     """
+    loggers.check(options.logs)
     path = results.prepare(workdir)
     KINDS[type(cell)].check(cell)
     dataset = part(cell, data_lib.load(cell.info, options.data_dir))
@@ -176,13 +181,18 @@ def _train(
         saved = checkpoints.Checkpoints(folder / kind.name(chunk), monitor.note)
         networks = kind.ensemble_of(cell, chunk)
 
-        save = functools.partial(_save, cell, options, workdir, chunk, networks)
-        watch = _Watch(epochs, options, saved, monitor, label, done, share, save)
         start = _start(networks, data, saved, len(measured))
+        own = results.cell_folder(workdir, cell.dataset, cell.hash) / "logs"
+        logs = loggers.Logs(options.logs, own, start.epoch)
+        keep = functools.partial(
+            _keep, cell, options, dataset, workdir, chunk, networks, logs
+        )
+        watch = _Watch(epochs, options, saved, monitor, label, done, share, keep)
         if start.epoch:
             resumed += share * start.epoch / epochs
             monitor.note(f"Continuing: {label}epoch {start.epoch}/{epochs}.")
-        end = ensemble.fit(networks, data, start, measured, watch.after_epoch)
+        with contextlib.closing(logs):
+            end = ensemble.fit(networks, data, start, measured, watch.after_epoch)
         saved.close()
         done += share
         for group, history in zip(chunk, end.history, strict=True):
@@ -191,19 +201,25 @@ def _train(
     return made, 1.0 - resumed
 
 
-def _save(
+def _keep(
     cell: Cell,
     options: RunSpec,
+    dataset: Dataset,
     workdir: pathlib.Path,
     chunk: Any,
     networks: ensemble.Ensemble,
+    logs: loggers.Logs,
     progress: ensemble.Progress,
-) -> None:
-    """Writes masks and networks, as far as that is wanted after an epoch."""
+) -> str:
+    """Writes masks, networks and logs, as far as that is wanted after an epoch.
+
+    Returns:
+        What was measured in a few words; empty if nothing was.
+    """
     kind = KINDS[type(cell)]
     measured = kind.measured(cell)
     if progress.epoch not in measured:
-        return
+        return ""
     folder = results.cell_folder(workdir, cell.dataset, cell.hash)
     if options.save_masks and isinstance(cell, MaskedSpec):
         masked.save_masks(folder / "masks", cell, chunk, networks, progress)
@@ -213,6 +229,26 @@ def _save(
         _save_networks(
             folder / "networks", cell, options, chunk, networks, progress, measured
         )
+    config = specs.to_config(cell, options)
+    point = measured.index(progress.epoch)
+    found: dict[str, list[dict[str, float]]] = {}
+    for group, history in zip(chunk, progress.history, strict=True):
+        identities = kind.identities(cell, group)
+        scores = rows.newest(dataset, identities, progress.epoch, point, history)
+        for identity, scalars in scores:
+            # What it shall have in the end; masks that change are denser before.
+            name = network_files.which(scalars | identity.columns)
+            logs.write(name, config | identity.columns, progress.epoch, scalars)
+            found.setdefault(identity.columns["arm"], []).append(scalars)
+    return "; ".join(_spoken(arm, scores) for arm, scores in found.items())
+
+
+def _spoken(arm: str, scores: list[dict[str, float]]) -> str:
+    """Means over an arm's networks, in a few words."""
+    accuracy, flow = (
+        np.mean([own[name] for own in scores]) for name in ("test_accuracy", "egf2")
+    )
+    return f"{arm} {accuracy:.2%}, EGF_2 {flow:.3g}"
 
 
 def _save_networks(
@@ -272,9 +308,9 @@ class _Watch:
         label: str,
         done: float,
         share: float,
-        before_save: Callable[[ensemble.Progress], None],
+        keep: Callable[[ensemble.Progress], str],
     ):
-        self._before_save = before_save
+        self._keep = keep
         self._epochs = epochs
         self._seconds = options.checkpoint_seconds
         self._saved = saved
@@ -285,7 +321,8 @@ class _Watch:
         self._next_save = time.monotonic() + self._seconds
 
     def after_epoch(self, progress: ensemble.Progress) -> None:
-        self._before_save(progress)
+        if found := self._keep(progress):
+            self._monitor.measured(f"{self._label}epoch {progress.epoch}: {found}")
         if time.monotonic() >= self._next_save or progress.epoch == self._epochs:
             self._save(progress)
         self._monitor.progress(

@@ -104,4 +104,4 @@ def without(tree_of_params: Any) -> Any:
 
 
 def _is_ghost(path: tuple[Any, ...]) -> bool:
-    return any(tree.path_name((part,)).startswith(PROJECTION_MODULE) for part in path)
+    return any(name.startswith(PROJECTION_MODULE) for name in tree.names(path))

@@ -47,6 +47,20 @@ def effective_gradient_flow(
         dense_grads: Gradients like the params.
         masks: Which weights are active; all True for a dense network.
         order: p, 1 or 2.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from sparse_gf import gradient_flow, masks
+        >>> grads = {
+        ...     "Dense_0": {"kernel": jnp.array([[3.0, 4.0]])},
+        ...     "Dense_1": {"kernel": jnp.array([[1.0], [7.0]])},
+        ... }
+        >>> kept = masks.ones(grads)
+        >>> float(gradient_flow.effective_gradient_flow(grads, kept, order=1))
+        7.5
+        >>> kept["Dense_1"]["kernel"] = jnp.array([[True], [False]])
+        >>> float(gradient_flow.effective_gradient_flow(grads, kept, order=2))
+        3.0
     """
     norms = layer_norms(dense_grads, masks, order=order)
     return jnp.mean(jnp.stack(list(norms.values())))

@@ -332,7 +332,13 @@ def main() -> None:
         console = rich.console.Console(markup=False, highlight=False)
         show(path, given, other.value, console)
 
-    cli.run(command, operand="FILE")
+    cli.run(
+        command,
+        "Prints what a mask file leaves of each layer: density, dead units, paths from "
+        "inputs to outputs, FLOPs, and the overlap with another file.",
+        ("masks.npz", "masks.npz --other=others.npz", "pruned.npz --model=resnet20"),
+        operand="FILE",
+    )
 
 
 if __name__ == "__main__":

@@ -399,7 +399,9 @@ def identities(cell: MaskedSpec, group: Group) -> list[results.Identity]:
     }
 
     def columns(density: float | None, seed: int) -> dict[str, Any]:
-        return shared | {"seed": seed, "arm": "dense" if density == 1 else "sparse"}
+        known = {} if density is None else {"density": density}
+        arm = "dense" if density == 1 else "sparse"
+        return shared | known | {"seed": seed, "arm": arm}
 
     if cell.mask.schedule != "imp":
         return [

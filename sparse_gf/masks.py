@@ -65,6 +65,13 @@ def from_scores(scores: Params, num_active: Mapping[str, Count] | Count) -> Mask
 
     Raises:
         UserError: If a path is missing or unknown, or a count is out of range.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from sparse_gf import masks
+        >>> scores = {"Dense_0": {"kernel": jnp.array([[0.3, 0.1], [0.3, 0.3]])}}
+        >>> masks.from_scores(scores, 2)["Dense_0"]["kernel"].tolist()
+        [[True, False], [True, False]]
     """
     kernels = tree.kernels(scores)
     if isinstance(num_active, Mapping):
@@ -163,24 +170,32 @@ def check(masks: Masks, params: Params) -> None:
         UserError: If they do not: names the first path that differs, numbers in paths
             counting as numbers, and how it differs.
     """
-    found, expected = _shapes(masks), _shapes(params)
-    for path in tree.in_order(found | expected):
-        if path not in found:
-            problem = "is missing in the masks; the network has it with the shape"
-            raise UserError(f"{path!r} {problem} {expected[path]}.")
-        if path not in expected:
-            problem = "is in the masks, with the shape"
-            raise UserError(f"{path!r} {problem} {found[path]}, not in the network.")
-        if found[path] != expected[path]:
-            raise UserError(
-                f"{path!r} has the shape {found[path]} in the masks; it must be "
-                f"{expected[path]}, as in the network."
-            )
+    _check_shapes(masks, params)
     if jax.tree.structure(masks) != jax.tree.structure(params):
         raise UserError(
             "masks and network have the same paths in containers of different types; "
-            "both must be the same: dicts (flax.core.unfreeze), for example."
+            "masks.placed(masks, params) gives them those of the network."
         )
+
+
+def placed(masks: Masks, params: Params) -> Masks:
+    """The same masks in the containers of a network's params.
+
+    Masks in plain dicts become an NNX state if the params are one, for example.
+
+    Args:
+        masks: The masks, by the same paths as the params.
+        params: The network's params; only containers and shapes are read.
+
+    Raises:
+        UserError: If the paths or shapes differ, as ``check`` says it.
+    """
+    _check_shapes(masks, params)
+    leaves = jax.tree_util.tree_leaves_with_path(masks)
+    found = {tree.path_name(path): leaf for path, leaf in leaves}
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: found[tree.path_name(path)], params
+    )
 
 
 def num_active(masks: Masks) -> dict[str, int]:
@@ -189,7 +204,14 @@ def num_active(masks: Masks) -> dict[str, int]:
 
 
 def density(masks: Masks) -> float:
-    """Active weights over all weights, kernels only."""
+    """Active weights over all weights, kernels only.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from sparse_gf import masks
+        >>> masks.density({"Dense_0": {"kernel": jnp.eye(4, dtype=bool)}})
+        0.25
+    """
     total = sum(mask.size for mask in tree.kernels(masks).values())
     return sum(num_active(masks).values()) / total
 
@@ -220,6 +242,22 @@ def _keep(scores: Real[Array, "*shape"], count: Count) -> Bool[Array, "*shape"]:
 def _shapes(pytree: Params) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(pytree)
     return {tree.path_name(path): jnp.shape(leaf) for path, leaf in leaves}
+
+
+def _check_shapes(masks: Masks, params: Params) -> None:
+    found, expected = _shapes(masks), _shapes(params)
+    for path in tree.in_order(found | expected):
+        if path not in found:
+            problem = "is missing in the masks; the network has it with the shape"
+            raise UserError(f"{path!r} {problem} {expected[path]}.")
+        if path not in expected:
+            problem = "is in the masks, with the shape"
+            raise UserError(f"{path!r} {problem} {found[path]}, not in the network.")
+        if found[path] != expected[path]:
+            raise UserError(
+                f"{path!r} has the shape {found[path]} in the masks; it must be "
+                f"{expected[path]}, as in the network."
+            )
 
 
 def _check_paths(kernels: Mapping[str, Array], counts: Mapping[str, Count]) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import pathlib
 import zipfile
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -72,10 +73,19 @@ def load(path: pathlib.Path) -> Network:
         raise UserError(f"{path} is no file of a network ({error}).") from error
 
 
-def name(about: dict[str, Any]) -> str:
-    """A file's name, which no other network of the cell has."""
+def which(about: Mapping[str, Any]) -> str:
+    """Which network of its cell this is, as part of the names of files.
+
+    Args:
+        about: ``arm``, ``dense_width``, ``seed``, and ``density`` if the width is 0.
+    """
     if about["dense_width"]:
-        which = f"{about['arm']}_{about['dense_width']}"
+        start = f"{about['arm']}_{about['dense_width']}"
     else:
-        which = f"density_{about['density']:.4g}"
-    return f"{which}_seed_{about['seed']}_epoch_{about['epoch']}.npz"
+        start = f"density_{about['density']:.4g}"
+    return f"{start}_seed_{about['seed']}"
+
+
+def name(about: Mapping[str, Any]) -> str:
+    """A file's name, which no other network of the cell has."""
+    return f"{which(about)}_epoch_{about['epoch']}.npz"

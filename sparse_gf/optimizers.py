@@ -125,6 +125,16 @@ def make(
 
     Raises:
         errors.UserError: If a name is unknown or a rate is negative.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from sparse_gf import optimizers
+        >>> optimizer = optimizers.make("sgd", 0.5, l2=0.25)
+        >>> params = {"kernel": jnp.array([[4.0]])}
+        >>> grads = {"kernel": jnp.array([[1.0]])}
+        >>> updates, _ = optimizer.update(grads, optimizer.init(params), params)
+        >>> float(updates["kernel"][0, 0])  # -0.5 * (1 + 0.25 * 4)
+        -1.0
     """
     if preset not in PRESETS:
         raise errors.unknown("optimizer preset", preset, PRESETS)
@@ -149,7 +159,7 @@ def _penalised(params: Any) -> Any:
     """Optax's per-leaf filter: False at parameters of learned activations."""
 
     def visit(path: tuple[Any, ...], _: Any) -> bool:
-        module = tree.path_name(path[-2:-1]).partition("_")[0]
-        return module not in activations.LEARNED_MODULES
+        *_, module, _ = ("", *tree.names(path))
+        return module.partition("_")[0] not in activations.LEARNED_MODULES
 
     return jax.tree_util.tree_map_with_path(visit, params)

@@ -619,7 +619,12 @@ def main() -> None:
         plural = "s" * (number != 1)
         print(f"{number} cell{plural}, {networks} networks: {page}")
 
-    cli.run(command)
+    cli.run(
+        command,
+        "Makes pages, tables and figures of the results in a work directory, beside "
+        "the published values: report/index.html and report/masks.html in it.",
+        ("--workdir=W", "--workdir=W --wilcoxon_method=asymptotic"),
+    )
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def _update(
         unbiased = m[own] / (1 - decay ** steps[own].astype(m.dtype))
         spread = v / (1 - decay_second ** jnp.sum(steps).astype(v.dtype))
         step = settings.learning_rate * unbiased / (jnp.sqrt(spread) + epsilon)
-        least = 0.0 if tree.path_name(path[-1:]) == "bias" else settings.min_scale
+        least = 0.0 if tree.names(path)[-1] == "bias" else settings.min_scale
         return jnp.where(jnp.any(p != 0), jnp.maximum(scale - step, least), scale)
 
     scales = jax.tree_util.tree_map_with_path(scale, state.scales, first, second, start)

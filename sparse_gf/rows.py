@@ -80,6 +80,41 @@ def make(
         )
 
 
+def newest(
+    dataset: Dataset,
+    identities: Iterable[Identity],
+    epoch: int,
+    point: int,
+    history: ensemble.Measurement,
+) -> Iterator[tuple[Identity, dict[str, float]]]:
+    """What was just measured of each network of a group, as flat numbers.
+
+    Args:
+        dataset: What they are trained on.
+        identities: Of the group's networks.
+        epoch: The newest.
+        point: Its place in the history.
+        history: Arrays [points, networks].
+    """
+    for identity in identities:
+        if point not in identity.points:
+            continue
+        own = jax.tree.map(lambda x, i=identity: x[[point], i.number], history)
+        (measured,) = _measurements(dataset, identity.columns["arm"], [epoch], own)
+        layers = list(tree.in_order(own.num_active))
+        scalars = {
+            name: float(value)
+            for name, value in measured.items()
+            if name not in ("epoch", "layer_norms1", "layer_norms2")
+        }
+        norms = zip(layers, measured["layer_norms2"], strict=True)
+        scalars |= {f"layer_norms2/{layer}": norm for layer, norm in norms}
+        total = sum(int(count[0]) for count in own.num_active.values())
+        if identity.num_weights:
+            scalars["density"] = total / identity.num_weights
+        yield identity, scalars
+
+
 def _measurements(
     dataset: Dataset, arm: str, epochs: Sequence[int], own: ensemble.Measurement
 ) -> list[dict[str, Any]]:

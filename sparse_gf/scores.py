@@ -49,6 +49,14 @@ def snip(loss_fn: LossFn, params: Params) -> Scores:
     Args:
         loss_fn: Params to the mean loss.
         params: Where the gradient is taken.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from sparse_gf import scores
+        >>> params = {"Dense_0": {"kernel": jnp.array([[2.0, -3.0]])}}
+        >>> loss_fn = lambda params: (params["Dense_0"]["kernel"] ** 2).sum() / 2
+        >>> scores.snip(loss_fn, params)["Dense_0"]["kernel"].tolist()
+        [[4.0, 9.0]]
     """
     grads = jax.grad(loss_fn)(params)
     return jax.tree.map(lambda p, g: jnp.abs(p * g), params, grads)

@@ -16,6 +16,7 @@ from sparse_gf import (
     checks,
     criteria,
     initializers,
+    loggers,
     mask_files,
     optimizers,
     products,
@@ -575,6 +576,8 @@ class RunSpec:
         save_masks: Whether the masks of networks under masks are written to files.
         save_networks: ``"last"``: networks are written to files after the last epoch;
             ``"measured"``: after every measured epoch; see ``network_files``.
+        log: Which of ``loggers.KINDS`` are written at every measured epoch, with
+            commas.
     """
 
     data_dir: str = ""
@@ -585,6 +588,12 @@ class RunSpec:
     wilcoxon_zeros: str = "wilcox"
     save_masks: bool = False
     save_networks: str = ""
+    log: str = ""
+
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """The names in ``log``."""
+        return tuple(name.strip() for name in self.log.split(",") if name.strip())
 
     def __post_init__(self):
         checks.one_of("config.dense_arm", self.dense_arm, DENSE_ARMS)
@@ -594,6 +603,8 @@ class RunSpec:
             "config.networks_per_program", self.networks_per_program, 0, None
         )
         checks.one_of("config.save_networks", self.save_networks, SAVED)
+        for name in self.logs:
+            checks.one_of("config.log", name, loggers.KINDS)
         checks.rate("config.checkpoint_seconds", self.checkpoint_seconds)
 
 

@@ -76,6 +76,11 @@ def wilcoxon_greater(
 
     Raises:
         errors.UserError: If an option is unknown or the arrays do not pair up.
+
+    Examples:
+        >>> from sparse_gf import stats
+        >>> stats.wilcoxon_greater([0.9, 0.8, 0.7, 0.6], [0.5, 0.5, 0.5, 0.5]).p_value
+        0.0625
     """
     if method not in METHODS:
         raise errors.unknown("Wilcoxon method", method, METHODS)

@@ -9,11 +9,18 @@ from ml_collections import config_flags
 
 from sparse_gf import cli, console, grids
 
+EXAMPLES = (
+    "--config=configs/sweeps/table4.py:smoke --workdir=W",
+    "--config=configs/sweeps/table4.py:small --config.data_dir=FOLDER --dry_run",
+    "--config=configs/sweeps/table4.py --config.only.optimizer=\"('adam','sgd')\"",
+    "--config=configs/sweeps/grid.py --engine=ray --ray_address=HOST:PORT",
+)
+
 
 def main() -> None:
     """Defines the flags and runs the command."""
     config = config_flags.DEFINE_config_file(
-        "config", None, "Config of the sweep; --config.KEY=VALUE changes a value of it."
+        "config", None, "Config of the sweep; --config.KEY=VALUE changes a value."
     )
     workdir = flags.DEFINE_string("workdir", "results", "Where results go.")
     dry_run = flags.DEFINE_bool(
@@ -36,7 +43,14 @@ def main() -> None:
             sweep, workdir.value, engine.value, ray_address.value
         )
 
-    cli.run(command, config, grids.KEYS, "configs/sweeps/table4.py:smoke")
+    cli.run(
+        command,
+        "Trains what is missing of a table or figure of a paper, or of a grid of your "
+        "own. Scales after the colon: paper (default), small, smoke.",
+        EXAMPLES,
+        config,
+        grids.KEYS,
+    )
 
 
 if __name__ == "__main__":

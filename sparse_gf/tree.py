@@ -13,9 +13,20 @@ from sparse_gf.errors import UserError
 from sparse_gf.types import Params
 
 
+def names(path: tuple[Any, ...]) -> tuple[str, ...]:
+    """The names of a JAX key path, ``("Dense_0", "kernel")``.
+
+    Without the box that an array of an NNX state or a partitioned Linen parameter is
+    in: its ``value``.
+    """
+    if path and path[-1] == jax.tree_util.GetAttrKey("value"):
+        path = path[:-1]
+    return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
+
+
 def path_name(path: tuple[Any, ...]) -> str:
-    """Writes a JAX key path as ``"Dense_0/kernel"``."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+    """Writes a JAX key path as ``"Dense_0/kernel"``; see ``names``."""
+    return "/".join(names(path))
 
 
 def is_kernel(path: tuple[Any, ...], leaf: Any) -> bool:
@@ -25,8 +36,7 @@ def is_kernel(path: tuple[Any, ...], leaf: Any) -> bool:
     with at least two axes. Biases, normalisation and activation parameters do not
     count (Tessera et al. 2021, Eqs. 5-7, speak of layers of weights only).
     """
-    name = path_name(path[-1:]) if path else ""
-    return name == "kernel" and jnp.ndim(leaf) >= 2
+    return names(path)[-1:] == ("kernel",) and jnp.ndim(leaf) >= 2
 
 
 def kernels(params: Params) -> dict[str, Any]:
@@ -41,7 +51,7 @@ def kernels(params: Params) -> dict[str, Any]:
         paths = ", ".join(path_name(path) for path, _ in leaves[:8]) or "no leaves"
         raise UserError(
             "params hold no kernel: a leaf called 'kernel' with at least two axes, as "
-            f"Flax names them (for NNX, give nnx.to_pure_dict(state)); found {paths}."
+            f"Flax names them; found {paths}."
         )
     return in_order(found)
 

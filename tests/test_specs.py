@@ -234,6 +234,7 @@ def test_run_fields_are_no_part_of_the_cell():
         "wilcoxon_zeros": "pratt",
         "save_masks": True,
         "save_networks": "last",
+        "log": "tensorboard",
     }
     assert set(config) == fields(RunSpec)
     cell, run = specs.from_config(config)

@@ -99,7 +99,20 @@ def top_eigenvalues(
     iterations: int | None = None,
     tolerance: float | None = None,
 ) -> Float[Array, " num"]:
-    """The values alone of ``top_eigenpairs``, whose arguments it has."""
+    """The values alone of ``top_eigenpairs``, whose arguments it has.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from sparse_gf import curvature
+        >>> weights = jnp.array([[5.0, 3.0, 1.0]])
+        >>> params = {"Dense_0": {"kernel": jnp.zeros((1, 3))}}
+        >>> loss_fn = lambda p: (weights * p["Dense_0"]["kernel"] ** 2).sum() / 2
+        >>> values = curvature.top_eigenvalues(
+        ...     loss_fn, params, None, num=2, key=jax.random.key(0)
+        ... )
+        >>> [round(float(value), 3) for value in values]
+        [5.0, 3.0]
+    """
     return top_eigenpairs(
         loss_fn,
         params,

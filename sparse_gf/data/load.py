@@ -54,6 +54,29 @@ def load(name: str | DatasetInfo, data_dir: str = "") -> Dataset:
     return _dataset(info, *_local(info, path))
 
 
+def where(name: str, data_dir: str = "") -> str:
+    """Says where ``load`` would find a data set, without reading or downloading it.
+
+    Args:
+        name: One of the keys of ``INFO``.
+        data_dir: See ``load``.
+
+    Returns:
+        A few words; empty if it would have to be downloaded, or is not there.
+    """
+    info = datasets.info(name)
+    if info.name == "digits":
+        return "in the package"
+    if data_dir:
+        path = pathlib.Path(os.path.expanduser(data_dir))
+        for candidate in _in_folder(info, path):
+            if any(map(os.path.isfile, candidate.files)):
+                return str(candidate.files[0])
+        return ""
+    prepared = tfds.folder(info)
+    return str(prepared) if info.in_tfds and prepared.is_dir() else ""
+
+
 def _dataset(info: DatasetInfo, arrays: Arrays, source: str) -> Dataset:
     """Completes checked arrays to a data set."""
     arrays = Arrays(*map(np.ascontiguousarray, arrays))

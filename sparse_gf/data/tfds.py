@@ -78,6 +78,12 @@ def arrays(
     return result, source
 
 
+def folder(info: DatasetInfo) -> pathlib.Path:
+    """Where tensorflow-datasets keeps what it has prepared of a data set."""
+    root = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    return pathlib.Path(root).expanduser() / info.name
+
+
 def _official(info: DatasetInfo) -> tuple[Any, Callable[..., dict[str, _Columns]]]:
     """The official builder, and how its raw files become columns."""
     from tensorflow_datasets.image_classification import cifar as official_cifar

@@ -1,0 +1,151 @@
+"""Tells what there is to train with: ``python -m sparse_gf.doctor``.
+
+Versions and extras, devices and their memory, data sets, and how many networks of some
+cells fit. Nothing is trained or downloaded.
+"""
+
+import importlib.metadata
+import pathlib
+import platform
+import shutil
+from collections.abc import Iterable, Iterator
+
+import jax
+import rich.box
+import rich.console
+import rich.table
+from absl import flags
+
+from sparse_gf import cli, data, ensemble, experiment, units
+from sparse_gf.specs import Cell, CellSpec, MaskedSpec, MaskSpec, RunSpec
+
+PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+EXTRAS = {
+    "tensorflow-datasets": "data",
+    "pillow": "data",
+    "safetensors": "masks",
+    "ray": "ray",
+    "tensorboardX": "tensorboard",
+    "wandb": "wandb",
+}
+"""Optional package to the extra of sparse_gf that installs it."""
+
+CELLS: dict[str, Cell] = {
+    "configs/sc_sdc.py": CellSpec(),
+    "configs/sc_sdc.py:fashion_mnist": CellSpec(
+        dataset="fashion_mnist", dense_widths=(79, 236, 394, 552, 709)
+    ),
+    "configs/sc_sdc.py:cifar10": CellSpec(
+        dataset="cifar10", dense_widths=(308, 923, 1538, 2153, 2768)
+    ),
+    **{
+        f"configs/masks.py:cifar10 {model}": MaskedSpec(
+            dataset="cifar10",
+            model=model,
+            mask=MaskSpec(density=(1.0, 0.2, 0.1, 0.05, 0.02)),
+        )
+        for model in ("resnet20", "resnet32_wide", "resnet18", "wrn_28_10")
+    },
+}
+"""What the last table is about."""
+
+
+def versions() -> Iterator[str]:
+    """Lines about the program and what it needs."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    known = ", ".join(f"{name} {version}" for name, version in found.items())
+    yield f"Python {platform.python_version()}, {known}"
+    for name, extra in EXTRAS.items():
+        try:
+            yield f"{name} {importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            yield f'{name}: not installed; pip install "sparse_gf[{extra}]"'
+
+
+def devices() -> Iterator[str]:
+    """Lines about accelerators, cores and memory."""
+    found = jax.local_devices()
+    memory = units.memory(ensemble.device_memory())
+    if found[0].platform == "cpu":
+        cores = len(found)
+        yield f"CPU ({platform.machine()}), {cores} cores as devices, {memory} for each"
+        if pathlib.Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi"):
+            yield (
+                "There seems to be an NVIDIA GPU that JAX does not see; "
+                'pip install "sparse_gf[cuda]" (CUDA 12) or "sparse_gf[cuda13]".'
+            )
+    else:
+        number = f"{len(found)} x " if len(found) > 1 else ""
+        yield f"{number}{found[0].device_kind} ({found[0].platform}), {memory} each"
+
+
+def data_sets(data_dir: str) -> Iterator[tuple[str, str]]:
+    """Each data set and where it was found; empty if it was not."""
+    for info in data.INFO.values():
+        yield info.title, data.where(info.name, data_dir)
+
+
+def room(cells: dict[str, Cell]) -> Iterator[tuple[str, int, int, int]]:
+    """Each cell with its networks, how many are trained at once, and in how many parts.
+
+    Counted as for training itself, from shapes.
+    """
+    for name, cell in cells.items():
+        kind = experiment.KINDS[type(cell)]
+        chunks = kind.plan(cell, RunSpec())
+        sizes = [sum(group.size for group in chunk) for chunk in chunks]
+        yield name, sum(sizes), max(sizes), len(sizes)
+
+
+def show(data_dir: str, console: rich.console.Console) -> None:
+    """Prints everything."""
+    ensemble.use_all_cores()
+    _section(console, "Versions", versions())
+    _section(console, "Devices", devices())
+    found = dict(data_sets(data_dir))
+    _section(
+        console,
+        "Data sets",
+        (f"{name}: {where or 'not found'}" for name, where in found.items()),
+    )
+    if not all(found.values()) and not data_dir:
+        console.print("  --data_dir=FOLDER looks for local files of the others.")
+    table = rich.table.Table(
+        title="How much fits into memory, from shapes",
+        title_justify="left",
+        title_style="bold",
+        box=rich.box.SIMPLE_HEAD,
+    )
+    table.add_column("Cell")
+    for heading in ("networks", "at once", "parts"):
+        table.add_column(heading, justify="right")
+    for name, *numbers in room(CELLS):
+        table.add_row(name, *map(str, numbers))
+    console.print(table)
+
+
+def _section(console: rich.console.Console, title: str, lines: Iterable[str]) -> None:
+    console.print(title, style="bold")
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True)
+
+
+def main() -> None:
+    """Defines the flags and runs the command."""
+    data_dir = flags.DEFINE_string("data_dir", "", "Folder with local data sets.")
+
+    def command() -> None:
+        console = rich.console.Console(markup=False, highlight=False)
+        show(data_dir.value, console)
+
+    cli.run(
+        command,
+        "Tells which versions, accelerators, data sets and how much memory there are, "
+        "and how large a cell fits. Nothing is trained or downloaded.",
+        ("", "--data_dir=FOLDER"),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The package as a library: its surface, its version, and its examples."""
+
+import pathlib
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+import sparse_gf
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+DOCTESTS = """
+import doctest, importlib, sys
+for name in sys.argv[1:]:
+    found = doctest.testmod(importlib.import_module(f"sparse_gf.{name}"))
+    print(name, found.attempted, found.failed)
+"""
+
+WITH_EXAMPLES = [
+    "budgets",
+    "curvature.spectrum",
+    "gradient_flow",
+    "masks",
+    "optimizers",
+    "scores",
+    "stats",
+    "transforms",
+    "units",
+]
+
+
+def python(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_package_itself_imports_nothing_until_it_is_used():
+    done = python(
+        "import sys, sparse_gf\n"
+        "print('jax' in sys.modules)\n"
+        "print(sparse_gf.masks.random.__name__, 'jax' in sys.modules)"
+    )
+    assert done.stdout.split() == ["False", "random", "True"], done.stderr
+
+
+def test_every_public_name_is_there():
+    assert sorted(sparse_gf.__all__) == list(sparse_gf.__all__)
+    for name in sparse_gf.__all__:
+        assert getattr(sparse_gf, name).__name__ == f"sparse_gf.{name}"
+        assert name in dir(sparse_gf)
+    with pytest.raises(AttributeError, match="no attribute 'mask'"):
+        _ = sparse_gf.mask
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert sparse_gf.__version__ == project["version"]
+    assert f"\nversion: {project['version']}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_examples_in_docstrings_run():
+    done = python(DOCTESTS, *WITH_EXAMPLES)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(WITH_EXAMPLES), done.stdout
+    for line in lines:
+        _, attempted, failed = line.split()
+        assert int(attempted) > 0, line
+        assert int(failed) == 0, done.stdout
