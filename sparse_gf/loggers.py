@@ -64,7 +64,7 @@ class WandB:
         self._run = wandb.init(
             mode="offline",
             project="sparse_gf",
-            group=folder.name,
+            group=folder.parent.name,
             name=name,
             dir=str(folder),
             config=dict(config),
@@ -111,7 +111,7 @@ class Logs:
 
         Args:
             names: Of ``KINDS``.
-            folder: Of the cell.
+            folder: ``logs`` in that of the cell.
             epoch: Epochs that were trained before.
         """
         self._names = names
