@@ -164,7 +164,7 @@ def parse(name: str, milestones: tuple[int, ...], factor: float, epochs: int):
         return None
     if list(milestones) != sorted({m for m in milestones if 1 <= m < epochs}):
         raise UserError(
-            f"config.optimizer.milestones is {milestones!r}; they must be ascending "
+            f"config.schedule.milestones is {milestones!r}; they must be ascending "
             f"epochs in 1..{epochs - 1}, after which the learning rate falls."
         )
     return Step(milestones, factor)

@@ -49,7 +49,8 @@ def test_the_examples_of_main_are_accepted():
     code = (
         "import shlex, sys\n"
         "from sparse_gf import console, main, specs\n"
-        "console.train_cell = lambda config, workdir: specs.from_config(config) and None\n"
+        "check = lambda config, _: specs.from_config(config) and None\n"
+        "console.train_cell = check\n"
         "sys.argv = ['main', *shlex.split(main.EXAMPLES[int(sys.argv[1])])]\n"
         "main.main()\n"
     )

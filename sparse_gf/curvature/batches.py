@@ -24,12 +24,10 @@ class BatchedLoss:
     Attributes:
         loss_fn: Params and one batch to the mean loss per example.
         batches: A pytree of arrays [batches, ...].
-        stored: Whether repeated products keep what they have in common.
     """
 
     loss_fn: Callable[[Params, Any], Float[Array, ""]]
     batches: Batches
-    stored: bool = False
 
     def __call__(self, params: Params) -> Float[Array, ""]:
         """The mean loss per example of all batches.
@@ -61,10 +59,7 @@ class BatchedLoss:
 
 
 def mean_over_batches(
-    loss_fn: Callable[[Params, Any], Float[Array, ""]],
-    batches: Batches,
-    *,
-    stored: bool = False,
+    loss_fn: Callable[[Params, Any], Float[Array, ""]], batches: Batches
 ) -> BatchedLoss:
     """Makes a loss function of all examples that needs the memory of one batch.
 
@@ -79,8 +74,6 @@ def mean_over_batches(
             [batches, batch, height, width, channels] and labels [batches, batch]. All
             batches have one size, so that the mean of their means is that of the
             examples; see ``in_batches``.
-        stored: Eigenvalues and density keep what their products have in common, for
-            all batches, with the memory of all of them. For small networks.
 
     Raises:
         UserError: If there is no batch, or if leaves differ in the number of batches.
@@ -95,7 +88,7 @@ def mean_over_batches(
             "batches must be arrays [batches, ...] with one number of batches, at "
             f"least 1; their first axes are {found or 'none, there is no array'}."
         )
-    return BatchedLoss(loss_fn, batches, stored)
+    return BatchedLoss(loss_fn, batches)
 
 
 def in_batches(examples: Any, batch_size: int) -> Batches:

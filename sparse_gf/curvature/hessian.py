@@ -111,15 +111,11 @@ def product_in(loss_fn: LossFn, space: Subspace) -> Product:
     """The function from v to ``H v``, for many products at one point.
 
     Of one batch, what products have in common is computed once and kept. Of many, it is
-    computed again with every product, unless they say that it is to be stored.
+    computed again with every product: keeping it would take the memory of all.
     """
-    if isinstance(loss_fn, batches.BatchedLoss) and not loss_fn.stored:
+    if isinstance(loss_fn, batches.BatchedLoss):
         return space.through(lambda v: _along(loss_fn, space.params, v))
-
-    def gradient(params: Params) -> Params:
-        return batches.average(loss_fn, lambda loss: jax.grad(loss)(params))
-
-    return space.through(jax.linearize(gradient, space.params)[1])
+    return space.through(jax.linearize(jax.grad(loss_fn), space.params)[1])
 
 
 def _along(loss_fn: LossFn, params: Params, direction: Params) -> Params:

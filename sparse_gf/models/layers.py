@@ -41,7 +41,7 @@ def _group_norm(groups: int) -> Callable[[DTypeLike, bool], nn.Module]:
 
 NORMS: Mapping[str, Callable[[DTypeLike, bool], nn.Module]] = {
     "batch_norm": _batch_norm,
-    # Wu and He 2018; 16 divides the channels of every model here but VGG's none.
+    # Wu and He 2018; 16 divides the channels of every model here.
     "group_norm": _group_norm(16),
     # Over an image's channels and pixels together.
     "layer_norm": _group_norm(1),

@@ -1,0 +1,302 @@
+"""What the documentation shows runs as it stands there, and what it names exists."""
+
+import ast
+import importlib
+import json
+import os
+import pathlib
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import types
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparse_gf import grids, specs
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = {str(p.relative_to(DOCS)): p.read_text() for p in sorted(DOCS.rglob("*.md"))}
+
+OTHERS = {"jaxpruner", "open_lth", "PyTorch", "PyHessian"}
+"""What a block of another library's code is called; the others are ours."""
+
+MOST_LINES = 19
+"""Of a change in extending.md."""
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    language: str
+    options: dict[str, str]
+    code: str
+    line: int
+
+    @property
+    def is_theirs(self):
+        return self.options.get("class") == "theirs"
+
+
+def blocks(name, text):
+    found = []
+    for match in re.finditer(r"^```([^\n`]*)\n(.*?)^```$", text, re.M | re.S):
+        info, body = match.groups()
+        language = info.removeprefix("{code-block} ")
+        options = dict(re.findall(r"^:(\w+): (.*)$", body, re.M)) if "{" in info else {}
+        head = re.match(r"(:\w+:.*\n)*\n*", body).group() if "{" in info else ""
+        line = text[: match.start(2)].count("\n") + head.count("\n")
+        found.append(Block(language, options, body[len(head) :], line))
+    assert text.count("```") == 2 * len(found), f"{name} has a fence that does not end"
+    return found
+
+
+BLOCKS = {name: blocks(name, text) for name, text in PAGES.items()}
+
+
+def code(name):
+    return [block for block in BLOCKS[name] if block.language == "python"]
+
+
+def made_by_others():
+    """What the blocks of other libraries would have left for ours."""
+    some = np.arange(128).reshape(16, 8) % 5 == 0
+    last = np.arange(64).reshape(4, 16) % 5 == 0
+    layers = {"layers_0": some.T, "layers_2": last.T}
+    return {
+        "jaxpruner_state": types.SimpleNamespace(
+            masks={
+                name: {"kernel": mask.astype(np.uint8), "bias": None}
+                for name, mask in layers.items()
+            }
+        ),
+        "open_lth_mask": {
+            "fc_layers.0.weight": some.astype(int),
+            "fc.weight": last.astype(int),
+        },
+        "state_dict": {
+            "0.weight_orig": np.ones((16, 8)),
+            "0.weight_mask": some.astype(float),
+            "0.bias": np.ones(16),
+            "2.weight_orig": np.ones((4, 16)),
+            "2.weight_mask": last.astype(float),
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PAGES if any(not b.is_theirs for b in code(name))]
+)
+def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)
+    names = made_by_others()
+    for block in code(name):
+        if not block.is_theirs:
+            # Line numbers of a traceback are those of the page.
+            program = "\n" * block.line + block.code
+            exec(compile(program, f"docs/{name}", "exec"), names)
+
+
+def test_code_of_other_libraries_is_named():
+    theirs = [b for found in BLOCKS.values() for b in found if b.is_theirs]
+    assert {block.options["caption"] for block in theirs} == OTHERS
+    for block in theirs:
+        if block.language == "python":
+            ast.parse(block.code)
+    ours = [b for found in BLOCKS.values() for b in found if not b.is_theirs]
+    assert not OTHERS & {block.options.get("caption") for block in ours}
+
+
+def sections():
+    """The sections of extending.md: title to (change, command)."""
+    found = {}
+    for part in re.split(r"^## ", PAGES["extending.md"], flags=re.M)[1:]:
+        title = part.partition("\n")[0]
+        change, command = blocks(title, part)
+        assert (change.language, command.language) == ("diff", "sh")
+        found[title] = change.code, command.code
+    return found
+
+
+def changed_lines(change):
+    return [
+        line
+        for line in change.splitlines()
+        if re.match(r"[+-]", line) and not re.match(r"(\+\+\+|---) [ab]/", line)
+    ]
+
+
+@pytest.fixture
+def extended(tmp_path):
+    """A copy of the package to which all changes were applied."""
+    for folder in ("sparse_gf", "configs"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    for title, (change, _) in sections().items():
+        applied = subprocess.run(
+            ["patch", "-p1", "--fuzz=0", "--batch"],
+            cwd=tmp_path,
+            input=change,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert applied.returncode == 0, f"{title}: {applied.stdout}{applied.stderr}"
+    return tmp_path
+
+
+def test_changes_are_short_and_apply(extended):
+    assert len(sections()) == 5
+    for title, (change, _) in sections().items():
+        assert 0 < len(changed_lines(change)) <= MOST_LINES, title
+    for file in (extended / "sparse_gf").rglob("*.py"):
+        ast.parse(file.read_text())
+
+
+TRAIN = """
+import json, sys
+from absl import flags
+from ml_collections import config_flags
+from sparse_gf import experiment, specs
+
+commands = json.loads(sys.argv[1])
+argv, holders = [sys.argv[0]], []
+for number, given in enumerate(commands):
+    name = f"config{number}"
+    holders.append(config_flags.DEFINE_config_file(name, None, ""))
+    argv += [argument.replace("--config", f"--{name}", 1) for argument in given]
+sys.argv = argv  # Where overrides are looked for.
+flags.FLAGS(argv)
+for holder in holders:
+    cell, run = specs.from_config(holder.value)
+    experiment.run(cell, run, "results")
+"""
+
+TINY = {
+    "configs/sc_sdc.py": (
+        "--config.dense_widths=(7,)",
+        "--config.hidden_layers=2",
+    ),
+    "configs/masks.py:digits": ("--config.mask.density=(0.5,)",),
+}
+"""What makes the cell of a command train in no time, beside the number of epochs."""
+
+
+@pytest.mark.slow
+def test_networks_train_with_what_changes_have_added(extended):
+    commands = []
+    for _, command in sections().values():
+        given = re.findall(r"--config\S*", command)
+        config = given[0].removeprefix("--config=")
+        shared = "--config.epochs=1", "--config.seeds=(0,)", "--config.measurements=1"
+        commands.append([*given, *shared, *TINY[config]])
+    trained = subprocess.run(
+        [sys.executable, "-c", TRAIN, json.dumps(commands)],
+        cwd=extended,
+        env=os.environ | {"PYTHONPATH": str(extended), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert trained.returncode == 0, trained.stderr
+    rows = pd.read_parquet(extended / "results" / "networks.parquet")
+    for column, name in {
+        "optimizer": "lion",
+        "activation": "gelu",
+        "mask_method": "gradient",
+        "model": "convnet",
+        "variant": "SC_CL",
+    }.items():
+        assert name in set(rows[column])
+    assert rows["test_loss"].map(np.isfinite).all()
+
+
+def mentioned(pattern):
+    """(page, text) of everything that a pattern finds in the pages."""
+    return sorted(
+        {(name, m) for name, text in PAGES.items() for m in re.findall(pattern, text)}
+    )
+
+
+@pytest.mark.parametrize(
+    "name", sorted({name for _, name in mentioned(r"\bsparse_gf\.[\w.]*\w")})
+)
+def test_a_name_in_the_package_exists(name):
+    parts = name.split(".")
+    found, used = importlib.import_module(parts[0]), 1
+    for part in parts[1:]:
+        if hasattr(found, part):
+            found = getattr(found, part)
+        else:
+            found = importlib.import_module(".".join(parts[: used + 1]))
+        used += 1
+
+
+def test_files_that_are_named_exist():
+    folders = "configs|experiments|sparse_gf|tests|benchmarks"
+    for page, path in mentioned(rf"(?<![\w/.])((?:{folders})/[\w/.-]*[\w/])"):
+        assert (ROOT / path).exists(), f"{page}: {path}"
+    for page, target in mentioned(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)"):
+        assert (DOCS / page).parent.joinpath(target).exists(), f"{page}: {target}"
+    for page, name in mentioned(r"\{doc\}`([^`]+)`"):
+        assert (DOCS / page).parent.joinpath(f"{name}.md").exists(), f"{page}: {name}"
+
+
+@pytest.mark.parametrize(
+    "config", sorted({c for _, c in mentioned(r"configs/[\w/]+\.py(?::\w+)?")})
+)
+def test_a_config_can_be_made(config):
+    file, _, setting = config.partition(":")
+    given = (setting,) if setting else ()
+    assert runpy.run_path(str(ROOT / file))["get_config"](*given)
+
+
+def test_keys_of_configs_exist():
+    keys = specs.KEYS | grids.KEYS
+    for page, key in mentioned(r"--config\.([\w.]*\w)"):
+        if not re.search(r"[A-Z]{2}", key):
+            assert key in keys, f"{page}: --config.{key}"
+
+
+def numbers(text):
+    return {float(n) for n in re.findall(r"(?<![\d.])\d+\.\d+(?!\.?\d)", text)}
+
+
+def test_numbers_of_the_papers_are_from_result_files():
+    files = [
+        ROOT / "README.md",
+        *(ROOT / "experiments").rglob("*.md"),
+        *(ROOT / "sparse_gf" / "published").iterdir(),
+    ]
+    known = numbers("\n".join(file.read_text() for file in files))
+    for page in ("papers/tessera2021.md", "papers/jaiswal2022.md"):
+        unknown = sorted(numbers(PAGES[page]) - known)
+        assert not unknown, page
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_warnings(tmp_path):
+    for package in ("sphinx", "myst_parser", "furo"):
+        pytest.importorskip(package)
+    site = tmp_path / "site"
+    options = ("-W", "--keep-going", "-q", "-b", "html")
+    built = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, str(DOCS), str(site)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    assert (site / "method.html").read_text().count("<math") > 20
+    # Nothing is fetched when a page is read.
+    for page in site.rglob("*.html"):
+        fetched = re.findall(
+            r'(?:src|<link[^>]*href)="(https?://[^"]+)', page.read_text()
+        )
+        assert not fetched, page.name
