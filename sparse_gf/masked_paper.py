@@ -9,7 +9,7 @@ import dataclasses
 import functools
 from typing import Any
 
-from sparse_gf import errors
+from sparse_gf import checks
 from sparse_gf.paper import SCALES, Entry, Study
 from sparse_gf.specs import MaskedSpec, MaskSpec, OptimizerSpec, ScheduleSpec
 
@@ -76,12 +76,10 @@ def study(name: str, scale: str = "paper") -> Study:
         scale: One of ``paper.SCALES``.
 
     Raises:
-        errors.UserError: If there is no such study or scale.
+        UserError: If there is no such study or scale.
     """
-    if name not in STUDIES:
-        raise errors.unknown("study", name, STUDIES)
-    if scale not in SCALES:
-        raise errors.unknown("scale", scale, SCALES)
+    checks.one_of("study", name, STUDIES)
+    checks.one_of("scale", scale, SCALES)
     return _study(name, scale)
 
 

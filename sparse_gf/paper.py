@@ -12,7 +12,7 @@ import importlib.resources
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sparse_gf import errors, variants
+from sparse_gf import checks, variants
 from sparse_gf.specs import CellSpec, OptimizerSpec
 
 
@@ -160,12 +160,10 @@ def study(name: str, scale: str = "paper") -> Study:
         scale: One of ``SCALES``.
 
     Raises:
-        errors.UserError: If there is no such study or scale.
+        UserError: If there is no such study or scale.
     """
-    if name not in STUDIES:
-        raise errors.unknown("study", name, STUDIES)
-    if scale not in SCALES:
-        raise errors.unknown("scale", scale, SCALES)
+    checks.one_of("study", name, STUDIES)
+    checks.one_of("scale", scale, SCALES)
     return _study(name, scale)
 
 

@@ -274,20 +274,7 @@ def activation_functions() -> Any:
         style["solid_capstyle"] = "butt"
         left.plot(inputs, values, **style)
         right.plot(*_cut_at_jumps(inputs, derivatives), **style)
-    left.set_title("$f(x)$", fontsize=10)
-    right.set_title("$f\\,'(x)$", fontsize=10)
-    for axes in (left, right):
-        axes.set_xlabel("$x$")
-        axes.grid(alpha=0.25)
-    figure.legend(
-        *left.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-        fontsize=8,
-        title="Learned parameters at their start values",
-        title_fontsize=8,
-    )
+    _label_functions(figure, left, right, "Learned parameters at their start values")
     return figure
 
 
@@ -316,6 +303,12 @@ def soft_neurons() -> Any:
         style = {"color": color, "label": f"PSwish, $\\beta$ = {beta}"}
         left.plot(x, x * _sigmoid(beta * x), **style)
         right.plot(x, _soft_derivative(x, beta), **style)
+    _label_functions(figure, left, right)
+    return figure
+
+
+def _label_functions(figure: Any, left: Any, right: Any, heading: str = "") -> None:
+    """Titles, grids and one legend for functions and their derivatives."""
     left.set_title("$f(x)$", fontsize=10)
     right.set_title("$f\\,'(x)$", fontsize=10)
     for axes in (left, right):
@@ -327,8 +320,9 @@ def soft_neurons() -> Any:
         ncols=4,
         frameon=False,
         fontsize=8,
+        title=heading or None,
+        title_fontsize=8,
     )
-    return figure
 
 
 def new_figure(width: float, height: float, title: str) -> Any:

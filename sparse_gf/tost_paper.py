@@ -24,7 +24,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sparse_gf import data, errors
+from sparse_gf import checks, data
 from sparse_gf.paper import SCALES, Entry, Study
 from sparse_gf.specs import MaskedSpec, MaskSpec, OptimizerSpec, ScheduleSpec
 from sparse_gf.tost import GskSpec, LrsiSpec
@@ -346,11 +346,9 @@ def study(name: str, scale: str = "paper") -> Study:
         scale: One of ``paper.SCALES``.
 
     Raises:
-        errors.UserError: If there is no such study or scale.
+        UserError: If there is no such study or scale.
     """
-    if name not in STUDIES:
-        raise errors.unknown("study", name, STUDIES)
-    if scale not in SCALES:
-        raise errors.unknown("scale", scale, SCALES)
+    checks.one_of("study", name, STUDIES)
+    checks.one_of("scale", scale, SCALES)
     title, entries = _STUDIES[name]
     return Study(name, title, entries(scale), ())

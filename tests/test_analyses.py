@@ -22,6 +22,7 @@ from sparse_gf import (
 )
 from sparse_gf.data import augment
 from sparse_gf.errors import UserError
+from sparse_gf.ghosts import Gates
 from sparse_gf.specs import CellSpec, MaskedSpec, MaskSpec, RunSpec
 from sparse_gf.tost import GswSpec
 
@@ -210,6 +211,13 @@ def test_networks_with_ghosts_are_looked_at_with_them(saved):
         assert (subject.gates is None) == (network.about["epoch"] == 3)
         (share,) = analyses.KINDS["activity"].function(subject).values()
         shares.append(share)
+        # Swish, PSwish at beta = 1, in epoch 1; ReLU in epoch 3.
+        images, _ = subject.test
+        variables = {"params": network.params, "batch_stats": network.batch_stats}
+        gates = {} if subject.gates is None else {"gates": Gates(beta=jnp.ones(()))}
+        logits = subject.recipe.model.apply(variables, images, **gates)
+        found = subject.logits(network.params, images, "eval")
+        np.testing.assert_allclose(found, logits, rtol=1e-5, atol=1e-6)
     assert shares[0] < 0.2 < shares[1]
 
 

@@ -154,3 +154,20 @@ def test_masked_weights_stay_zero_and_zero_arrays_keep_their_scale():
     assert len(np.unique(np.diag(kernel))) == 1
     assert float(kernel[0, 0]) != 1
     np.testing.assert_array_equal(record.scales["Dense_0"]["bias"], np.ones(3))
+
+
+def test_only_scales_of_biases_may_fall_to_zero():
+    """The loss is linear, so that every smaller scale lowers the next one."""
+    params = {"Dense_0": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}
+
+    def loss_fn(params, batch):
+        return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(params)) + 0 * batch[0]
+
+    # Adam's steps are as long as the learning rate where gradients do not change.
+    settings = Settings(gamma=100.0, learning_rate=0.1, iterations=12)
+    take = lambda number: jnp.zeros(1) + number  # noqa: E731
+    end, record = rescaling.rescale(loss_fn, params, None, take, settings)
+    assert not record.constrained.any()
+    np.testing.assert_allclose(end["Dense_0"]["kernel"], 0.01, rtol=1e-6)
+    np.testing.assert_array_equal(end["Dense_0"]["bias"], 0.0)
+    np.testing.assert_allclose(record.scales["Dense_0"]["bias"][4], 0.5, rtol=1e-5)
