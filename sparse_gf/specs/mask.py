@@ -1,0 +1,166 @@
+"""Which masks a network gets, and when."""
+
+import dataclasses
+import re
+from typing import Any
+
+from sparse_gf import (
+    budgets,
+    checks,
+    criteria,
+    pruning,
+)
+from sparse_gf.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskSpec:
+    """Which weights of a network are active, and when they are chosen.
+
+    Attributes:
+        method: One of ``criteria.PROTOCOLS``, or ``"file"``.
+        schedule: One of ``pruning.METHODS``: ``"init"``, before training.
+        density: Active over all weights of the layers that are pruned, for each network
+            of a seed. Not looked at where a file, ``num_active`` or a pattern says it;
+            empty for ``"imp"``: rounds of 20% to 0.8^15.
+        distribution: One of ``budgets.DISTRIBUTIONS``, a pattern such as ``"2:4"``, or
+            empty for the method's own.
+        num_active: Active weights of each layer in forward order, in place of a
+            density.
+        dense_layers: Paths of kernels that are not pruned.
+        file: A mask file; ``{seed}`` in it stands for the network's seed.
+        digest: Of the file's masks; found by itself.
+        rounds: Of a method at ``"init"``; 0 for the protocol's.
+        examples: Likewise.
+        batch_norm: ``"train"`` or ``"eval"``; empty for the protocol's.
+        temperature: 0 for the protocol's.
+        start_epoch: ``"one_shot"``: the last before pruning, 0 for half of all;
+            ``"gradual"``: after which pruning begins.
+        end_epoch: After which masks change no more; 0 for three quarters of all.
+        every: Steps between changes (``"gradual"``, ``"set"``, ``"rigl"``).
+        drop: Share of a layer's active weights that moves at first (``"set"``,
+            ``"rigl"``).
+        rewind_epoch: To whose end ``"imp"`` goes back; 0 for the initial weights.
+    """
+
+    method: str = "random"
+    schedule: str = "init"
+    density: tuple[float, ...] = (1.0, 0.1)
+    distribution: str = ""
+    num_active: tuple[int, ...] = ()
+    dense_layers: tuple[str, ...] = ()
+    file: str = ""
+    digest: str = ""
+    rounds: int = 0
+    examples: int = 0
+    batch_norm: str = ""
+    temperature: float = 0.0
+    start_epoch: int = 0
+    end_epoch: int = 0
+    every: int = 100
+    drop: float = 0.3
+    rewind_epoch: int = 0
+
+    def __post_init__(self):
+        checks.one_of("config.mask.schedule", self.schedule, set(pruning.METHODS))
+        checks.one_of("config.mask.method", self.method, {*criteria.PROTOCOLS, "file"})
+        for name, low in {
+            "rounds": 0,
+            "examples": 0,
+            "start_epoch": 0,
+            "end_epoch": 0,
+            "every": 1,
+            "rewind_epoch": 0,
+        }.items():
+            checks.in_range(f"config.mask.{name}", getattr(self, name), low, None)
+        if self.batch_norm:
+            modes = criteria.BATCH_NORM_MODES
+            checks.one_of("config.mask.batch_norm", self.batch_norm, modes)
+        checks.rate("config.mask.temperature", self.temperature)
+        checks.rate("config.mask.drop", self.drop, below=1.0)
+        self._check_density()
+        if not self.distribution:
+            own = "" if self.method == "file" else self.protocol.distribution
+            object.__setattr__(self, "distribution", own)
+        elif self.pattern is None:
+            names = {*budgets.DISTRIBUTIONS, "2:4"}
+            checks.one_of("config.mask.distribution", self.distribution, names)
+        self._check_magnitude()
+
+    @property
+    def pattern(self) -> tuple[int, int] | None:
+        """(N, M) of an N:M pattern."""
+        found = re.fullmatch(r"(\d+):(\d+)", self.distribution)
+        if not found:
+            return None
+        n, m = map(int, found.groups())
+        if not 1 <= n <= m:
+            raise UserError(
+                f"config.mask.distribution is {self.distribution!r}; a pattern is N:M "
+                "with 1 <= N <= M."
+            )
+        return n, m
+
+    @property
+    def protocol(self) -> criteria.Protocol:
+        """The method's protocol, with what the config changes of it."""
+        named = criteria.PROTOCOLS[self.method]
+        changes: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("rounds", "examples", "batch_norm", "temperature")
+            if getattr(self, name)
+        }
+        return dataclasses.replace(named, **changes)
+
+    def _check_magnitude(self) -> None:
+        """What is pruned in training is pruned by magnitude."""
+        in_training = ("one_shot", "gradual", "imp")
+        if self.schedule in in_training and self.method != "magnitude":
+            raise UserError(
+                f"config.mask.method is {self.method!r}; with config.mask.schedule "
+                f"{self.schedule!r} it must be 'magnitude'."
+            )
+        if self.schedule in in_training and (self.pattern or self.num_active):
+            raise UserError(
+                f"config.mask.schedule is {self.schedule!r}, which needs densities; "
+                "patterns and num_active are for masks made before training."
+            )
+
+    def _check_density(self) -> None:
+        density = self.density
+        if isinstance(density, int | float):
+            density = (density,)
+        if self.file:
+            checks.one_of(
+                "config.mask.method with a file", self.method, {"random", "file"}
+            )
+            object.__setattr__(self, "method", "file")
+        elif self.method == "file":
+            raise UserError(
+                "config.mask.method is 'file', but config.mask.file is empty."
+            )
+        if self.file or self.num_active or self.pattern:
+            density = ()
+        elif self.schedule == "imp" and not density:
+            density = tuple(0.8**e for e in range(16))
+        elif not density:
+            raise UserError(
+                "config.mask.density is empty; give densities, num_active, a pattern "
+                "such as 2:4 as distribution, or a file."
+            )
+        object.__setattr__(self, "density", tuple(map(float, density)))
+        if any(not 0 < density <= 1 for density in self.density):
+            raise UserError(
+                f"config.mask.density is {self.density!r}; every value must be above 0 "
+                "and at most 1 (0.1 keeps 10% of the weights)."
+            )
+        if len(set(self.density)) != len(self.density):
+            raise UserError(
+                f"config.mask.density is {self.density!r}; its values must be distinct."
+            )
+        if self.schedule == "imp" and list(self.density) != sorted(
+            self.density, reverse=True
+        ):
+            raise UserError(
+                f"config.mask.density is {self.density!r}; for 'imp' it must fall."
+            )

@@ -1,0 +1,42 @@
+"""How params are updated: an optimizer, and the schedule of its rate."""
+
+import dataclasses
+
+from sparse_gf import (
+    checks,
+    optimizers,
+    schedules,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimizer and its rates; see ``optimizers.make``."""
+
+    name: str = "adam"
+    learning_rate: float = 0.001
+    preset: str = "torch"
+    weight_decay: float | None = None
+    """Decoupled; None for the preset's own default (AdamW only)."""
+
+    def __post_init__(self):
+        checks.one_of("config.optimizer.name", self.name, optimizers.NAMES)
+        checks.one_of("config.optimizer.preset", self.preset, optimizers.PRESETS)
+        checks.rate("config.optimizer.learning_rate", self.learning_rate)
+        object.__setattr__(self, "learning_rate", float(self.learning_rate))
+        if self.weight_decay is not None:
+            checks.rate("config.optimizer.weight_decay", self.weight_decay)
+            object.__setattr__(self, "weight_decay", float(self.weight_decay))
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleSpec:
+    """The learning rate's schedule; see ``schedules``."""
+
+    name: str = "constant"
+    milestones: tuple[int, ...] = ()
+    factor: float = 0.1
+
+    def __post_init__(self):
+        checks.one_of("config.schedule.name", self.name, schedules.NAMES)
+        checks.rate("config.schedule.factor", self.factor)
