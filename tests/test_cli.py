@@ -44,6 +44,7 @@ def test_help_fits_a_screen_and_shows_examples_that_work(command):
         assert f"  --{flag} " in flags or flag == "config"
 
 
+@pytest.mark.thorough
 def test_the_examples_of_main_are_accepted():
     """Each is read up to its specs, with the flags as a shell would pass them."""
     code = (
@@ -76,6 +77,7 @@ CELL = [
 ]
 
 
+@pytest.mark.thorough
 def test_quiet_prints_nothing_and_does_the_same(tmp_path):
     done = run("main", *CELL, f"--workdir={tmp_path}", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -88,6 +90,7 @@ def test_quiet_prints_nothing_and_does_the_same(tmp_path):
     assert wrong.stderr.startswith("error: ")
 
 
+@pytest.mark.thorough
 def test_a_log_file_gets_a_line_per_epoch_and_no_colour(tmp_path):
     done = run("main", *CELL, f"--workdir={tmp_path}")
     assert done.returncode == 0, done.stderr

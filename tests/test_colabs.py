@@ -259,8 +259,16 @@ def files_of_the_repository():
     }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # The first trains longer than it compiles.
+        pytest.param(
+            name, marks=pytest.mark.slow if name[0] == "1" else pytest.mark.thorough
+        )
+        for name in NAMES
+    ],
+)
 def test_a_notebook_runs(name, tmp_path, monkeypatch):
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")

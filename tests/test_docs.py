@@ -89,6 +89,7 @@ def made_by_others():
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", [name for name in PAGES if any(not b.is_theirs for b in code(name))]
 )
@@ -188,7 +189,7 @@ TINY = {
 """What makes the cell of a command train in no time, beside the number of epochs."""
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_networks_train_with_what_changes_have_added(extended):
     commands = []
     for _, command in sections().values():
@@ -280,7 +281,7 @@ def test_numbers_of_the_papers_are_from_result_files():
         assert not unknown, page
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_site_builds_without_warnings(tmp_path):
     for package in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(package)

@@ -79,6 +79,7 @@ def mapping(request, monkeypatch):
     )
 
 
+@pytest.mark.thorough
 def test_a_member_equals_the_same_network_trained_alone(x64, digits, mapping):
     device_data = ensemble.to_device(digits, "float64")
     networks, start = begin(CELL, device_data)
@@ -142,6 +143,7 @@ def test_networks_of_the_same_shapes_share_their_programs(digits):
     assert compiled == [1, 1, 1]
 
 
+@pytest.mark.thorough
 def test_fit_continues_where_it_was_left(digits, mapping):
     cell = dataclasses.replace(CELL, dtype="float32", variant="DA_BN_DO", epochs=4)
     device_data = ensemble.to_device(digits, "float32")

@@ -108,6 +108,7 @@ def test_another_cell_goes_beside_the_first(finished, tmp_path):
     pd.testing.assert_frame_equal(results.read(tmp_path, CELL.hash), rows)
 
 
+@pytest.mark.thorough
 def test_padded_and_narrow_runs_agree_and_narrow_ones_resume(finished, tmp_path):
     _, rows = finished
     options = RunSpec(dense_arm="narrow", networks_per_program=4, checkpoint_seconds=0)
@@ -311,7 +312,7 @@ def kill_after_epoch(arguments, cache, workdir, epoch):
     process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_killed_run_continues_and_ends_equal_bit_for_bit(tmp_path):
     whole, killed, cache = (tmp_path / name for name in ("whole", "killed", "cache"))
     done = run_command(command(whole), cache)

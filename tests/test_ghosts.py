@@ -113,6 +113,7 @@ def equal_to_rounding(found, wanted):
     np.testing.assert_allclose(found / scale, wanted / scale, rtol=0, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MODELS)
 def test_skips_at_zero_are_the_plain_network(name):
     """To rounding: another program. Training drops the gates; see ``test_tost``."""
@@ -129,6 +130,7 @@ def test_skips_at_zero_are_the_plain_network(name):
     np.testing.assert_allclose(hard[0], plain[0], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MODELS)
 def test_projections_are_ghost_parameters_alone(name):
     """They leave when they are removed, and the network is the plain one again."""

@@ -65,6 +65,7 @@ def test_the_version_is_the_same_everywhere():
     assert f"\n## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+@pytest.mark.thorough
 def test_the_examples_in_docstrings_run():
     done = python(DOCTESTS, *WITH_EXAMPLES)
     assert done.returncode == 0, done.stderr

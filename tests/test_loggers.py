@@ -112,7 +112,7 @@ def test_an_unknown_log_is_refused():
         RunSpec(log="tensorbord")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_offline_runs_of_weights_and_biases(tmp_path):
     pytest.importorskip("wandb")
     experiment.run(CELL, RunSpec(log="wandb"), tmp_path)

@@ -117,6 +117,7 @@ def test_tables_of_the_longest_names_fit_a_terminal():
 NAMED = [*((name, "cifar") for name in catalog.EXAMPLES), ("resnet18", "imagenet")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "stem"), NAMED)
 def test_the_network_whose_paths_are_searched_has_the_same_kernels(name, stem):
     about = {"model": name, "num_classes": 10, "image_shape": [32, 32, 3], "stem": stem}

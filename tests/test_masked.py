@@ -238,6 +238,7 @@ METHODS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, method):
     cell = dataclasses.replace(CELL, mask=MaskSpec(**METHODS[method]))
@@ -317,7 +318,7 @@ def test_a_convolutional_network_trains_like_the_mlps(tmp_path):
     assert (flow > 0).all()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", ["wrn_10_1", "mobilenet"])
 def test_members_of_convolutional_networks_agree_however_they_are_mapped(x64, model):
     cell = dataclasses.replace(

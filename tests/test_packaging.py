@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_wheel_holds_the_package_and_nothing_else(tmp_path):
     source = tmp_path / "source"
     tracked = subprocess.run(

@@ -176,7 +176,7 @@ def worker_in_the_middle(cluster, workdir):
     return None
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_worker_costs_no_result(cluster, environment, tmp_path):
     local, spread = tmp_path / "local", tmp_path / "ray"
     asked = (f"--config.epochs={EPOCHS}", "--config.grid.variant=('NR','BN','DA_DO')")
@@ -208,7 +208,7 @@ def test_a_killed_worker_costs_no_result(cluster, environment, tmp_path):
     assert len(results.read(spread)) == 3 * 8
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_cell_that_fails_does_not_cost_the_others(cluster, environment, tmp_path):
     asked = ("--config.epochs=1", "--config.grid.variant=('NR','BN')")
     done = subprocess.run(
@@ -229,7 +229,7 @@ def test_a_cell_that_fails_does_not_cost_the_others(cluster, environment, tmp_pa
     assert set(results.read(tmp_path)["config_hash"]) == {good}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_work_directory_that_is_not_shared_is_named(cluster, tmp_path, monkeypatch):
     asked = sweep(epochs=1, seeds=(0,), dense_widths=(7,), only={"variant": ("NR",)})
     nowhere = tmp_path / "elsewhere"

@@ -23,6 +23,7 @@ def train_dense_arm(cell, dataset):
     return history.test.num_correct.item() / len(dataset.test_labels)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(
     not (FOLDER / "fashion_mnist").is_dir(),
     reason="the Fashion-MNIST files are not on this machine",

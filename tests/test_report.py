@@ -245,6 +245,7 @@ def test_nothing_to_report_is_an_error_and_writes_nothing(tmp_path):
         report.find(tmp_path, "exct")
 
 
+@pytest.mark.thorough
 def test_the_command(workdir, tmp_path):
     def run(*arguments):
         return subprocess.run(

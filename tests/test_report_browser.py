@@ -12,7 +12,7 @@ from sparse_gf import console, grids, report
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.thorough,
     pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome"),
 ]
 

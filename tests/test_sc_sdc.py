@@ -101,7 +101,14 @@ PADDED = {
 }
 
 
-@pytest.mark.parametrize("optimizer", sorted(optimizers.NAMES))
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        # One in the quick tests: it is the strongest test of the pipeline.
+        pytest.param(name, marks=[] if name == "adam" else pytest.mark.thorough)
+        for name in sorted(optimizers.NAMES)
+    ],
+)
 def test_padded_dense_network_equals_the_narrow_one(x64, digits, optimizer):
     variant, activation = PADDED[optimizer]
     cell = small_cell(optimizer, variant=variant, activation=activation)

@@ -133,7 +133,7 @@ def four(tmp_path_factory):
     return workdir, json.loads((workdir / "seen.json").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("state", ["made", "restored"])
 @pytest.mark.parametrize(("name", "places"), [("even", 3), ("odd", 2)])
 def test_each_device_holds_its_share_of_the_state(four, state, name, places):
@@ -144,13 +144,13 @@ def test_each_device_holds_its_share_of_the_state(four, state, name, places):
         assert parts == [[device, [places, *shape[1:]]] for device in range(4)]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_each_device_holds_all_data(four):
     for shape, parts in four[1]["even"]["data"]:
         assert parts == [[device, shape] for device in range(4)]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CELLS)
 def test_devices_exchange_nothing(four, name):
     assert four[1][name]["exchanged"] == {
@@ -160,7 +160,7 @@ def test_devices_exchange_nothing(four, name):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CELLS)
 def test_four_devices_train_the_networks_that_one_does(x64, four, name, tmp_path):
     alone = experiment.run(CELLS[name], OPTIONS, tmp_path)
@@ -170,7 +170,7 @@ def test_four_devices_train_the_networks_that_one_does(x64, four, name, tmp_path
     )
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", ["narrow", "side by side"])
 def test_narrow_groups_are_divided_over_devices_too(x64, four, way, tmp_path):
     alone = experiment.run(CELLS["odd"], NARROW, tmp_path)
@@ -180,7 +180,7 @@ def test_narrow_groups_are_divided_over_devices_too(x64, four, way, tmp_path):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_stopped_run_continues_and_ends_equal_bit_for_bit(four):
     workdir, seen = four
     assert seen["notes"] == ["Continuing: epoch 2/4."]
@@ -193,7 +193,7 @@ def test_a_stopped_run_continues_and_ends_equal_bit_for_bit(four):
         )
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_results_name_the_number_of_devices(four):
     workdir, seen = four
     device = results.read(workdir / "whole")["device"]

@@ -82,7 +82,7 @@ def test_dry_run_lists_cells_and_estimates_from_measured_speed(
     assert len(states) == 3
     assert sorted(states.values()) == ["done", "done", "to"]
     assert "2 of 3 cells are done (12 networks in all)" in lines[-2]
-    assert re.search(r"about \d+ s, at the speed of 2 finished cells", lines[-1])
+    assert re.search(r"about [\d.]+ s, at the speed of 2 finished cells", lines[-1])
     console.list_sweep(asked, str(tmp_path / "empty"))
     assert "Time left: unknown" in capsys.readouterr().out
     assert not (tmp_path / "empty").exists()
@@ -160,6 +160,7 @@ def test_progress_grows_with_the_work_that_is_done(tmp_path):
     assert watch.failed == {long.hash: "NR: broken"}
 
 
+@pytest.mark.thorough
 def test_a_cell_of_another_process_is_waited_for_and_comes_last(tmp_path):
     asked = sweep()
     first, second = asked.study.cells
@@ -235,7 +236,7 @@ def wait_for(process, workdir, finished, epoch):
     assert time.monotonic() < deadline
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_sweep_killed_three_times_loses_no_more_than_the_running_epoch(tmp_path):
     whole, killed, cache = (tmp_path / name for name in ("whole", "killed", "cache"))
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
@@ -272,6 +273,7 @@ def test_a_sweep_killed_three_times_loses_no_more_than_the_running_epoch(tmp_pat
         pd.testing.assert_frame_equal(read(killed), read(whole), check_exact=True)
 
 
+@pytest.mark.thorough
 def test_the_command_refuses_what_is_wrong_in_one_line(tmp_path):
     for flags, wanted in (
         (["--config.epochs=0"], "config.epochs is 0"),
@@ -293,6 +295,7 @@ def test_the_command_refuses_what_is_wrong_in_one_line(tmp_path):
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.thorough
 def test_one_cell_of_every_kind_of_study_runs(tmp_path):
     """A narrowed version of each study that has cells of its own."""
     kinds = {

@@ -182,6 +182,7 @@ def check_removal(name):
     assert any((a != b).any() for a, b in kernels)
 
 
+@pytest.mark.thorough
 def test_after_the_switch_an_mlp_is_the_plain_one_bit_for_bit(as_in_use):
     """Its measurements too."""
     check_removal("mlp")
@@ -216,12 +217,13 @@ def as_in_use():
     jax.config.update("jax_disable_most_optimizations", before)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", sorted({*NARROW} - {"mlp"}))
 def test_after_the_switch_a_network_is_the_plain_one_bit_for_bit(as_in_use, name):
     check_removal(name)
 
 
+@pytest.mark.thorough
 def test_ghost_parameters_do_not_move_the_network_after_the_switch(as_in_use):
     ghostly = NARROW["mlp"].clone(ghost_skip="projection")
     (found, *_), _ = epochs_of(ghostly, with_tost("gsk"), (3,))
@@ -342,6 +344,7 @@ class Killer(experiment.Monitor):
             raise Killed
 
 
+@pytest.mark.thorough
 def test_a_run_resumed_at_the_switch_equals_an_uninterrupted_one(tmp_path):
     cell = with_tost(ALL, gsk=GskSpec(kind="projection"))
     options = RunSpec(checkpoint_seconds=0)
@@ -357,6 +360,7 @@ def test_a_run_resumed_at_the_switch_equals_an_uninterrupted_one(tmp_path):
     assert not whole["diverged"].any()
 
 
+@pytest.mark.thorough
 def test_an_sc_sdc_cell_takes_every_tweak(tmp_path):
     """Both arms, padded and narrow to rounding."""
     cell = with_tost(ALL, SC_SDC, variant="BN")

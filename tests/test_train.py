@@ -80,6 +80,7 @@ def test_evaluation_counts_every_example_once(device_data, limit):
     assert found.num_correct == np.sum(logits.argmax(1) == labels)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("limit", [32, 131, 1024])
 @pytest.mark.parametrize("probe_size", [None, 100])
 def test_measurement_is_the_gradient_of_the_mean_loss_over_the_probe(

@@ -242,7 +242,7 @@ def test_load_without_data_dir_comes_here(monkeypatch):
     assert dataset.source == "tensorflow-datasets 3.0.2"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_official_fashion_mnist_equals_the_idx_files(tmp_path):
     folder = SHARED / "fashion_mnist"
     if not folder.is_dir():
