@@ -669,7 +669,7 @@ def test_real_fashion_mnist(place):
     np.testing.assert_allclose([mean[0], std[0]], [0.2860, 0.3530], atol=1e-4)
 
 
-@pytest.mark.thorough
+@pytest.mark.exhaustive
 def test_real_cifar10_jpeg():
     dataset = data.load("cifar10", str(real("cifar10_jpeg.npz")))
     assert dataset.title == "CIFAR-10 (JPEG)"
