@@ -93,7 +93,7 @@ def recipe(cell: MaskedSpec) -> train.Recipe:
         batch_size=cell.batch_size,
         l2=cell.l2,
         l1=cell.l1,
-        weight_decay=cell.weight_decay,
+        weight_decay=cell.optimizer.decay,
         crop_padding=info.crop_padding if cell.data_augmentation else None,
         flip=info.flip,
         probe_size=cell.probe_size or None,

@@ -114,7 +114,7 @@ def recipe(cell: CellSpec, width: int) -> train.Recipe:
         batch_size=cell.batch_size,
         l2=cell.l2 if variant.l2 else 0.0,
         l1=cell.l1 if variant.l1 else 0.0,
-        weight_decay=cell.weight_decay,
+        weight_decay=cell.optimizer.decay,
         crop_padding=info.crop_padding if variant.data_augmentation else None,
         flip=info.flip,
         probe_size=cell.probe_size or None,

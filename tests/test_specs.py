@@ -272,7 +272,7 @@ def test_an_empty_config_is_the_defaults():
     ],
 )
 def test_the_decay_in_force_is_the_users_or_the_presets(optimizer, expected):
-    assert cell_of(optimizer=optimizer).weight_decay == expected
+    assert cell_of(optimizer=optimizer).optimizer.decay == expected
 
 
 def test_a_lower_precision_is_one_of_float32():

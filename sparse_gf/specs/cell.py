@@ -10,7 +10,6 @@ from sparse_gf import (
     budgets,
     checks,
     initializers,
-    optimizers,
     products,
     tost,
     variants,
@@ -129,19 +128,11 @@ class CellSpec(tost.Toolkit):
         """What is known of the data set."""
         return data_lib.info(self.dataset)
 
-    @property
-    def weight_decay(self) -> float:
-        """The decoupled decay in force."""
-        if self.optimizer.weight_decay is not None:
-            return self.optimizer.weight_decay
-        optimizer = self.optimizer
-        return optimizers.default_weight_decay(optimizer.name, optimizer.preset)
-
     @functools.cached_property
     def hash(self) -> str:
         """Twelve hex digits that name the cell, equal for equal numbers wanted."""
         values = tost.identity(dataclasses.asdict(self))
-        values["optimizer"]["weight_decay"] = self.weight_decay
+        values["optimizer"]["weight_decay"] = self.optimizer.decay
         # Younger than the first results, whose names are to stay.
         if self.precision == "float32":
             del values["precision"]

@@ -11,7 +11,6 @@ from sparse_gf import (
     checks,
     initializers,
     mask_files,
-    optimizers,
     pruning,
     schedules,
     tost,
@@ -202,19 +201,11 @@ class MaskedSpec(tost.Toolkit):
         )
         return str(variant) + "_GN" * (norm == "group_norm")
 
-    @property
-    def weight_decay(self) -> float:
-        """The decoupled decay in force."""
-        if self.optimizer.weight_decay is not None:
-            return self.optimizer.weight_decay
-        optimizer = self.optimizer
-        return optimizers.default_weight_decay(optimizer.name, optimizer.preset)
-
     @functools.cached_property
     def hash(self) -> str:
         """Twelve hex digits that name the cell, equal for equal numbers wanted."""
         values = tost.identity(dataclasses.asdict(self))
-        values["optimizer"]["weight_decay"] = self.weight_decay
+        values["optimizer"]["weight_decay"] = self.optimizer.decay
         # The same masks in another place are the same.
         del values["mask"]["file"]
         text = json.dumps(values, sort_keys=True)

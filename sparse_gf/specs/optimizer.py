@@ -28,6 +28,13 @@ class OptimizerSpec:
             checks.rate("config.optimizer.weight_decay", self.weight_decay)
             object.__setattr__(self, "weight_decay", float(self.weight_decay))
 
+    @property
+    def decay(self) -> float:
+        """The decoupled decay in force."""
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return optimizers.default_weight_decay(self.name, self.preset)
+
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleSpec:
