@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from sparse_gf import data as data_lib
-from sparse_gf import ensemble, sc_sdc
+from sparse_gf import ensemble
+from sparse_gf.core.types import Dataset
+from sparse_gf.experiment import capacity
 from sparse_gf.specs import CellSpec, RunSpec
-from sparse_gf.types import Dataset
 
 ensemble.use_all_cores()
 
@@ -65,15 +66,15 @@ def start(
         options: How it is run.
         networks: Only so many of its first group.
     """
-    (chunk,) = sc_sdc.plan(cell, options or RunSpec())
+    (chunk,) = capacity.plan(cell, options or RunSpec())
     if networks:
-        chunk = (sc_sdc.Group(chunk[0].width, chunk[0].networks[:networks]),)
+        chunk = (capacity.Group(chunk[0].width, chunk[0].networks[:networks]),)
     return start_chunk(cell, chunk, dataset)
 
 
-def start_chunk(cell: CellSpec, chunk: sc_sdc.Chunk, dataset: Dataset) -> Running:
+def start_chunk(cell: CellSpec, chunk: capacity.Chunk, dataset: Dataset) -> Running:
     """Compiles the programs of a chunk and makes its networks."""
-    networks = sc_sdc.ensemble_of(cell, chunk)
+    networks = capacity.ensemble_of(cell, chunk)
     data = ensemble.to_device(dataset, cell.dtype)
     shapes = ensemble.prepare(networks, data, 1)
     return Running(networks, data, ensemble.begin(networks, data, shapes).state)
@@ -102,7 +103,7 @@ def epoch_flops(cell: CellSpec, train_examples: int, dense_arm: str = "narrow") 
     options = RunSpec(dense_arm=dense_arm, networks_per_program=10**9)
     examples = train_examples // cell.batch_size * cell.batch_size
     total = 0
-    for group, *_ in ((g,) for chunk in sc_sdc.plan(cell, options) for g in chunk):
+    for group, *_ in ((g,) for chunk in capacity.plan(cell, options) for g in chunk):
         first = info.input_dim * group.width
         rest = (cell.hidden_layers - 1) * group.width**2 + group.width * 10
         total += group.size * (2 * first + 3 * rest)

@@ -28,7 +28,8 @@ def child(name: str, data_dir: str) -> None:
     jax.monitoring.register_event_listener(lambda event, **_: counts.update([event]))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
-    from sparse_gf import ensemble, sc_sdc
+    from sparse_gf import ensemble
+    from sparse_gf.experiment import capacity
     from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
 
     ensemble.use_all_cores()
@@ -41,8 +42,8 @@ def child(name: str, data_dir: str) -> None:
     for cell in (first, second):
         before = dict(counts)
         data = ensemble.to_device(part, cell.dtype)
-        for chunk in sc_sdc.plan(cell, RunSpec()):
-            networks = sc_sdc.ensemble_of(cell, chunk)
+        for chunk in capacity.plan(cell, RunSpec()):
+            networks = capacity.ensemble_of(cell, chunk)
             start = ensemble.begin(networks, data, ensemble.prepare(networks, data, 2))
             ensemble.fit(networks, data, start, (1, 2))
         seen.append({k: counts[k] - before.get(k, 0) for k in (COMPILED, HIT)})

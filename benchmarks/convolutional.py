@@ -11,9 +11,10 @@ import numpy as np
 
 from benchmarks import cells, harness
 from sparse_gf import data as data_lib
-from sparse_gf import ensemble, masked
+from sparse_gf import ensemble
+from sparse_gf.core.types import Dataset
+from sparse_gf.experiment import masked
 from sparse_gf.specs import MaskedSpec, MaskSpec, RunSpec
-from sparse_gf.types import Dataset
 
 STEPS = 8
 

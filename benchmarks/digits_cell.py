@@ -8,8 +8,10 @@ import json  # noqa: E402 - the clock starts before the imports.
 
 import jax  # noqa: E402
 
-from sparse_gf import data, ensemble, sc_sdc, train  # noqa: E402
+from sparse_gf import data, ensemble  # noqa: E402
+from sparse_gf.experiment import capacity  # noqa: E402
 from sparse_gf.specs import CellSpec, RunSpec  # noqa: E402
+from sparse_gf.training import train  # noqa: E402
 
 
 def main() -> None:
@@ -19,8 +21,8 @@ def main() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     ensemble.use_all_cores()
     cell = CellSpec()
-    (chunk,) = sc_sdc.plan(cell, RunSpec())
-    networks = sc_sdc.ensemble_of(cell, chunk)
+    (chunk,) = capacity.plan(cell, RunSpec())
+    networks = capacity.ensemble_of(cell, chunk)
     device_data = ensemble.to_device(data.load(cell.dataset), cell.dtype)
     measured = train.measured_epochs(cell.epochs, cell.measurements)
     shapes = ensemble.prepare(networks, device_data, len(measured))

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from benchmarks import cells, harness, roofline
-from sparse_gf import ensemble, sc_sdc
+from sparse_gf import ensemble
+from sparse_gf.experiment import capacity
 from sparse_gf.specs import CellSpec
 
 STEPS = 8
@@ -41,7 +42,7 @@ def start(axis: str, value: int) -> cells.Running:
     (width,) = cell.dense_widths
     networks = tuple(("dense", width, seed) for seed in cell.seeds)
     dataset = roofline.random_images(cell.dataset, cell.train_examples)
-    return cells.start_chunk(cell, (sc_sdc.Group(width, networks),), dataset)
+    return cells.start_chunk(cell, (capacity.Group(width, networks),), dataset)
 
 
 def program_bytes(running: cells.Running) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from sparse_gf import data as data_lib
-from sparse_gf.types import Dataset
+from sparse_gf.core.types import Dataset
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -14,8 +14,10 @@ import jax
 import numpy as np
 
 from benchmarks import cells, harness
-from sparse_gf import ensemble, sc_sdc, train
+from sparse_gf import ensemble
+from sparse_gf.experiment import capacity
 from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf.training import train
 
 STEPS = 4
 
@@ -83,8 +85,8 @@ def cifar_chunks(memory: int) -> list[tuple[int, int]]:
     try:
         cell = CellSpec(dataset="cifar10")
         found = {}
-        for chunk in sc_sdc.plan(cell, RunSpec()):
-            networks = sc_sdc.ensemble_of(cell, chunk)
+        for chunk in capacity.plan(cell, RunSpec()):
+            networks = capacity.ensemble_of(cell, chunk)
             programs = ensemble.programs(
                 tuple(group.recipe for group in networks.groups),
                 networks.init,

@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from sparse_gf import ensemble, products, sc_sdc, train
+from sparse_gf import ensemble
+from sparse_gf.core.types import Dataset
+from sparse_gf.experiment import capacity
+from sparse_gf.models import products
 from sparse_gf.specs import CellSpec, RunSpec
-from sparse_gf.types import Dataset
+from sparse_gf.training import train
 
 
 def finished(cell: CellSpec, dataset: Dataset) -> tuple[tuple, Any]:
     """Which networks a cell's only group has, and what was measured of them."""
     ensemble.use_all_cores()
-    ((group,),) = sc_sdc.plan(cell, RunSpec())
-    networks = sc_sdc.ensemble_of(cell, (group,))
+    ((group,),) = capacity.plan(cell, RunSpec())
+    networks = capacity.ensemble_of(cell, (group,))
     data = ensemble.to_device(dataset, cell.dtype)
     measured = train.measured_epochs(cell.epochs, cell.measurements)
     shapes = ensemble.prepare(networks, data, len(measured))
@@ -42,7 +45,7 @@ def main() -> None:
         egf = history.flow.egf2.mean(axis=0)
         if full is None:
             full = accuracy, egf
-        for arm in sc_sdc.ARMS:
+        for arm in capacity.ARMS:
             own = arms == arm
             scale = f"Digits, {arm}, 15 networks x 100 epochs, {precision}"
             figures += [

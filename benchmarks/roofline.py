@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks import cells, harness
 from sparse_gf import data as data_lib
-from sparse_gf import sc_sdc
+from sparse_gf.core.types import Dataset
+from sparse_gf.experiment import capacity
 from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
-from sparse_gf.types import Dataset
 
 MOMENTS = {"adam": 2, "momentum": 1}
 
@@ -29,7 +29,7 @@ def step_bytes(cell: CellSpec) -> int:
     """
     inputs = data_lib.info(cell.dataset).input_dim
     total = 0
-    for chunk in sc_sdc.plan(cell, RunSpec(networks_per_program=10**9)):
+    for chunk in capacity.plan(cell, RunSpec(networks_per_program=10**9)):
         for group in chunk:
             first = inputs * group.width
             hidden = (cell.hidden_layers - 1) * group.width**2 + group.width * 10

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import cells, convolutional, harness
-from sparse_gf import curvature, losses, masked
+from sparse_gf import curvature, losses
+from sparse_gf.core.types import Dataset
+from sparse_gf.experiment import masked
 from sparse_gf.specs import MaskedSpec, MaskSpec, ScheduleSpec
-from sparse_gf.tost import GskSpec, LrsiSpec
-from sparse_gf.types import Dataset
+from sparse_gf.specs.toolkit import GskSpec, LrsiSpec
 
 STEPS = 4
 NUM = 5

@@ -8,7 +8,9 @@ iteratively or moving. Data sets: ``cifar10`` (default), ``cifar100``,
 
 from ml_collections import ConfigDict, config_dict
 
-from sparse_gf import data, errors, tost
+from sparse_gf import data
+from sparse_gf.core import errors
+from sparse_gf.specs import toolkit
 
 DATASETS = ("imagefolder", *data.INFO)
 
@@ -70,7 +72,7 @@ def get_config(dataset: str = "cifar10") -> ConfigDict:
 
     # Tweaks of the sparse training toolkit: gsw,gsk,lrsi,ls (configs/tost.py).
     config.tost = ""
-    config.update(tost.options())
+    config.update(toolkit.options())
 
     # What is measured.
     config.measurements = 11

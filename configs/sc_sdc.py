@@ -7,7 +7,9 @@ hidden layers, five dense widths, three seeds, both arms).
 
 from ml_collections import ConfigDict, config_dict
 
-from sparse_gf import data, errors, tost
+from sparse_gf import data
+from sparse_gf.core import errors
+from sparse_gf.specs import toolkit
 
 EPOCHS = {"digits": 100, "fashion_mnist": 500, "cifar10": 1000, "cifar100": 1000}
 
@@ -45,7 +47,7 @@ def get_config(setting: str = "digits") -> ConfigDict:
 
     # Tweaks of the sparse training toolkit: gsw,gsk,lrsi,ls (configs/tost.py).
     config.tost = ""
-    config.update(tost.options())
+    config.update(toolkit.options())
 
     # What is measured.
     config.measurements = 11

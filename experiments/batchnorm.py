@@ -7,7 +7,8 @@ both arms, and whether sparse networks gained more.
 
 import argparse
 
-from sparse_gf import effects, results
+from sparse_gf import results
+from sparse_gf.reporting import effects
 
 
 def main(workdir: str) -> None:

@@ -7,7 +7,8 @@ correlation over cells, with bootstrap intervals, beside the published values.
 
 import argparse
 
-from sparse_gf import results, tables
+from sparse_gf import results
+from sparse_gf.reporting import p_values as tables
 
 
 def main(workdir: str) -> None:

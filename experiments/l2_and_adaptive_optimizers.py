@@ -10,7 +10,9 @@ prints what L2 and DA did by optimizer, and what AdamW did in place of Adam with
 
 import argparse
 
-from sparse_gf import effects, errors, results
+from sparse_gf import results
+from sparse_gf.core import errors
+from sparse_gf.reporting import effects
 
 CHANGES = (
     ({"variant": "NR"}, {"variant": "L2"}),

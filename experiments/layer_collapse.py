@@ -16,19 +16,14 @@ import jax
 import jax.numpy as jnp
 import pandas as pd
 
-from sparse_gf import (
-    connectivity,
-    criteria,
-    data,
-    ensemble,
-    masked,
-    masks,
-    plots,
-    results,
-    tree,
-)
+from sparse_gf import data, ensemble, masks, results
+from sparse_gf.core import tree
+from sparse_gf.experiment import masked
+from sparse_gf.masks import connectivity
 from sparse_gf.models import catalog
+from sparse_gf.reporting import figures as plots
 from sparse_gf.specs import MaskedSpec, MaskSpec, RunSpec
+from sparse_gf.training import criteria
 
 DENSITIES = (0.1, 0.03, 0.01, 0.003, 0.001)
 DRAWN = ("random", "magnitude", "snip", "grasp", "synflow", "egf", "egf_normalised")

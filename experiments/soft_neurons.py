@@ -8,7 +8,8 @@ this file.
 
 import pathlib
 
-from sparse_gf import plots, results
+from sparse_gf import results
+from sparse_gf.reporting import figures as plots
 
 FOLDER = pathlib.Path(__file__).parent / "soft_neurons"
 

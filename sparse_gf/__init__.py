@@ -16,28 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparse_gf import activations as activations
-    from sparse_gf import activity as activity
+    from sparse_gf import analyses as analyses
     from sparse_gf import budgets as budgets
-    from sparse_gf import connectivity as connectivity
     from sparse_gf import curvature as curvature
     from sparse_gf import data as data
-    from sparse_gf import effects as effects
+    from sparse_gf import ensemble as ensemble
     from sparse_gf import experiment as experiment
-    from sparse_gf import ghosts as ghosts
     from sparse_gf import gradient_flow as gradient_flow
     from sparse_gf import initializers as initializers
-    from sparse_gf import landscapes as landscapes
     from sparse_gf import losses as losses
-    from sparse_gf import mask_files as mask_files
     from sparse_gf import masks as masks
     from sparse_gf import models as models
     from sparse_gf import optimizers as optimizers
-    from sparse_gf import rescaling as rescaling
+    from sparse_gf import reporting as reporting
     from sparse_gf import results as results
     from sparse_gf import schedules as schedules
     from sparse_gf import scores as scores
     from sparse_gf import specs as specs
     from sparse_gf import stats as stats
+    from sparse_gf import studies as studies
+    from sparse_gf import training as training
     from sparse_gf import transforms as transforms
 
 
@@ -45,28 +43,26 @@ __version__ = importlib.metadata.version("sparse_gf")
 
 __all__ = [
     "activations",
-    "activity",
+    "analyses",
     "budgets",
-    "connectivity",
     "curvature",
     "data",
-    "effects",
+    "ensemble",
     "experiment",
-    "ghosts",
     "gradient_flow",
     "initializers",
-    "landscapes",
     "losses",
-    "mask_files",
     "masks",
     "models",
     "optimizers",
-    "rescaling",
+    "reporting",
     "results",
     "schedules",
     "scores",
     "specs",
     "stats",
+    "studies",
+    "training",
     "transforms",
 ]
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sparse_gf import errors
+from sparse_gf.core import errors
 
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,

@@ -20,18 +20,14 @@ import pandas as pd
 import rich.progress
 from absl import flags
 
-from sparse_gf import (
-    analyses,
-    analysis_figures,
-    checks,
-    cli,
-    experiment,
-    results,
-)
+from sparse_gf import analyses, experiment, results
 from sparse_gf import data as data_lib
-from sparse_gf.errors import UserError
+from sparse_gf.analyses import figures as analysis_figures
+from sparse_gf.core import checks
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Dataset
 from sparse_gf.specs import Cell
-from sparse_gf.types import Dataset
+from sparse_gf.terminal import cli
 
 FILE = "analyses.parquet"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sparse_gf import errors, tree
-from sparse_gf.errors import UserError
-from sparse_gf.types import Params
+from sparse_gf.core import errors, tree
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Params
 
 Budget = dict[str, int] | int
 """Active weights per kernel path, or of all kernels together."""

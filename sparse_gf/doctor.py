@@ -16,8 +16,10 @@ import rich.console
 import rich.table
 from absl import flags
 
-from sparse_gf import cli, data, ensemble, experiment, units
+from sparse_gf import data, ensemble, experiment
+from sparse_gf.core import words
 from sparse_gf.specs import Cell, CellSpec, MaskedSpec, MaskSpec, RunSpec
+from sparse_gf.terminal import cli
 
 PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -66,7 +68,7 @@ def versions() -> Iterator[str]:
 def devices() -> Iterator[str]:
     """Lines about accelerators, cores and memory."""
     found = jax.local_devices()
-    memory = units.memory(ensemble.device_memory())
+    memory = words.memory(ensemble.device_memory())
     if found[0].platform == "cpu":
         cores = len(found)
         yield f"CPU ({platform.machine()}), {cores} cores as devices, {memory} for each"

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sparse_gf import masks as masks_lib
-from sparse_gf import tree
-from sparse_gf.types import LossFn, Masks, Params
+from sparse_gf.core import tree
+from sparse_gf.core.types import LossFn, Masks, Params
 
 
 def gradient_norm(dense_grads: Params, *, order: int) -> Float[Array, ""]:

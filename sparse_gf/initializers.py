@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from sparse_gf import errors, tree
-from sparse_gf.types import Count, Params
+from sparse_gf.core import errors, tree
+from sparse_gf.core.types import Count, Params
 
 
 class Fans(NamedTuple):

@@ -3,7 +3,8 @@
 from absl import flags
 from ml_collections import config_flags
 
-from sparse_gf import cli, console, specs
+from sparse_gf import specs
+from sparse_gf.terminal import cli, console
 
 EXAMPLES = (
     "--config=configs/sc_sdc.py",

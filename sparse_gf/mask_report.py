@@ -18,10 +18,14 @@ import rich.table
 from absl import flags
 from jaxtyping import Array
 
-from sparse_gf import cli, connectivity, mask_files, masks, tree
-from sparse_gf.errors import UserError
+from sparse_gf import masks
+from sparse_gf.core import tree
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Masks, Params
+from sparse_gf.masks import connectivity
+from sparse_gf.masks import files as mask_files
 from sparse_gf.models import catalog
-from sparse_gf.types import Masks, Params
+from sparse_gf.terminal import cli
 
 REQUIRED = {"model": "resnet20", "image_shape": "32,32,3", "num_classes": "10"}
 """What must be known of a network, as in the metadata of a file, to examples."""

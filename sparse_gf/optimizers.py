@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from sparse_gf import activations, errors, tree
+from sparse_gf import activations
+from sparse_gf.core import errors, tree
 
 Transform = optax.GradientTransformation
 

@@ -34,25 +34,19 @@ import numpy as np
 import pandas as pd
 from absl import flags
 
-from sparse_gf import (
-    cli,
-    data,
-    errors,
-    grids,
-    ledger,
-    masks_page,
-    paper,
-    plots,
-    results,
-    specs,
-    stats,
-    tables,
-)
-from sparse_gf import comparison as comparison_lib
-from sparse_gf.comparison import Comparison
-from sparse_gf.errors import UserError
-from sparse_gf.grids import Sweep
+from sparse_gf import data, results, specs, stats
+from sparse_gf.core import errors
+from sparse_gf.core.errors import UserError
+from sparse_gf.reporting import comparison as comparison_lib
+from sparse_gf.reporting import figures as plots
+from sparse_gf.reporting import ledger, masks_page
+from sparse_gf.reporting import p_values as tables
+from sparse_gf.reporting.comparison import Comparison
 from sparse_gf.specs import CellSpec
+from sparse_gf.studies import sweep as sweep_lib
+from sparse_gf.studies import tessera2021
+from sparse_gf.studies.sweep import Sweep
+from sparse_gf.terminal import cli
 
 
 class Finished(NamedTuple):
@@ -121,7 +115,7 @@ def find(
         compared = comparison_lib.compare(whole, method, zero_method)
         cells[spec.hash] = Finished(spec, whole, compared)
     sweeps, damaged = _sweeps(workdir)
-    under_masks = tuple(s for s in sweeps if s.study.name in grids.MASKED_STUDIES)
+    under_masks = tuple(s for s in sweeps if s.study.name in sweep_lib.MASKED_STUDIES)
     others = tuple(sweep for sweep in sweeps if sweep not in under_masks)
     return Findings(cells, others, (*refused, *damaged), masked, under_masks)
 
@@ -170,7 +164,7 @@ def _sweeps(workdir: str | os.PathLike[str]) -> tuple[tuple[Sweep, ...], list[st
     sweeps = []
     for name, config in configs.items():
         try:
-            sweep = grids.expand(config)
+            sweep = sweep_lib.expand(config)
             if sweep.study.measures:
                 tables.p_values(sweep, {}, "")  # Has each cell its own place?
             sweeps.append(sweep)
@@ -252,15 +246,15 @@ def _shown(findings: Findings) -> list[Sweep]:
     asked = findings.sweeps
     shown = {(sweep.study.name, sweep.study.entries): sweep for sweep in asked}
     for sweep in asked:
-        for study in paper.STUDIES if sweep.config.get("study") else ():
+        for study in tessera2021.STUDIES if sweep.config.get("study") else ():
             try:
-                other = grids.expand({**sweep.config, "study": study, "only": {}})
+                other = sweep_lib.expand({**sweep.config, "study": study, "only": {}})
             except UserError:  # A setting that its data set does not allow.
                 continue
             done = all(cell.hash in findings.cells for cell in other.study.cells)
             if done and other.study.measures:
                 shown.setdefault((study, other.study.entries), other)
-    rank = {study: number for number, study in enumerate(paper.STUDIES)}
+    rank = {study: number for number, study in enumerate(tessera2021.STUDIES)}
     # Grids of one's own come last.
     return sorted(shown.values(), key=lambda sweep: rank.get(sweep.study.name, 1000))
 
@@ -580,7 +574,7 @@ def _choices(details: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _template() -> jinja2.Template:
-    source = importlib.resources.files("sparse_gf") / "report.html.jinja"
+    source = importlib.resources.files("sparse_gf.reporting") / "report.html.jinja"
     environment = jinja2.Environment(
         autoescape=True,
         trim_blocks=True,

@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
 
 MEASURES = ("egf1", "egf2", "gf1", "gf2", "gf1_masked", "gf2_masked")
 """Measures of gradient flow: per measurement, and as means in a network's row."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
 
 Number = int | Int[Array, ""]
 

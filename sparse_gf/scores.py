@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from sparse_gf import masks as masks_lib
-from sparse_gf import tree
-from sparse_gf.types import LossFn, Masks, Params
+from sparse_gf.core import tree
+from sparse_gf.core.types import LossFn, Masks, Params
 
 Scores = Params
 ApplyFn = Callable[[Params, Array], Array]

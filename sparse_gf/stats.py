@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from sparse_gf import errors
+from sparse_gf.core import errors
 
 METHODS = frozenset({"auto", "exact", "asymptotic"})
 ZERO_HANDLING = {

@@ -7,7 +7,8 @@ same command can be given again at any time.
 from absl import flags
 from ml_collections import config_flags
 
-from sparse_gf import cli, console, grids
+from sparse_gf.studies import sweep as sweep_lib
+from sparse_gf.terminal import cli, console
 
 EXAMPLES = (
     "--config=configs/sweeps/table4.py:smoke --workdir=W",
@@ -36,7 +37,7 @@ def main() -> None:
     )
 
     def command() -> int:
-        sweep = grids.expand(config.value)
+        sweep = sweep_lib.expand(config.value)
         if dry_run.value:
             return console.list_sweep(sweep, workdir.value)
         return console.train_sweep(
@@ -49,7 +50,7 @@ def main() -> None:
         "own. Scales after the colon: paper (default), small, smoke.",
         EXAMPLES,
         config,
-        grids.KEYS,
+        sweep_lib.KEYS,
     )
 
 

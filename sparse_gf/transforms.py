@@ -18,9 +18,9 @@ from jaxtyping import Array, Float
 
 from sparse_gf import gradient_flow as gradient_flow_lib
 from sparse_gf import masks as masks_lib
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Masks, Params
 from sparse_gf.gradient_flow import GradientFlow
-from sparse_gf.types import Masks, Params
 
 Transform = optax.GradientTransformationExtraArgs
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparse_gf import activations
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
 
 PLAIN = ["relu", "elu", "swish", "mish", "sigmoid", "tanh"]
 SRELU_NAMES = ["tl", "al", "tr", "ar"]

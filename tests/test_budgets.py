@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from sparse_gf import budgets
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
 from sparse_gf.models import mlp
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparse_gf import grids, specs
+from sparse_gf import specs
+from sparse_gf.studies import sweep as sweep_lib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -259,7 +260,7 @@ def test_a_config_can_be_made(config):
 
 
 def test_keys_of_configs_exist():
-    keys = specs.KEYS | grids.KEYS
+    keys = specs.KEYS | sweep_lib.KEYS
     for page, key in mentioned(r"--config\.([\w.]*\w)"):
         if not re.search(r"[A-Z]{2}", key):
             assert key in keys, f"{page}: --config.{key}"

@@ -8,7 +8,7 @@ import pytest
 
 from sparse_gf import gradient_flow, losses, masks
 from sparse_gf.models import mlp
-from sparse_gf.variants import Variant
+from sparse_gf.models.variants import Variant
 
 BN = ["gf_mlp_relu_bn_d40", "gf_conv_bn_d50"]
 PLAIN = [

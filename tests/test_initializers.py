@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sparse_gf import initializers, masks, sc_sdc, train, tree
-from sparse_gf.errors import UserError
+from sparse_gf import initializers, masks
+from sparse_gf.core import tree
+from sparse_gf.core.errors import UserError
+from sparse_gf.experiment import capacity
 from sparse_gf.initializers import Fans
 from sparse_gf.specs import CellSpec
+from sparse_gf.training import train
 
 # Variance from fan-in and fan-out, and the half-width of the support.
 FAMILIES = {
@@ -145,13 +148,13 @@ def network(arm, reference, seed=0):
         initializer_reference=reference,
         dense_widths=(WIDTH,),
     )
-    group = sc_sdc.Group(68, ((arm, WIDTH, seed),))
+    group = capacity.Group(68, ((arm, WIDTH, seed),))
     member = jax.tree.map(
-        lambda leaf: jnp.asarray(leaf[0]), sc_sdc.members(cell, group)
+        lambda leaf: jnp.asarray(leaf[0]), capacity.members(cell, group)
     )
-    recipe = sc_sdc.recipe(cell, 68)
+    recipe = capacity.recipe(cell, 68)
     init = jax.jit(
-        lambda seed: sc_sdc.init_network(
+        lambda seed: capacity.init_network(
             recipe, "he_normal", None, 64, seed, member, NO_DATA
         )
     )

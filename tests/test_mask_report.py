@@ -10,8 +10,11 @@ import jax.numpy as jnp
 import pytest
 import rich.console
 
-from sparse_gf import connectivity, mask_files, mask_report, masks, tree
-from sparse_gf.errors import UserError
+from sparse_gf import mask_report, masks
+from sparse_gf.core import tree
+from sparse_gf.core.errors import UserError
+from sparse_gf.masks import connectivity
+from sparse_gf.masks import files as mask_files
 from sparse_gf.models import catalog
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

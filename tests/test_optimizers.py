@@ -8,10 +8,11 @@ import numpy as np
 import optax
 import pytest
 
-from sparse_gf import masks, optimizers, train
-from sparse_gf.errors import UserError
+from sparse_gf import masks, optimizers
+from sparse_gf.core.errors import UserError
 from sparse_gf.models import mlp
-from sparse_gf.variants import Variant
+from sparse_gf.models.variants import Variant
+from sparse_gf.training import train
 
 NAMES = ["adagrad", "adam", "adamw", "momentum", "rmsprop", "sgd"]
 PRESETS = ["optax", "paper", "torch"]

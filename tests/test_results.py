@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from sparse_gf import results
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
 
 
 def row(config_hash, seed):

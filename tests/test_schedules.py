@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparse_gf import schedules
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
 
 STEP = schedules.Step((60, 120, 160), 0.2)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sparse_gf import budgets, losses, masks, scores
-from sparse_gf import tree as tree_lib
+from sparse_gf.core import tree as tree_lib
 from sparse_gf.models.convolution import convolve
 
 MLPS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparse_gf import stats
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
 
 CASES = [
     "all_sparse_better",

@@ -13,15 +13,18 @@ import time
 import pandas as pd
 import pytest
 
-from sparse_gf import console, engines, experiment, grids, results
-from sparse_gf.errors import UserError
+from sparse_gf import experiment, results
+from sparse_gf.core.errors import UserError
+from sparse_gf.experiment import engines, running
 from sparse_gf.specs import CellSpec, OptimizerSpec
+from sparse_gf.studies import sweep as sweep_lib
+from sparse_gf.terminal import console
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def sweep(**changes):
-    config = grids.config("table4", "smoke")
+    config = sweep_lib.config("table4", "smoke")
     config.epochs = 2
     config.seeds = (0,)
     config.dense_widths = (7, 20)
@@ -29,7 +32,7 @@ def sweep(**changes):
     config.only.optimizer = ("adam",)
     config.only.variant = ("NR", "BN")
     config.update(changes)
-    return grids.expand(config)
+    return sweep_lib.expand(config)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_a_sweep_leaves_a_file_per_cell_and_says_what_it_was(finished):
     assert len(rows) == 2 * 2 * 2
     pd.testing.assert_frame_equal(pd.read_parquet(finished / "networks.parquet"), rows)
     (recorded,) = results.read_sweeps(finished).values()
-    assert grids.expand(recorded).study == sweep().study
+    assert sweep_lib.expand(recorded).study == sweep().study
     assert not (finished / "checkpoints").exists()
 
 
@@ -63,7 +66,7 @@ def test_finished_cells_are_shared_by_sweeps_and_not_trained_again(
     finished, monkeypatch, capsys
 ):
     before = results.read(finished)
-    monkeypatch.setattr(experiment, "train_cell", None)
+    monkeypatch.setattr(running, "train_cell", None)
     # Figure 15 draws Table 4's cells.
     assert console.train_sweep(sweep(study="figure15"), str(finished)) == 0
     assert "2 of 2 cells are done" in capsys.readouterr().out
@@ -96,7 +99,7 @@ def test_a_cell_that_fails_does_not_cost_the_others(tmp_path, monkeypatch, capsy
             raise UserError("no memory left")
         return train_cell(cell, *arguments, **more)
 
-    monkeypatch.setattr(experiment, "train_cell", fail_first)
+    monkeypatch.setattr(running, "train_cell", fail_first)
     assert console.train_sweep(sweep(), str(tmp_path)) == 1
     assert len(results.read(tmp_path)) == 4
     assert re.search(r"failed: \w{12} .*NR.*no memory left", capsys.readouterr().out)
@@ -106,16 +109,16 @@ def test_all_cells_may_fail(tmp_path, monkeypatch, capsys):
     def fail(*_, **__):
         raise UserError("no memory left")
 
-    monkeypatch.setattr(experiment, "train_cell", fail)
+    monkeypatch.setattr(running, "train_cell", fail)
     assert console.train_sweep(sweep(), str(tmp_path)) == 1
     assert capsys.readouterr().out.count("failed: ") >= 2
     assert not (tmp_path / "networks.parquet").exists()
 
 
 def test_data_that_cannot_be_read_is_refused_before_anything_is_written(tmp_path):
-    config = grids.config("table4", "small")
+    config = sweep_lib.config("table4", "small")
     config.data_dir = str(tmp_path)
-    asked = grids.expand(config)
+    asked = sweep_lib.expand(config)
     with pytest.raises(UserError, match="Fashion-MNIST"):
         console.train_sweep(asked, str(tmp_path / "work"))
     assert not (tmp_path / "work").exists()
@@ -306,12 +309,12 @@ def test_one_cell_of_every_kind_of_study_runs(tmp_path):
         "table6a": {"optimizer": ("adagrad",), "variant": ("DA_L2_SC_BN",)},
     }
     for study, only in kinds.items():
-        config = grids.config(study, "smoke")
+        config = sweep_lib.config(study, "smoke")
         config.epochs = 1
         config.seeds = (0,)
         config.dense_widths = (7,)
         config.only.update(only)
-        asked = grids.expand(config)
+        asked = sweep_lib.expand(config)
         assert len(asked.study.cells) == 1
         assert console.train_sweep(asked, str(tmp_path)) == 0
     rows = results.read(tmp_path)

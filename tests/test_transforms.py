@@ -10,7 +10,8 @@ from flax import nnx
 
 import sparse_gf as sg
 from sparse_gf import transforms
-from sparse_gf.errors import UserError
+from sparse_gf.core import tree
+from sparse_gf.core.errors import UserError
 
 IMAGES = jax.random.normal(jax.random.key(0), (32, 6))
 LABELS = jnp.arange(32) % 3
@@ -50,7 +51,7 @@ def params():
 
 
 def sparse_masks(params):
-    counts = {path: k.size // 4 for path, k in sg.tree.kernels(params).items()}
+    counts = {path: k.size // 4 for path, k in tree.kernels(params).items()}
     return sg.masks.random(jax.random.key(2), params, counts)
 
 
@@ -79,7 +80,7 @@ def test_masked_weights_stay_bitwise_zero_under_any_optimizer(params, name):
         updates, state = optimizer.update(grads, state, params, **given)
         params = optax.apply_updates(params, updates)
     for kernel, mask, first in zip(
-        *(sg.tree.kernels(own).values() for own in (params, kept, start)), strict=True
+        *(tree.kernels(own).values() for own in (params, kept, start)), strict=True
     ):
         masked = np.asarray(kernel)[~np.asarray(mask)]
         assert not masked.view(np.uint32).any()  # Not even -0.0.
@@ -108,7 +109,7 @@ def test_a_mask_that_is_replaced_in_the_state_acts_at_the_next_update(params):
     updates, _ = optimizer.update(jax.grad(linen_loss)(params), state, params)
     params = optax.apply_updates(params, updates)
     for kernel, mask in zip(
-        *(sg.tree.kernels(own).values() for own in (params, kept)), strict=True
+        *(tree.kernels(own).values() for own in (params, kept)), strict=True
     ):
         assert (np.asarray(kernel)[~np.asarray(mask)] == 0).all()
 
@@ -155,7 +156,7 @@ def test_the_unmasked_norm_is_recorded_before_anything_masks(params):
     grads = jax.tree.map(jnp.ones_like, params)
     _, state = optimizer.update(grads, optimizer.init(params))
     flow = transforms.gradient_flow(state)
-    sizes = {path: k.size for path, k in sg.tree.kernels(params).items()}
+    sizes = {path: k.size for path, k in tree.kernels(params).items()}
     assert flow.gf1 == sum(sizes.values())
     assert flow.gf1_masked == sum(size // 4 for size in sizes.values())
     assert np.isnan(flow.loss)
@@ -231,4 +232,4 @@ def test_the_library_takes_the_state_of_an_nnx_model():
 def test_partitioned_linen_parameters_are_kernels_too():
     init = nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model"))
     params = nn.Dense(3, kernel_init=init).init(jax.random.key(0), IMAGES)["params"]
-    assert list(sg.tree.kernels(params)) == ["kernel"]
+    assert list(tree.kernels(params)) == ["kernel"]

@@ -5,9 +5,9 @@ SCALE is paper, small or smoke.
 
 from ml_collections import ConfigDict
 
-from sparse_gf import grids
+from sparse_gf.studies import sweep as sweep_lib
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
     """Makes the config: ``--config=configs/sweeps/figure22.py:SCALE``."""
-    return grids.config("figure22", scale)
+    return sweep_lib.config("figure22", scale)

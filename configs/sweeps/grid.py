@@ -6,12 +6,12 @@ variants and two learning rates on digits.
 
 from ml_collections import ConfigDict
 
-from sparse_gf import grids
+from sparse_gf.studies import sweep as sweep_lib
 
 
 def get_config() -> ConfigDict:
     """Makes the config; every value can be overridden by a flag."""
-    config = grids.config(
+    config = sweep_lib.config(
         dataset=("digits",),
         hidden_layers=(4,),
         optimizer=("adam", "momentum"),

@@ -2,9 +2,9 @@
 
 from ml_collections import ConfigDict
 
-from sparse_gf import grids
+from sparse_gf.studies import sweep as sweep_lib
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
     """Makes the config: ``--config=configs/sweeps/table6a.py:SCALE``."""
-    return grids.config("table6a", scale)
+    return sweep_lib.config("table6a", scale)

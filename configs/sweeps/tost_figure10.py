@@ -6,11 +6,11 @@ SCALE is paper, small or smoke. The networks are saved; the figure is made by
 
 from ml_collections import ConfigDict
 
-from sparse_gf import grids
+from sparse_gf.studies import sweep as sweep_lib
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
     """Makes the config: ``--config=configs/sweeps/tost_figure10.py:SCALE``."""
-    config = grids.config("tost_figure10", scale)
+    config = sweep_lib.config("tost_figure10", scale)
     config.save_networks = "last"
     return config

@@ -7,11 +7,11 @@ gradient flow along training, is in the result rows.
 
 from ml_collections import ConfigDict
 
-from sparse_gf import grids
+from sparse_gf.studies import sweep as sweep_lib
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
     """Makes the config: ``--config=configs/sweeps/tost_figure9.py:SCALE``."""
-    config = grids.config("tost_figure9", scale)
+    config = sweep_lib.config("tost_figure9", scale)
     config.save_networks = "measured"
     return config

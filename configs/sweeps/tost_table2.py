@@ -5,9 +5,9 @@ SCALE is paper, small or smoke.
 
 from ml_collections import ConfigDict
 
-from sparse_gf import grids
+from sparse_gf.studies import sweep as sweep_lib
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
     """Makes the config: ``--config=configs/sweeps/tost_table2.py:SCALE``."""
-    return grids.config("tost_table2", scale)
+    return sweep_lib.config("tost_table2", scale)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Num
 
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
 
 COLLECTION = "intermediates"
 NAME = "post"

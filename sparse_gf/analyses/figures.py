@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparse_gf import densities, plots
+from sparse_gf.reporting import densities
+from sparse_gf.reporting import figures as plots
 
 VARIED = (
     "dataset",

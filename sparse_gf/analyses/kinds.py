@@ -21,24 +21,18 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float
 
-from sparse_gf import (
-    activity,
-    checks,
-    curvature,
-    landscapes,
-    losses,
-    masked,
-    network_files,
-    sc_sdc,
-    specs,
-    train,
-)
-from sparse_gf.criteria import BATCH_NORM_MODES
+from sparse_gf import curvature, losses, specs
+from sparse_gf.analyses import activity
+from sparse_gf.core import checks
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Dataset, LossFn, Params
+from sparse_gf.curvature import landscapes
 from sparse_gf.data import augment
-from sparse_gf.errors import UserError
-from sparse_gf.ghosts import Gates
+from sparse_gf.experiment import capacity, masked, saved
+from sparse_gf.models.ghosts import Gates
 from sparse_gf.specs import Cell, MaskedSpec
-from sparse_gf.types import Dataset, LossFn, Params
+from sparse_gf.training import train
+from sparse_gf.training.criteria import BATCH_NORM_MODES
 
 Row = tuple[str, float, float, float]
 """Layer, x, y and value; what does not apply is empty or NaN."""
@@ -102,7 +96,7 @@ class Subject(NamedTuple):
     """
 
     recipe: train.Recipe
-    network: network_files.Network
+    network: saved.Network
     gates: Gates | None
     train: tuple[Array, Array]
     test: tuple[Array, Array]
@@ -332,7 +326,7 @@ def of_network(
     Raises:
         UserError: If the file is none of a network, or of another version.
     """
-    network = network_files.load(path)
+    network = saved.load(path)
     try:
         cell, _ = specs.from_config(network.about["config"])
     except (KeyError, TypeError, ValueError) as error:
@@ -356,13 +350,13 @@ def of_network(
 
 
 def _subject(
-    cell: Cell, network: network_files.Network, dataset: Dataset, settings: Settings
+    cell: Cell, network: saved.Network, dataset: Dataset, settings: Settings
 ) -> Subject:
     if isinstance(cell, MaskedSpec):
         recipe = masked.recipe(cell)
     else:
         width = network.params["Dense_0"]["kernel"].shape[1]
-        recipe = sc_sdc.recipe(cell, width)
+        recipe = capacity.recipe(cell, width)
     epoch, gates = network.about["epoch"], None
     if recipe.ghosts is not None:
         number = int(recipe.pruning.schedule_epoch(jnp.int32(epoch)))

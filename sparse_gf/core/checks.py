@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import Any
 
-from sparse_gf import errors
-from sparse_gf.errors import UserError
+from sparse_gf.core import errors
+from sparse_gf.core.errors import UserError
 
 
 def one_of(place: str, value: Any, allowed: Collection[str]) -> None:

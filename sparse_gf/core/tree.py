@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from sparse_gf.errors import UserError
-from sparse_gf.types import Params
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Params
 
 
 def names(path: tuple[Any, ...]) -> tuple[str, ...]:

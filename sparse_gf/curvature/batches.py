@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sparse_gf import tree
-from sparse_gf.errors import UserError
-from sparse_gf.types import LossFn, Params
+from sparse_gf.core import tree
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import LossFn, Params
 
 Measured = TypeVar("Measured")
 Batches = Any

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from sparse_gf import masks as masks_lib
+from sparse_gf.core.types import LossFn, Masks, Params
 from sparse_gf.curvature import batches
-from sparse_gf.types import LossFn, Masks, Params
 
 Vector = Float[Array, " weights"]
 Product = Callable[[Vector], Vector]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from sparse_gf import tree
+from sparse_gf.core import tree
 
 Vector = Float[Array, " weights"]
 

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from sparse_gf import errors, tree
 from sparse_gf import masks as masks_lib
-from sparse_gf.types import LossFn, Masks, Params
+from sparse_gf.core import errors, tree
+from sparse_gf.core.types import LossFn, Masks, Params
 
 NORMS = ("inf", "2")
 """In which the directions of the input are unit vectors, see ``input_directions``."""

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import LossFn, Masks, Params
 from sparse_gf.curvature import batches, lanczos
 from sparse_gf.curvature.hessian import Subspace, Vector, product_in, subspace
-from sparse_gf.errors import UserError
-from sparse_gf.types import LossFn, Masks, Params
 
 
 class Eigenpairs(NamedTuple):

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from sparse_gf import errors
-from sparse_gf.errors import UserError
+from sparse_gf.core import errors
+from sparse_gf.core.errors import UserError
 
 IMAGE_FOLDER = "imagefolder"
 """The name of every data set that ``image_folder`` describes."""

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int32, UInt8
 
+from sparse_gf.core.errors import UserError
 from sparse_gf.data.datasets import DatasetInfo
-from sparse_gf.errors import UserError
 
 SPLITS = ("train", "test")
 IDX_FILES = (

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Dataset
 from sparse_gf.data import cifar, datasets, folders, formats, tfds, tiny_imagenet
 from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.data.formats import Arrays
-from sparse_gf.errors import UserError
-from sparse_gf.types import Dataset
 
 _JPEG_SOURCE = "JPEG npz file"
 

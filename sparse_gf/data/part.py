@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from sparse_gf.errors import UserError
-from sparse_gf.types import Dataset
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Dataset
 
 
 def stratified(

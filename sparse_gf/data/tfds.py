@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from absl import logging
 
+from sparse_gf.core.errors import UserError
 from sparse_gf.data import cifar, formats
 from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.data.formats import Arrays
-from sparse_gf.errors import UserError
 
 _Columns: TypeAlias = dict[str, Any]
 """Every feature of one split: a sequence with one entry per example."""

@@ -16,22 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from sparse_gf import (
-    budgets,
-    ensemble,
-    initializers,
-    results,
-    streams,
-    tost,
-    train,
-    variants,
-)
+from sparse_gf import budgets, ensemble, initializers, results
 from sparse_gf import data as data_lib
 from sparse_gf import masks as masks_lib
-from sparse_gf.models import mlp
-from sparse_gf.specs import CellSpec, RunSpec
-from sparse_gf.streams import Purpose
-from sparse_gf.types import Count
+from sparse_gf.core import streams
+from sparse_gf.core.streams import Purpose
+from sparse_gf.core.types import Count
+from sparse_gf.models import mlp, variants
+from sparse_gf.specs import CellSpec, RunSpec, toolkit
+from sparse_gf.training import train
 
 ARMS = ("sparse", "dense")
 
@@ -186,7 +179,7 @@ def members(cell: CellSpec, group: Group) -> Member:
 def init_network(
     recipe: train.Recipe,
     initializer: str,
-    rescaling: tost.LrsiSpec | None,
+    rescaling: toolkit.LrsiSpec | None,
     input_dim: int,
     seed: Int[Array, ""],
     member: Member,
@@ -231,7 +224,7 @@ def init_network(
     )
     batch_stats = variables.get("batch_stats", {})
     if rescaling:
-        params, _ = tost.rescaled(
+        params, _ = toolkit.rescaled(
             rescaling, recipe, params, batch_stats, masks, data, seed
         )
     return train.create(recipe, params, masks, batch_stats, member.learning_rate)
@@ -383,7 +376,7 @@ def _network_shapes(recipe: train.Recipe, input_dim: int) -> train.TrainState:
 def _init(
     recipe: train.Recipe,
     initializer: str,
-    rescaling: tost.LrsiSpec | None,
+    rescaling: toolkit.LrsiSpec | None,
     input_dim: int,
 ) -> ensemble.InitFn:
     """``init_network`` of one recipe, the same object for equal arguments."""

@@ -10,8 +10,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
+from sparse_gf.core.errors import UserError
 from sparse_gf.ensemble import Progress
-from sparse_gf.errors import UserError
 
 _DELETED = "deleted"
 

@@ -17,12 +17,14 @@ from typing import Any
 import jax
 
 from sparse_gf import data as data_lib
-from sparse_gf import errors, experiment, grids, results
+from sparse_gf import results
+from sparse_gf.core import errors
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Dataset
 from sparse_gf.data.datasets import DatasetInfo
-from sparse_gf.errors import UserError
-from sparse_gf.experiment import Monitor
+from sparse_gf.experiment import cost, running
+from sparse_gf.experiment.running import Monitor
 from sparse_gf.specs import Cell, RunSpec
-from sparse_gf.types import Dataset
 
 RETRIES = 3
 """How often a cell is tried again on a cluster after its worker died."""
@@ -74,7 +76,7 @@ class Watch:
         self._monitor = monitor
         self._describe = describe
         self._result = result
-        self._total = sum(map(grids.work, cells))
+        self._total = sum(map(cost.work, cells))
         self._number = len(cells)
         self._done = 0.0
         self._ended = 0
@@ -86,7 +88,7 @@ class Watch:
     def progress(self, cell: Cell, share: float, message: str) -> None:
         """A share of one cell is done."""
         self._monitor.progress(
-            (self._done + share * grids.work(cell)) / self._total,
+            (self._done + share * cost.work(cell)) / self._total,
             f"cell {min(self._ended + 1, self._number)}/{self._number}, "
             f"{self._describe(cell)}, {message}",
         )
@@ -118,7 +120,7 @@ class Watch:
 
     def _end(self, cell: Cell) -> None:
         self._ended += 1
-        self._done += grids.work(cell)
+        self._done += cost.work(cell)
 
 
 class _CellMonitor(Monitor):
@@ -177,8 +179,8 @@ def _train(
 ) -> bool:
     """Trains one cell; False if another process is training it."""
     try:
-        part = experiment.part(cell, whole)
-        experiment.train_cell(cell, options, part, workdir, watch.of(cell), wait=wait)
+        part = running.part(cell, whole)
+        running.train_cell(cell, options, part, workdir, watch.of(cell), wait=wait)
     except results.Busy:
         return False
     except _OF_ONE_CELL as error:
@@ -297,7 +299,7 @@ def _submit(
         work.options(name=cell.hash).remote(
             cell, options, data_dir, workdir.absolute()
         ): cell
-        for cell in sorted(cells, key=grids.work, reverse=True)
+        for cell in sorted(cells, key=cost.work, reverse=True)
     }
 
 
@@ -305,12 +307,12 @@ def _work(
     cell: Cell, options: RunSpec, data_dir: str, workdir: pathlib.Path
 ) -> tuple[str, list[str]]:
     """Trains one cell in a worker: why that failed, if it did, and what happened."""
-    experiment.set_up_jax(cell)
+    running.set_up_jax(cell)
     notes = _Notes()
     try:
-        part = experiment.part(cell, data_lib.load(cell.info, data_dir))
+        part = running.part(cell, data_lib.load(cell.info, data_dir))
         # A worker that was cut off may hold the cell's lock for a while.
-        experiment.train_cell(cell, options, part, workdir, notes, wait=True)
+        running.train_cell(cell, options, part, workdir, notes, wait=True)
     # A disk that fails may be that of one machine.
     except (*_OF_ONE_CELL, OSError) as error:
         return str(error) or type(error).__name__, notes.lines
@@ -373,8 +375,8 @@ def _check_data(
     """Reads the data sets that cells need and checks them; gives each."""
     load = functools.cache(lambda info: data_lib.load(info, options.data_dir))
     for cell in cells:
-        experiment.KINDS[type(cell)].check(cell)
-        experiment.part(cell, load(cell.info))
+        running.KINDS[type(cell)].check(cell)
+        running.part(cell, load(cell.info))
     return load
 
 

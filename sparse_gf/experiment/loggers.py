@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
 
 
 class Writer(Protocol):

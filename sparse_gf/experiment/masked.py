@@ -19,24 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sparse_gf import (
-    budgets,
-    criteria,
-    ensemble,
-    ghosts,
-    initializers,
-    masks,
-    pruning,
-    results,
-    streams,
-    tost,
-    train,
-    tree,
-)
-from sparse_gf.errors import UserError
-from sparse_gf.specs import MaskedSpec, RunSpec
-from sparse_gf.streams import Purpose
-from sparse_gf.types import Params
+from sparse_gf import budgets, ensemble, initializers, masks, results
+from sparse_gf.core import streams, tree
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.streams import Purpose
+from sparse_gf.core.types import Masks, Params
+from sparse_gf.models import ghosts
+from sparse_gf.specs import MaskedSpec, RunSpec, toolkit
+from sparse_gf.training import criteria, pruning, train
 
 EVALUATION_BATCH = 250
 """Most images of a convolutional network that is scored; they need memory each."""
@@ -203,7 +193,7 @@ def init_network(
     if cell.initializer_reference == "active":
         params = _rescaled(cell, params, dense, first)
     if cell.rescaling:
-        params, _ = tost.rescaled(
+        params, _ = toolkit.rescaled(
             cell.rescaling, recipe, params, batch_stats, first, data, seed
         )
     state = train.create(
@@ -216,7 +206,7 @@ def _rescaled(
     cell: MaskedSpec,
     params: Params,
     dense: Mapping[str, initializers.Fans],
-    first: masks.Masks,
+    first: Masks,
 ) -> Params:
     """The same draws at the spread that the mask's fans have (Evci et al. 2022)."""
     variance = initializers.INITIALIZERS[cell.initializer].variance

@@ -11,10 +11,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from sparse_gf import ensemble, results, specs, tree
+from sparse_gf import ensemble, results, specs
+from sparse_gf.core import tree
+from sparse_gf.core.types import Dataset
 from sparse_gf.results import Identity
 from sparse_gf.specs import Cell, RunSpec
-from sparse_gf.types import Dataset
 
 PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 """Whose versions are recorded with every result."""

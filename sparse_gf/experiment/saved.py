@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from sparse_gf import results, tree
-from sparse_gf.errors import UserError
-from sparse_gf.types import Masks, Params
+from sparse_gf import results
+from sparse_gf.core import tree
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Masks, Params
 
 PARTS = ("params", "masks", "batch_stats")
 

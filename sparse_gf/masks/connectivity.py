@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from sparse_gf import masks as masks_lib
-from sparse_gf import tree
-from sparse_gf.errors import UserError
-from sparse_gf.types import Masks, Params
+from sparse_gf.core import tree
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Masks, Params
+from sparse_gf.masks import trees as masks_lib
 
 ApplyFn = Callable[[Params, Array], Array]
 

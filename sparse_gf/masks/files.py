@@ -48,9 +48,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sparse_gf import errors, tree
-from sparse_gf.errors import UserError
-from sparse_gf.types import Masks, Params
+from sparse_gf.core import errors, tree
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Masks, Params
 
 _FORMAT = "sparse_gf.masks"
 _VERSION = 1

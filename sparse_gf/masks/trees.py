@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, Real
 
-from sparse_gf import errors, tree
-from sparse_gf.errors import UserError
-from sparse_gf.mask_files import load as load
-from sparse_gf.mask_files import save as save
-from sparse_gf.types import Count, Masks, Params
+from sparse_gf.core import errors, tree
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Count, Masks, Params
+from sparse_gf.masks.files import load as load
+from sparse_gf.masks.files import save as save
 
 
 def ones(params: Params) -> Masks:

@@ -11,14 +11,15 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from sparse_gf import activations, errors, ghosts
-from sparse_gf.models import layers, mlp
+from sparse_gf import activations
+from sparse_gf.core import errors
+from sparse_gf.models import ghosts, layers, mlp
 from sparse_gf.models.layers import Style
 from sparse_gf.models.mobilenet import MobileNet
 from sparse_gf.models.resnet import ResNet
+from sparse_gf.models.variants import Variant
 from sparse_gf.models.vgg import CHANNELS, VGG
 from sparse_gf.models.wide_resnet import WideResNet
-from sparse_gf.variants import Variant
 
 Builder = Callable[..., nn.Module]
 

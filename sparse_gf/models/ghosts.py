@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from sparse_gf import tree
+from sparse_gf.core import tree
+from sparse_gf.core.types import Params
 from sparse_gf.schedules import Ramp
-from sparse_gf.types import Params
 
 SKIPS = frozenset({"padding", "projection"})
 """What a ghost skip adds.

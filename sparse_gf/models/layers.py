@@ -9,8 +9,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sparse_gf import activations
-from sparse_gf.ghosts import PROJECTION_WEIGHT, Gates
 from sparse_gf.models import convolution
+from sparse_gf.models.ghosts import PROJECTION_WEIGHT, Gates
 
 Images = Float[Array, "_ _ _ _"]
 

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
-from sparse_gf import products
-from sparse_gf.ghosts import Gates
-from sparse_gf.models import layers
-from sparse_gf.types import Count
-from sparse_gf.variants import Variant
+from sparse_gf.core.types import Count
+from sparse_gf.models import layers, products
+from sparse_gf.models.ghosts import Gates
+from sparse_gf.models.variants import Variant
 
 
 class MLP(nn.Module):

@@ -5,7 +5,7 @@
 
 import dataclasses
 
-from sparse_gf import errors
+from sparse_gf.core import errors
 
 TOKENS: dict[str, str] = {
     "DA": "data_augmentation",

@@ -3,9 +3,9 @@
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from sparse_gf.errors import UserError
-from sparse_gf.ghosts import Gates
+from sparse_gf.core.errors import UserError
 from sparse_gf.models import layers
+from sparse_gf.models.ghosts import Gates
 from sparse_gf.models.layers import Style
 
 CHANNELS: dict[int, tuple[tuple[int, ...], ...]] = {

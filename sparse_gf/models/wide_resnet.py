@@ -3,8 +3,8 @@
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from sparse_gf.ghosts import Gates
 from sparse_gf.models import layers
+from sparse_gf.models.ghosts import Gates
 from sparse_gf.models.layers import Style
 
 Images = Float[Array, "_ _ _ _"]

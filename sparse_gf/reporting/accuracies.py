@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparse_gf import errors, tost_paper
-from sparse_gf.grids import Sweep
-from sparse_gf.paper import Entry
+from sparse_gf.core import errors
+from sparse_gf.studies import jaiswal2022
+from sparse_gf.studies.sweep import Sweep
+from sparse_gf.studies.tessera2021 import Entry
 
 PUBLISHED = ("tost_table2", "tost_table3", "tost_table4")
 """Studies whose accuracies are in the package; those of Table 5 were not at hand."""
@@ -130,11 +131,11 @@ def compare(
     """
     theirs = published(study)
     if entries is None:
-        entries = tost_paper.study(study, scale).entries
+        entries = jaiswal2022.study(study, scale).entries
     places = {(entry.row, entry.column): entry for entry in entries}
     lines = []
     for number in theirs.itertuples(index=False):
-        row = tost_paper.place(number.architecture, number.dataset, number.mask)
+        row = jaiswal2022.place(number.architecture, number.dataset, number.mask)
         entry = places.get((row, number.tweak))
         lines.append(
             {
@@ -184,8 +185,8 @@ def tables(sweeps: Iterable[Sweep], rows: pd.DataFrame) -> list[Table]:
         sweeps: Those of other studies are left out.
         rows: One row per network under masks.
     """
-    own = [sweep for sweep in sweeps if sweep.study.name in tost_paper.STUDIES]
-    own.sort(key=lambda sweep: tost_paper.STUDIES.index(sweep.study.name))
+    own = [sweep for sweep in sweeps if sweep.study.name in jaiswal2022.STUDIES]
+    own.sort(key=lambda sweep: jaiswal2022.STUDIES.index(sweep.study.name))
     names = [sweep.study.name for sweep in own]
     return [
         _table(sweep, rows, sweep.name if names.count(name) > 1 else name)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from sparse_gf import plots, results, stats
+from sparse_gf import results, stats
+from sparse_gf.reporting import figures as plots
 
 
 @dataclasses.dataclass(frozen=True)

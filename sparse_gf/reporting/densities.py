@@ -12,7 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from sparse_gf import comparison, plots, results
+from sparse_gf import results
+from sparse_gf.reporting import comparison
+from sparse_gf.reporting import figures as plots
 
 COLUMNS = {
     "mask": "Mask",

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparse_gf import errors, stats
+from sparse_gf import stats
+from sparse_gf.core import errors
 
 _PAIRED_BY = ("arm", "dense_width", "seed")
 _SCORES = ("test_accuracy", "egf2")

@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparse_gf import data, grids, paper, tables
-from sparse_gf.comparison import Comparison
-from sparse_gf.errors import UserError
-from sparse_gf.grids import Sweep
-from sparse_gf.paper import Correlation, Entry
+from sparse_gf import data
+from sparse_gf.core.errors import UserError
+from sparse_gf.reporting import p_values as tables
+from sparse_gf.reporting.comparison import Comparison
+from sparse_gf.studies import sweep as sweep_lib
+from sparse_gf.studies import tessera2021
+from sparse_gf.studies.sweep import Sweep
+from sparse_gf.studies.tessera2021 import Correlation, Entry
 
 COLUMNS = (
     "study",
@@ -96,7 +99,7 @@ def make(
     asked = _settings(sweeps)
     lines = [
         line
-        for table in paper.TABLES
+        for table in tessera2021.TABLES
         for line in _p_values(table, asked, comparisons, titles)
     ]
     lines += _correlations(tables.correlations(rows))
@@ -163,13 +166,13 @@ def _p_values(
     titles: Mapping[str, str],
 ) -> Iterator[dict[str, Any]]:
     """The lines of one table of p-values."""
-    own = grids.expand({"study": table, "scale": "paper"})
+    own = sweep_lib.expand({"study": table, "scale": "paper"})
     variants: list[tuple[Sweep, set[str]]] = [(own, set())]
     # What is finished at another scale counts, even if the record of its sweep is lost.
-    unasked = [({"scale": scale}, set()) for scale in paper.SCALES]
+    unasked = [({"scale": scale}, set()) for scale in tessera2021.SCALES]
     for setting, hashes in [*asked, *unasked]:
         try:
-            variants.append((grids.expand({"study": table, **setting}), hashes))
+            variants.append((sweep_lib.expand({"study": table, **setting}), hashes))
         except UserError:  # A setting that this table's data set does not allow.
             continue
     laid_out = [tables.p_values(sweep, comparisons, "") for sweep, _ in variants]
@@ -242,10 +245,10 @@ def _correlations(ours: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The lines of Table 1."""
     published = {
         (line.dataset, line.measure, *place): value
-        for line in paper.correlations()
+        for line in tessera2021.correlations()
         for place, value in line.values.items()
     }
-    for theirs in paper.correlations():
+    for theirs in tessera2021.correlations():
         found = ours[ours["dataset"] == theirs.dataset]
         groups = [group for _, group in found.groupby("group")] or [found]
         for arm, metric in theirs.values:
@@ -276,7 +279,7 @@ def _correlation(
             "scale": "paper",
             "differences": "",
             "dataset": info.title,
-            "epochs": paper.EPOCHS[theirs.dataset],
+            "epochs": tessera2021.EPOCHS[theirs.dataset],
             "train_examples": info.train_size,
             "test_examples": info.test_size,
         }

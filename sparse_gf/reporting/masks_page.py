@@ -23,8 +23,10 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from sparse_gf import densities, plots, results, tost_tables
-from sparse_gf.grids import Sweep
+from sparse_gf import results
+from sparse_gf.reporting import accuracies, densities
+from sparse_gf.reporting import figures as plots
+from sparse_gf.studies.sweep import Sweep
 
 _TOGETHER = ["dataset_title", "model", "epochs", "train_examples"]
 
@@ -53,9 +55,9 @@ def write(
         _section(folder, number, part)
         for number, (_, part) in enumerate(rows.groupby(_TOGETHER, sort=True), start=1)
     ]
-    studies = tost_tables.tables(sweeps, rows)
+    studies = accuracies.tables(sweeps, rows)
     for study in studies:
-        text = tost_tables.markdown(study)
+        text = accuracies.markdown(study)
         results.write_text(folder / "tables" / f"{study.name}.md", text)
     page = _template().render(
         workdir=str(workdir),
@@ -101,7 +103,7 @@ def _cell(rows: pd.DataFrame) -> tuple[str, str]:
 
 
 def _template() -> jinja2.Template:
-    text = importlib.resources.files("sparse_gf").joinpath("masks.html.jinja")
+    text = importlib.resources.files("sparse_gf.reporting").joinpath("masks.html.jinja")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sparse_gf import data, paper, stats
-from sparse_gf.comparison import Comparison
-from sparse_gf.errors import UserError
-from sparse_gf.grids import SETTINGS, Sweep
-from sparse_gf.paper import Entry
+from sparse_gf import data, stats
+from sparse_gf.core.errors import UserError
+from sparse_gf.reporting.comparison import Comparison
 from sparse_gf.specs import CellSpec
+from sparse_gf.studies import tessera2021
+from sparse_gf.studies.sweep import SETTINGS, Sweep
+from sparse_gf.studies.tessera2021 import Entry
 
 LEVEL = 0.05
 """A p-value below it is called significant."""
@@ -219,7 +220,7 @@ def _correlation_lines(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
     }
     published = {
         (line.measure, *place): value
-        for line in paper.correlations()
+        for line in tessera2021.correlations()
         if line.dataset == first["dataset"]
         for place, value in line.values.items()
     }
@@ -255,9 +256,9 @@ def _from_paper(rows: pd.DataFrame) -> str:
     """How a group differs from the paper's, in words."""
     row = rows.iloc[0]
     dataset, official = row["dataset"], data.info(row["dataset"]).title
-    if dataset not in paper.EPOCHS:
+    if dataset not in tessera2021.EPOCHS:
         return f"dataset {official}"
-    theirs = CellSpec(dataset=dataset, epochs=paper.EPOCHS[dataset])
+    theirs = CellSpec(dataset=dataset, epochs=tessera2021.EPOCHS[dataset])
     # The rest of a title says which part of the data it is, as the settings do.
     whole = row["dataset_title"].partition(",")[0]
     source = f"dataset {whole}, not {official}" if whole != official else ""
@@ -269,8 +270,8 @@ def _other_cells(rows: pd.DataFrame) -> Iterator[str]:
     """How the cells of a group are not those of the paper's tables, in words."""
     theirs = {
         _place(dataclasses.asdict(entry.cell))
-        for table in paper.TABLES
-        for entry in paper.study(table).entries
+        for table in tessera2021.TABLES
+        for entry in tessera2021.study(table).entries
         if entry.cell.dataset == rows["dataset"].iloc[0]
     }
     ours = {_place(json.loads(config)) for config in rows["config"].unique()}
@@ -448,9 +449,12 @@ def _p_value_notes(table: PValues) -> Iterator[str]:
 
 def _papers_data(study: str) -> str:
     """What the paper trained a study's networks on."""
-    datasets = dict.fromkeys(entry.cell.dataset for entry in paper.study(study).entries)
+    datasets = dict.fromkeys(
+        entry.cell.dataset for entry in tessera2021.study(study).entries
+    )
     return " and ".join(
-        f"{data.info(name).title}, {paper.EPOCHS[name]} epochs" for name in datasets
+        f"{data.info(name).title}, {tessera2021.EPOCHS[name]} epochs"
+        for name in datasets
     )
 
 

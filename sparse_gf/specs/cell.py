@@ -5,25 +5,20 @@ import functools
 import hashlib
 import json
 
-from sparse_gf import (
-    activations,
-    budgets,
-    checks,
-    initializers,
-    products,
-    tost,
-    variants,
-)
+from sparse_gf import activations, budgets, initializers
 from sparse_gf import data as data_lib
+from sparse_gf.core import checks
+from sparse_gf.core.errors import UserError
 from sparse_gf.data.datasets import DatasetInfo
-from sparse_gf.errors import UserError
+from sparse_gf.models import products, variants
+from sparse_gf.specs import toolkit
 from sparse_gf.specs.optimizer import OptimizerSpec
 
 DTYPES = frozenset({"float32", "float64"})
 
 
 @dataclasses.dataclass(frozen=True)
-class CellSpec(tost.Toolkit):
+class CellSpec(toolkit.Toolkit):
     """One cell: everything that decides its numbers.
 
     Attributes:
@@ -131,7 +126,7 @@ class CellSpec(tost.Toolkit):
     @functools.cached_property
     def hash(self) -> str:
         """Twelve hex digits that name the cell, equal for equal numbers wanted."""
-        values = tost.identity(dataclasses.asdict(self))
+        values = toolkit.identity(dataclasses.asdict(self))
         values["optimizer"]["weight_decay"] = self.optimizer.decay
         # Younger than the first results, whose names are to stay.
         if self.precision == "float32":

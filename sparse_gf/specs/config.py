@@ -3,11 +3,9 @@
 import dataclasses
 from typing import Any
 
-from sparse_gf import (
-    checks,
-    tost,
-)
-from sparse_gf.errors import UserError
+from sparse_gf.core import checks
+from sparse_gf.core.errors import UserError
+from sparse_gf.specs import toolkit
 from sparse_gf.specs.cell import CellSpec
 from sparse_gf.specs.mask import MaskSpec
 from sparse_gf.specs.masked import MaskedSpec
@@ -21,10 +19,10 @@ _NESTED = {
     "optimizer": OptimizerSpec,
     "mask": MaskSpec,
     "schedule": ScheduleSpec,
-    "gsw": tost.GswSpec,
-    "gsk": tost.GskSpec,
-    "lrsi": tost.LrsiSpec,
-    "ls": tost.LsSpec,
+    "gsw": toolkit.GswSpec,
+    "gsk": toolkit.GskSpec,
+    "lrsi": toolkit.LrsiSpec,
+    "ls": toolkit.LsSpec,
 }
 
 

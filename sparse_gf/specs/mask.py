@@ -4,13 +4,10 @@ import dataclasses
 import re
 from typing import Any
 
-from sparse_gf import (
-    budgets,
-    checks,
-    criteria,
-    pruning,
-)
-from sparse_gf.errors import UserError
+from sparse_gf import budgets
+from sparse_gf.core import checks
+from sparse_gf.core.errors import UserError
+from sparse_gf.training import criteria, pruning
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,23 +6,17 @@ import hashlib
 import json
 from typing import Any
 
-from sparse_gf import (
-    activations,
-    checks,
-    initializers,
-    mask_files,
-    pruning,
-    schedules,
-    tost,
-    train,
-    variants,
-)
+from sparse_gf import activations, initializers, schedules
 from sparse_gf import data as data_lib
+from sparse_gf.core import checks
 from sparse_gf.data.datasets import DatasetInfo
-from sparse_gf.models import catalog, layers
+from sparse_gf.masks import files as mask_files
+from sparse_gf.models import catalog, layers, variants
+from sparse_gf.specs import toolkit
 from sparse_gf.specs.cell import DTYPES
 from sparse_gf.specs.mask import MaskSpec
 from sparse_gf.specs.optimizer import OptimizerSpec, ScheduleSpec
+from sparse_gf.training import pruning, train
 
 STEMS = {64: "tinyimagenet", 224: "imagenet"}
 """Image size to the stem that it gets where a config does not say; CIFAR's for
@@ -30,7 +24,7 @@ others."""
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskedSpec(tost.Toolkit):
+class MaskedSpec(toolkit.Toolkit):
     """Networks of one model under masks: at several densities, from several seeds.
 
     Attributes:
@@ -204,7 +198,7 @@ class MaskedSpec(tost.Toolkit):
     @functools.cached_property
     def hash(self) -> str:
         """Twelve hex digits that name the cell, equal for equal numbers wanted."""
-        values = tost.identity(dataclasses.asdict(self))
+        values = toolkit.identity(dataclasses.asdict(self))
         values["optimizer"]["weight_decay"] = self.optimizer.decay
         # The same masks in another place are the same.
         del values["mask"]["file"]

@@ -2,11 +2,8 @@
 
 import dataclasses
 
-from sparse_gf import (
-    checks,
-    optimizers,
-    schedules,
-)
+from sparse_gf import optimizers, schedules
+from sparse_gf.core import checks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 import dataclasses
 
-from sparse_gf import (
-    checks,
-    loggers,
-    stats,
-)
+from sparse_gf import stats
+from sparse_gf.core import checks
 
 SAVED = frozenset({"", "last", "measured"})
 DENSE_ARMS = frozenset({"auto", "padded", "narrow"})
+LOGS = frozenset({"tensorboard", "wandb"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +27,7 @@ class RunSpec:
         save_masks: Whether the masks of networks under masks are written to files.
         save_networks: ``"last"``: networks are written to files after the last epoch;
             ``"measured"``: after every measured epoch; see ``network_files``.
-        log: Which of ``loggers.KINDS`` are written at every measured epoch, with
+        log: Which of ``LOGS`` are written at every measured epoch, with
             commas.
     """
 
@@ -57,5 +55,5 @@ class RunSpec:
         )
         checks.one_of("config.save_networks", self.save_networks, SAVED)
         for name in self.logs:
-            checks.one_of("config.log", name, loggers.KINDS)
+            checks.one_of("config.log", name, LOGS)
         checks.rate("config.checkpoint_seconds", self.checkpoint_seconds)

@@ -12,13 +12,15 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float, Int
 
-from sparse_gf import checks, losses, rescaling, schedules, streams, train
+from sparse_gf import losses, schedules
+from sparse_gf.core import checks, streams
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.streams import Purpose
+from sparse_gf.core.types import Masks, Params
 from sparse_gf.data import augment
-from sparse_gf.errors import UserError
-from sparse_gf.ghosts import SKIPS, Ghosts
+from sparse_gf.models.ghosts import SKIPS, Ghosts
 from sparse_gf.schedules import Ramp
-from sparse_gf.streams import Purpose
-from sparse_gf.types import Masks, Params
+from sparse_gf.training import rescaling, train
 
 NAMES = ("gsw", "gsk", "lrsi", "ls")
 """Names of the tweaks, in the order in which they are written."""

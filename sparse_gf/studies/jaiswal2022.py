@@ -24,10 +24,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sparse_gf import checks, data
-from sparse_gf.paper import SCALES, Entry, Study
+from sparse_gf import data
+from sparse_gf.core import checks
 from sparse_gf.specs import MaskedSpec, MaskSpec, OptimizerSpec, ScheduleSpec
-from sparse_gf.tost import GskSpec, LrsiSpec
+from sparse_gf.specs.toolkit import GskSpec, LrsiSpec
+from sparse_gf.studies.tessera2021 import SCALES, Entry, Study
 
 ALL = "gsw,gsk,lrsi,ls"
 

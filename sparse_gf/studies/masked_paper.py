@@ -9,9 +9,9 @@ import dataclasses
 import functools
 from typing import Any
 
-from sparse_gf import checks
-from sparse_gf.paper import SCALES, Entry, Study
+from sparse_gf.core import checks
 from sparse_gf.specs import MaskedSpec, MaskSpec, OptimizerSpec, ScheduleSpec
+from sparse_gf.studies.tessera2021 import SCALES, Entry, Study
 
 DENSITIES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.01)
 """The paper says 1% to 100%; its marks were not at hand."""

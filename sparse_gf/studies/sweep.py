@@ -1,20 +1,17 @@
 """Declarative grids: configs of sweeps, and the cells that they stand for."""
 
-import collections
-import contextlib
 import dataclasses
 import hashlib
 import itertools
 import json
-import math
-import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sparse_gf import budgets, errors, masked_paper, paper, specs, tost, tost_paper
-from sparse_gf.errors import UserError
-from sparse_gf.paper import Entry, Study
-from sparse_gf.specs import Cell, CellSpec, MaskedSpec, OptimizerSpec, RunSpec
+from sparse_gf.core import errors
+from sparse_gf.core.errors import UserError
+from sparse_gf.specs import CellSpec, MaskedSpec, OptimizerSpec, RunSpec, toolkit
+from sparse_gf.studies import jaiswal2022, masked_paper, tessera2021
+from sparse_gf.studies.tessera2021 import Entry, Study
 
 AXES = {
     "dataset": str,
@@ -33,7 +30,7 @@ SETTINGS = (
     *(
         field.name
         for field in dataclasses.fields(CellSpec)
-        if field.name not in ("optimizer", *tost.NAMES, *AXES)
+        if field.name not in ("optimizer", *toolkit.NAMES, *AXES)
     ),
     *_OF_OPTIMIZER,
 )
@@ -41,7 +38,7 @@ SETTINGS = (
 
 MASKED_STUDIES: Mapping[str, Callable[[str, str], Study]] = {
     **dict.fromkeys(masked_paper.STUDIES, masked_paper.study),
-    **dict.fromkeys(tost_paper.STUDIES, tost_paper.study),
+    **dict.fromkeys(jaiswal2022.STUDIES, jaiswal2022.study),
 }
 """Studies of networks under masks: name to a function of the name and the scale."""
 
@@ -67,7 +64,7 @@ MASKED_SETTINGS = (
             "schedule",
             "l2",
             "tost",
-            *tost.NAMES,
+            *toolkit.NAMES,
         )
     ),
     "density",
@@ -183,66 +180,6 @@ def expand(config: Any) -> Sweep:
     return Sweep(study, values.get("scale", ""), values, run)
 
 
-def num_networks(cell: Cell) -> int:
-    """How many networks a cell trains."""
-    if isinstance(cell, MaskedSpec):
-        return max(len(cell.mask.density), 1) * len(cell.seeds)
-    return 2 * len(cell.dense_widths) * len(cell.seeds)
-
-
-def work(cell: Cell) -> float:
-    """Multiplications that a cell's training takes, forward, for comparing cells.
-
-    Sparse networks are multiplied as what they are, masked wide matrices; measurements
-    are left out. Networks under masks are counted in images, as if models were equal.
-    """
-    info = cell.info
-    if isinstance(cell, MaskedSpec):
-        examples = cell.epochs * (cell.train_examples or info.train_size)
-        return float(num_networks(cell) * examples)
-    widest = budgets.max_width(info.input_dim)
-    weights = sum(
-        sum(
-            budgets.mlp_num_active(
-                info.input_dim, width, cell.hidden_layers, info.num_classes
-            )
-        )
-        for dense in cell.dense_widths
-        for width in (widest, dense)
-    )
-    examples = cell.epochs * (cell.train_examples or info.train_size)
-    return float(weights * len(cell.seeds) * examples)
-
-
-class Speed:
-    """Seconds that cells take, from those that finished cells took."""
-
-    def __init__(self, costs: Iterable[tuple[str, float]]):
-        """Takes (config in JSON, seconds) of finished cells; see ``results``."""
-        self._rates: dict[str, list[float]] = collections.defaultdict(list)
-        for config, seconds in costs:
-            with contextlib.suppress(ValueError):  # Of another version.
-                cell, _ = specs.from_config(json.loads(config))
-                self._rates[_kind(cell)].append(seconds / work(cell))
-
-    def __str__(self) -> str:
-        number = sum(map(len, self._rates.values()))
-        return f"{number} finished cell" + "s" * (number != 1)
-
-    def seconds(self, cell: Cell) -> float:
-        """An estimate; NaN if no cell of the data set, and model, is finished.
-
-        The median over them: the first cells of a process compile, others do not.
-        """
-        rates = self._rates.get(_kind(cell))
-        return statistics.median(rates) * work(cell) if rates else math.nan
-
-
-def _kind(cell: Cell) -> str:
-    """Cells of one kind take times in proportion to their work."""
-    return f"{cell.dataset} {getattr(cell, 'model', '')}"
-
-
 def _plain(config: Any) -> dict[str, Any]:
     """Plain values without those that are None, tuples for lists."""
     found = {}
@@ -276,7 +213,7 @@ def _study(values: dict[str, Any]) -> Study:
 
 
 def _named(name: str, scale: str) -> Study:
-    return MASKED_STUDIES.get(name, paper.study)(name, scale)
+    return MASKED_STUDIES.get(name, tessera2021.study)(name, scale)
 
 
 def _entry(values: dict[str, Any], varied: list[str]) -> Entry:

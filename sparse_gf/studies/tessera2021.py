@@ -12,7 +12,8 @@ import importlib.resources
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sparse_gf import checks, variants
+from sparse_gf.core import checks
+from sparse_gf.models import variants
 from sparse_gf.specs import CellSpec, OptimizerSpec
 
 

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from sparse_gf import errors
-from sparse_gf.errors import UserError
+from sparse_gf.core import errors
+from sparse_gf.core.errors import UserError
 
 STATUSES = (
     "Exit status: 0 done; 1 a cell failed; 2 a mistake in flags, config or data; "

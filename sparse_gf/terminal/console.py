@@ -14,17 +14,12 @@ import rich.console
 import rich.table
 from rich import progress
 
-from sparse_gf import comparison as comparison_lib
-from sparse_gf import (
-    densities,
-    engines,
-    ensemble,
-    experiment,
-    grids,
-    results,
-    specs,
-    units,
-)
+from sparse_gf import ensemble, experiment, results, specs
+from sparse_gf.core import words
+from sparse_gf.experiment import cost, engines
+from sparse_gf.reporting import comparison as comparison_lib
+from sparse_gf.reporting import densities
+from sparse_gf.studies import sweep as sweep_lib
 
 LINE_SECONDS = 10.0
 """Time between a sweep's lines of progress where there is no terminal for a bar."""
@@ -42,8 +37,8 @@ def train_cell(config: Any, workdir: str) -> None:
     start = time.monotonic()
     with _monitor(console, 0.0) as monitor:
         rows = experiment.run(cell, run, workdir, monitor)
-    taken = units.duration(time.monotonic() - start)
-    memory = units.memory(ensemble.peak_memory())
+    taken = words.duration(time.monotonic() - start)
+    memory = words.memory(ensemble.peak_memory())
     folder = _show_cell(cell, run, workdir, rows, console)
     for line in (
         f"Figures, table and config: {folder}",
@@ -72,7 +67,10 @@ def _show_cell(
 
 
 def train_sweep(
-    sweep: grids.Sweep, workdir: str, engine: str = "local", ray_address: str = "auto"
+    sweep: sweep_lib.Sweep,
+    workdir: str,
+    engine: str = "local",
+    ray_address: str = "auto",
 ) -> int:
     """Trains what is missing of a sweep, with a progress bar and a line per cell.
 
@@ -116,20 +114,20 @@ def train_sweep(
     return int(bool(failed))
 
 
-def list_sweep(sweep: grids.Sweep, workdir: str) -> int:
+def list_sweep(sweep: sweep_lib.Sweep, workdir: str) -> int:
     """Lists a sweep's cells, what is done of them, and an estimate of the time left."""
     console = rich.console.Console()
     path = pathlib.Path(workdir)
     missing = set(_missing(sweep, path))
     costs = results.read_costs(path)
-    speed = grids.Speed(costs.values())
+    speed = cost.Speed(costs.values())
     for cell in sweep.study.cells:
         state, seconds = "done", costs.get(cell.hash, ("", math.nan))[1]
         if cell in missing:
             begun = any((path / "checkpoints").glob(f"{cell.hash}-*"))
             state, seconds = "begun" if begun else "to do", speed.seconds(cell)
         about = "~" if cell in missing and seconds == seconds else ""
-        time_taken = about + units.duration(seconds)
+        time_taken = about + words.duration(seconds)
         _say(console, f"{cell.hash}  {state:5}  {time_taken:>7}  {_describe(cell)}")
     _say(console, f"{_heading(sweep)}: {_count(sweep, missing)}.")
     left = sum(map(speed.seconds, missing))
@@ -138,12 +136,12 @@ def list_sweep(sweep: grids.Sweep, workdir: str) -> int:
     elif missing:
         _say(
             console,
-            f"Time left: about {units.duration(left)}, at the speed of {speed}.",
+            f"Time left: about {words.duration(left)}, at the speed of {speed}.",
         )
     return 0
 
 
-def _missing(sweep: grids.Sweep, workdir: pathlib.Path) -> list[specs.Cell]:
+def _missing(sweep: sweep_lib.Sweep, workdir: pathlib.Path) -> list[specs.Cell]:
     return [
         cell
         for cell in sweep.study.cells
@@ -151,13 +149,13 @@ def _missing(sweep: grids.Sweep, workdir: pathlib.Path) -> list[specs.Cell]:
     ]
 
 
-def _heading(sweep: grids.Sweep) -> str:
+def _heading(sweep: sweep_lib.Sweep) -> str:
     return f"{sweep.study.title}, {sweep.scale} scale" if sweep.scale else "Own grid"
 
 
-def _count(sweep: grids.Sweep, missing: Collection[specs.Cell]) -> str:
+def _count(sweep: sweep_lib.Sweep, missing: Collection[specs.Cell]) -> str:
     cells = sweep.study.cells
-    networks = sum(map(grids.num_networks, cells))
+    networks = sum(map(cost.num_networks, cells))
     done = len(cells) - len(missing)
     return f"{done} of {len(cells)} cells are done ({networks} networks in all)"
 
@@ -180,7 +178,7 @@ def _describe(cell: specs.Cell) -> str:
 
 def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.Cell) -> str:
     rows = results.read(workdir, cell.hash)
-    seconds = units.duration(results.read_seconds(workdir, cell.hash))
+    seconds = words.duration(results.read_seconds(workdir, cell.hash))
     if isinstance(cell, specs.MaskedSpec):
         means: Any = rows.groupby("density")["test_accuracy"].mean()
         found = [f"{mean:.2%} at {100 * d:.3g}%" for d, mean in means.items()]
@@ -255,7 +253,7 @@ class _Lines(experiment.Monitor):
             return
         self._next = now + self._seconds
         left = (now - start) * (1 - share) / (share - first) if share > first else 0.0
-        known = f", {units.duration(left)} left" if left else ""
+        known = f", {words.duration(left)} left" if left else ""
         self.note(f"{share:4.0%} {message}{known}")
 
     def measured(self, message: str) -> None:

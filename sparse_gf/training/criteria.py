@@ -14,12 +14,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from sparse_gf import losses, scores, streams, train
+from sparse_gf import losses, scores
 from sparse_gf import masks as masks_lib
+from sparse_gf.core import streams
+from sparse_gf.core.streams import Purpose
+from sparse_gf.core.types import LossFn, Masks, Params
 from sparse_gf.data import augment
 from sparse_gf.scores import Scores
-from sparse_gf.streams import Purpose
-from sparse_gf.types import LossFn, Masks, Params
+from sparse_gf.training import train
 
 BATCH_NORM_MODES = frozenset({"train", "eval"})
 

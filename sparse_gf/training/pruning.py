@@ -17,10 +17,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from sparse_gf import masks as masks_lib
-from sparse_gf import schedules, scores, streams, tree
-from sparse_gf.streams import Purpose
-from sparse_gf.train import Recipe, Static, TrainState
-from sparse_gf.types import Masks, Params
+from sparse_gf import schedules, scores
+from sparse_gf.core import streams, tree
+from sparse_gf.core.streams import Purpose
+from sparse_gf.core.types import Masks, Params
+from sparse_gf.training.train import Recipe, Static, TrainState
 
 NUM_ACTIVE = "num_active"
 """Key in ``TrainState.pruning``: final counts per kernel path, or of all together."""

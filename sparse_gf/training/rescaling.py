@@ -21,8 +21,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from sparse_gf import masks as masks_lib
-from sparse_gf import tree
-from sparse_gf.types import Masks, Params
+from sparse_gf.core import tree
+from sparse_gf.core.types import Masks, Params
 
 STEPS = {"sgd": 2, "adam": 1}
 """Kind of step to the order of the norm that is bounded."""

@@ -15,12 +15,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, UInt8
 
-from sparse_gf import gradient_flow, losses, optimizers, schedules, streams
+from sparse_gf import gradient_flow, losses, optimizers, schedules
 from sparse_gf import masks as masks_lib
+from sparse_gf.core import streams
+from sparse_gf.core.streams import Purpose
+from sparse_gf.core.types import Masks, Params
 from sparse_gf.data import augment
-from sparse_gf.ghosts import Gates, Ghosts
-from sparse_gf.streams import Purpose
-from sparse_gf.types import Masks, Params
+from sparse_gf.models.ghosts import Gates, Ghosts
 
 MAX_EVALUATION_BATCH = 1024
 """Most images that go through a network at once when nothing is trained."""

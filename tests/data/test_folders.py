@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sparse_gf import data, specs
+from sparse_gf.core.errors import UserError
 from sparse_gf.data import datasets
-from sparse_gf.errors import UserError
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sparse_gf import data
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
 
 SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data"
 SIZES = {"fashion_mnist": (12, 4), "cifar10": (10, 4), "cifar100": (6, 3)}

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from sparse_gf import data
+from sparse_gf.core.errors import UserError
 from sparse_gf.data import formats, tfds
-from sparse_gf.errors import UserError
 
 pytest.importorskip("tensorflow_datasets")
 pytest.importorskip("array_record")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sparse_gf import data
-from sparse_gf.errors import UserError
+from sparse_gf.core.errors import UserError
 
 Image = pytest.importorskip("PIL.Image")
 

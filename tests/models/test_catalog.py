@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from jax.extend import core
 
-from sparse_gf import tree
-from sparse_gf.errors import UserError
+from sparse_gf.core import tree
+from sparse_gf.core.errors import UserError
 from sparse_gf.models import catalog, resnet
 
 

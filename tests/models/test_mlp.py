@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sparse_gf import masks, tree
+from sparse_gf import masks
+from sparse_gf.core import tree
 from sparse_gf.models import mlp
-from sparse_gf.variants import Variant, parse
+from sparse_gf.models.variants import Variant, parse
 
 FLOAT32, FLOAT64 = jnp.dtype("float32"), jnp.dtype("float64")
 

@@ -1,0 +1,1 @@
+"""What every other room stands on: types, trees, random streams, errors, words."""

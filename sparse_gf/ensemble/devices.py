@@ -1,0 +1,73 @@
+"""Devices: their number, and how much memory they and their networks take."""
+
+import contextlib
+import os
+import pathlib
+import resource
+import sys
+from typing import Any
+
+import jax
+
+from sparse_gf.training import train
+
+MAX_CPU_DEVICES = 16
+"""Most cores that become devices: each holds the whole data set."""
+
+
+def use_all_cores() -> None:
+    """Makes every CPU core a device; before JAX has been used, or it does nothing.
+
+    A number of CPU devices that the user has set stays.
+    """
+    wanted = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
+    flags = os.environ.get("XLA_FLAGS", "")
+    if wanted > 0 or "xla_force_host_platform_device_count" in flags:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", min(cores, MAX_CPU_DEVICES))
+
+
+def network_bytes(shapes: train.TrainState) -> float:
+    """Bytes of device memory that one network needs in training.
+
+    Its state, gradients like the params, and half as much again for activations and
+    temporaries.
+
+    Args:
+        shapes: Shapes of one network's state.
+    """
+
+    def num_bytes(tree: Any) -> int:
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+    return 1.5 * (num_bytes(shapes) + num_bytes(shapes.params))
+
+
+def device_memory() -> int:
+    """Bytes of memory that one device has, used or not.
+
+    On CPUs that is their share of the machine's, or of what the process's control
+    group is allowed.
+    """
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in statistics:
+        return statistics["bytes_limit"]
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    group = pathlib.Path("/sys/fs/cgroup/memory.max")
+    if group.is_file() and (text := group.read_text().strip()).isdecimal():
+        limits.append(int(text))
+    return min(limits) // jax.local_device_count()
+
+
+def peak_memory() -> int:
+    """Most bytes of memory that this process has used so far.
+
+    Of its busiest accelerator; on CPUs of the whole process.
+    """
+    statistics = [device.memory_stats() or {} for device in jax.local_devices()]
+    if all("peak_bytes_in_use" in own for own in statistics):
+        return max(own["peak_bytes_in_use"] for own in statistics)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

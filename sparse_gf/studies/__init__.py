@@ -1,0 +1,1 @@
+"""The papers' tables and figures as cells, and grids of one's own."""

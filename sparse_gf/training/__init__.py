@@ -1,0 +1,1 @@
+"""Training and pruning of ONE network; ``ensemble`` adds members."""

@@ -1,0 +1,159 @@
+"""Tables and figures, from rows written by hand."""
+
+import importlib.util
+import json
+
+import pandas as pd
+import pytest
+
+from sparse_gf import results, specs
+from sparse_gf.reporting import comparison as comparison_lib
+from sparse_gf.reporting import figures as plots
+from sparse_gf.specs import CellSpec, RunSpec
+
+ACCURACY = {
+    # Right answers of 100, per (width, seed): sparse, dense.
+    (7, 0): (50, 40),
+    (7, 1): (54, 44),
+    (20, 0): (90, 91),
+    (20, 1): (92, 92),
+}
+
+
+def rows(**changes):
+    shared = {
+        "dataset": "digits",
+        "dataset_title": "Digits",
+        "hidden_layers": 1,
+        "optimizer": "adam",
+        "learning_rate": 0.001,
+        "variant": "DA_SC",
+        "activation": "relu",
+        "epochs": 5,
+        "test_examples": 100,
+        "config": json.dumps(specs.to_config(CellSpec(epochs=5), RunSpec())),
+        "config_hash": "abc",
+        "diverged": False,
+    }
+    found = [
+        shared
+        | {
+            "arm": arm,
+            "dense_width": width,
+            "seed": seed,
+            "num_active": 10 * width,
+            "isolated_units": 3 if arm == "sparse" else 0,
+            "test_accuracy": correct / 100,
+            "egf2": 0.1 * (seed + 1),
+            "measurements": [
+                {"epoch": epoch, "layer_norms2": [0.1, 0.2]} for epoch in (1, 5)
+            ],
+        }
+        | changes
+        for (width, seed), pair in ACCURACY.items()
+        for arm, correct in zip(("sparse", "dense"), pair, strict=True)
+    ]
+    return found
+
+
+def test_comparison_by_hand():
+    comparison = comparison_lib.compare(pd.DataFrame(rows()))
+    table = comparison.table
+    assert list(table["dense_width"]) == [7, 20]
+    assert list(table["num_active"]) == [70, 200]
+    # Mean and standard deviation (n - 1) of 50, 54 and of 40, 44.
+    assert table["sparse_accuracy"].iloc[0] == "52.00±2.83"
+    assert table["dense_accuracy"].iloc[0] == "42.00±2.83"
+    assert table["sparse_egf2"].iloc[0] == "0.15±0.07"
+    # Differences +10, +10, -1, 0: the zero is dropped, ranks 2.5, 2.5, 1. Of the
+    # eight sign patterns W+ >= 5 in two: (+, +, -) and (+, +, +).
+    assert comparison.wilcoxon.statistic == 5
+    assert comparison.wilcoxon.p_value == pytest.approx(2 / 8)
+    assert comparison.wilcoxon.num_zeros == 1
+    assert comparison.wilcoxon.has_ties
+    assert comparison.rank_biserial == pytest.approx((5 - 1) / 6)
+    assert comparison.difference[0] == pytest.approx((10 + 10 - 1 + 0) / 4)
+    assert comparison.num_isolated == 3
+
+
+def test_rounding_errors_of_shares_do_not_break_ties():
+    """0.3 - 0.2 and 0.2 - 0.1 differ in binary; ten answers are ten answers."""
+    frame = pd.DataFrame(rows())
+    frame["test_accuracy"] = [0.3, 0.2, 0.2, 0.1, 0.5, 0.6, 0.7, 0.7]
+    assert comparison_lib.compare(frame).wilcoxon.has_ties
+
+
+def test_markdown_says_what_was_tested_and_what_changes_nothing():
+    text = comparison_lib.markdown(comparison_lib.compare(pd.DataFrame(rows())))
+    assert "| 7 | 70 | 52.00±2.83 | 42.00±2.83 |" in text
+    assert "p = 0.25 (exact, 4 pairs, mid-ranks for ties, 1 zero dropped)" in text
+    assert "SC changes nothing with one hidden layer" in text
+    assert "DA crops digits but does not flip them" in text
+    assert "Diverged networks: 0 dense, 0 sparse" in text
+
+
+def test_written_report_has_every_file_and_its_config_gives_the_cell_back(tmp_path):
+    results.prepare(tmp_path)
+    results.write_cell(tmp_path, "abc", rows(), 1.5)
+    frame = results.read(tmp_path, "abc")
+    folder = comparison_lib.write(tmp_path, comparison_lib.compare(frame), frame)
+    names = {"table.md", "config.py"}
+    for figure in ("accuracy", "egf2", "layer_norms"):
+        names |= {f"{figure}.png", f"{figure}.svg"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert all(path.stat().st_size > 100 for path in folder.iterdir())
+    spec = importlib.util.spec_from_file_location("cell", folder / "config.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert specs.from_config(module.get_config()) == (CellSpec(epochs=5), RunSpec())
+
+
+def test_figures_draw_the_means_of_both_arms():
+    frame = pd.DataFrame(rows())
+    figure = plots.against_width(frame, "test_accuracy", "Accuracy", "title")
+    (axes,) = figure.axes
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert list(lines["sparse"].get_xdata()) == [7, 20]
+    assert figure.axes[0].get_title() == ""
+    assert list(lines["sparse"].get_ydata()) == pytest.approx([0.52, 0.91])
+    assert list(lines["dense"].get_ydata()) == pytest.approx([0.42, 0.915])
+
+
+def test_layer_norms_have_a_panel_per_arm_and_width_and_a_line_per_layer():
+    long = pd.DataFrame(
+        [
+            {"arm": row["arm"], "dense_width": row["dense_width"]} | measurement
+            for row in rows()
+            for measurement in row["measurements"]
+        ]
+    )
+    figure = plots.layer_norms(long, "title")
+    assert len(figure.axes) == 2 * 2
+    for axes in figure.axes:
+        assert [list(line.get_ydata()) for line in axes.get_lines()] == [
+            [0.1, 0.1],
+            [0.2, 0.2],
+        ]
+
+
+def test_a_diverged_network_shows_in_the_means():
+    frame = pd.DataFrame(rows())
+    frame.loc[0, "egf2"] = float("nan")
+    frame.loc[0, "diverged"] = True
+    comparison = comparison_lib.compare(frame)
+    assert frame.loc[0, "arm"] == "sparse"
+    assert comparison.table["sparse_egf2"].iloc[0] == "nan±nan"
+    assert comparison.num_diverged == {"dense": 0, "sparse": 1}
+
+
+def test_the_test_is_the_one_asked_for():
+    comparison = comparison_lib.compare(pd.DataFrame(rows()), "asymptotic", "pratt")
+    assert comparison.wilcoxon.method == "asymptotic"
+    assert "1 zero ranked, then dropped" in comparison.lines()[0]
+
+
+def test_figures_say_what_they_cannot_draw():
+    frame = pd.DataFrame(rows())
+    frame["egf2"] = float("nan")
+    (axes,) = plots.against_width(frame, "egf2", "EGF", "title").axes
+    assert axes.get_title() == "8 of 8 networks are not finite and not drawn"

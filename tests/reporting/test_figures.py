@@ -1,0 +1,260 @@
+"""Figures of many cells, from rows written by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from sparse_gf import activations
+from sparse_gf.reporting import figures as plots
+
+WIDTHS = (7, 20)
+CELLS = [("sgd", "NR"), ("sgd", "L2"), ("adam", "NR"), ("adam", "L2")]
+
+
+def rows(cells=CELLS):
+    """Two seeds of two widths: a cell's EGF_2 is 1 to 8 times its place in the list."""
+    found = [
+        {"optimizer": optimizer, "variant": variant, "arm": arm}
+        | {"dense_width": width, "seed": seed}
+        for optimizer, variant in cells
+        for arm in ("sparse", "dense")
+        for width in WIDTHS
+        for seed in (0, 1)
+    ]
+    frame = pd.DataFrame(found)
+    place = 1 + np.arange(len(frame)) // 8
+    egf2 = place * (1.0 + np.arange(len(frame)) % 8)
+    return frame.assign(test_accuracy=0.5 + egf2 / 100, egf2=egf2)
+
+
+def draw(frame, *measures):
+    return plots.panels(
+        frame, measures, panel="optimizer", line="variant", title="title"
+    )
+
+
+def curves(axes):
+    """The drawn means by colour and line style."""
+    return {
+        (to_hex(line.get_color()), line.get_linestyle()): list(line.get_ydata())
+        for line in axes.get_lines()
+    }
+
+
+def names(figure):
+    """What stands above the columns of panels."""
+    return [axes.texts[-1].get_text() for axes in figure.axes if axes.texts]
+
+
+FIRST, SECOND = (color for color, _ in plots.LOOKS[:2])
+
+
+def test_panels_draw_the_means_of_every_line_and_arm():
+    figure = draw(rows(), "test_accuracy", "egf2")
+    assert len(figure.axes) == 2 * 2
+    assert names(figure) == ["sgd", "adam"]
+    # In order of appearance, not of the alphabet: NR is the first colour.
+    assert curves(figure.axes[2]) == {
+        (FIRST, "-"): [1.5, 3.5],
+        (FIRST, "--"): [5.5, 7.5],
+        (SECOND, "-"): [3, 7],
+        (SECOND, "--"): [11, 15],
+    }
+    assert curves(figure.axes[1])[SECOND, "--"] == pytest.approx([50 + 22, 50 + 30])
+    assert all(
+        list(line.get_xdata()) == [7, 20]
+        for axes in figure.axes
+        for line in axes.get_lines()
+    )
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        "Test accuracy %",
+        "",
+        "EGF$_2$",
+        "",
+    ]
+    assert figure.axes[2].get_xlabel() == "Dense width"
+
+
+def test_arms_differ_in_markers_and_the_legend_names_everything_once():
+    figure = draw(rows(), "egf2")
+    faces = {
+        line.get_linestyle(): line.get_markerfacecolor()
+        for line in figure.axes[0].get_lines()
+    }
+    assert faces["--"] == "white"
+    assert faces["-"] != "white"
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["sparse", "dense", "NR", "L2"]
+
+
+def test_few_lines_have_bands_of_one_standard_deviation_and_many_have_none():
+    axes = draw(rows(), "egf2").axes[0]
+    assert len(axes.collections) == 4
+    # Sparse NR at width 7: 1 and 2, with a standard deviation of sqrt(1/2).
+    heights = axes.collections[0].get_paths()[0].vertices
+    at_7 = heights[heights[:, 0] == 7][:, 1]
+    assert at_7.min() == pytest.approx(1.5 - 0.5**0.5)
+    assert at_7.max() == pytest.approx(1.5 + 0.5**0.5)
+    many = rows([("sgd", str(i)) for i in range(plots.MAX_BANDED + 1)])
+    assert not draw(many, "egf2").axes[0].collections
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_network_that_is_not_finite_is_a_gap_and_counted(value):
+    frame = rows()
+    # One of the two seeds of sparse NR at width 20.
+    frame.loc[2, "egf2"] = value
+    sgd, adam = draw(frame, "egf2").axes
+    np.testing.assert_array_equal(curves(sgd)[FIRST, "-"], [1.5, np.nan])
+    note = sgd.get_title().replace("\n", " ")
+    assert note == "1 of 16 networks are not finite and not drawn"
+    assert adam.get_title() == ""
+
+
+def test_a_panel_without_finite_values_says_so():
+    frame = rows()
+    frame.loc[frame["optimizer"] == "sgd", "egf2"] = np.nan
+    sgd, adam = draw(frame, "egf2").axes
+    assert "no finite mean" in [text.get_text() for text in sgd.texts]
+    assert "no finite mean" not in [text.get_text() for text in adam.texts]
+    assert "16 of 16" in sgd.get_title()
+
+
+def test_a_missing_combination_is_absent_and_keeps_the_colours_of_the_others():
+    sgd, adam = draw(rows([CELLS[0], CELLS[1], CELLS[3]]), "egf2").axes
+    assert len(sgd.get_lines()) == 4
+    assert {color for color, _ in curves(adam)} == {SECOND}
+
+
+def test_a_gradient_flow_over_more_than_two_decades_is_logarithmic():
+    frame = rows()
+    assert {axes.get_yscale() for axes in draw(frame, "egf2").axes} == {"linear"}
+    frame.loc[frame["variant"] == "L2", ["egf2", "test_accuracy"]] /= 1000
+    figure = draw(frame, "test_accuracy", "egf2")
+    scales = [axes.get_yscale() for axes in figure.axes]
+    assert scales == ["linear", "linear", "log", "log"]
+    # All that is drawn is inside of the axes that the panels share.
+    drawn = [y for axes in figure.axes[2:] for ys in curves(axes).values() for y in ys]
+    for axes in figure.axes[2:]:
+        bottom, top = axes.get_ylim()
+        assert bottom < min(drawn)
+        assert max(drawn) < top
+        # Where values stand follows from the scale: a decade has one height.
+        heights = axes.transData.transform([(7, 0.01), (7, 0.1), (7, 1)])[:, 1]
+        assert heights[1] - heights[0] == pytest.approx(heights[2] - heights[1])
+
+
+def test_means_of_zero_on_a_logarithmic_axis_are_gaps_and_counted():
+    frame = rows()
+    frame.loc[frame["variant"] == "L2", "egf2"] /= 1000
+    frame.loc[[0, 1], "egf2"] = 0
+    sgd, adam = draw(frame, "egf2").axes
+    np.testing.assert_array_equal(curves(sgd)[FIRST, "-"], [np.nan, 3.5])
+    assert sgd.get_title() == "means of 0, not drawn: 1"
+    assert adam.get_title() == ""
+
+
+def test_panels_share_an_axis_unless_one_of_them_would_be_flat():
+    sgd, adam = draw(rows(), "egf2").axes
+    assert sgd.get_ylim() == adam.get_ylim()
+    frame = rows()
+    frame.loc[frame["optimizer"] == "sgd", "egf2"] /= 50
+    sgd, adam = draw(frame, "egf2").axes
+    assert sgd.get_ylim()[1] < 1 < adam.get_ylim()[1]
+
+
+def test_ten_lines_can_be_told_apart_and_more_are_refused():
+    ten = rows([("sgd", str(i)) for i in range(10)])
+    axes = draw(ten, "egf2").axes[0]
+    looks = {(line.get_color(), line.get_marker()) for line in axes.get_lines()}
+    assert len(looks) == 10
+    with pytest.raises(ValueError, match="11 lines"):
+        draw(rows([("sgd", str(i)) for i in range(11)]), "egf2")
+
+
+def test_cells_that_would_be_averaged_in_silence_are_refused():
+    with pytest.raises(ValueError, match="same optimizer and variant"):
+        draw(rows([CELLS[0], CELLS[0]]), "egf2")
+
+
+def at(line, x):
+    """What a line has at x."""
+    xs, ys = line.get_data()
+    return ys[np.argmin(np.abs(np.asarray(xs) - x))]
+
+
+def test_activation_functions_and_derivatives_at_points_by_hand():
+    left, right = plots.activation_functions().axes
+    values, derivatives = (
+        {line.get_label().split(" ")[0]: line for line in axes.get_lines()}
+        for axes in (left, right)
+    )
+    assert list(values) == list(derivatives) == list(plots.ACTIVATIONS.values())
+    for name, x, value, derivative in [
+        ("ReLU", -2, 0, 0),
+        ("ReLU", 2, 2, 1),
+        ("PReLU", -2, -0.5, 0.25),
+        ("PReLU", 2, 2, 1),
+        ("ELU", -1, np.exp(-1) - 1, np.exp(-1)),
+        ("Swish", 0, 0, 0.5),
+        ("SReLU", -2, -0.4, 0.2),
+        ("SReLU", 0.5, 0.5, 1),
+        ("SReLU", 2, 2, 1),
+        ("Sigmoid", 0, 0.5, 0.25),
+        # Mish(x) = x tanh(log(1 + e^x)), so that Mish'(0) = tanh(log 2) = 3/5.
+        ("Mish", 0, 0, 0.6),
+    ]:
+        assert at(values[name], x) == pytest.approx(value, abs=1e-5), (name, x)
+        assert at(derivatives[name], x) == pytest.approx(derivative, abs=1e-5), name
+    labels = [line.get_label() for line in left.get_lines()]
+    assert "PReLU (slope = 0.25)" in labels
+    assert "SReLU (t_right = 1, a_right = 1, t_left = 0, a_left = 0.2)" in labels
+
+
+def test_soft_neurons_at_points_by_hand():
+    left, right = plots.soft_neurons().axes
+    values, derivatives = (
+        {line.get_label(): line for line in axes.get_lines()} for axes in (left, right)
+    )
+    betas = {f"PSwish, $\\beta$ = {beta}": beta for beta in (1, 2, 5, 10, 100)}
+    assert set(values) == set(derivatives) == {"Swish", "ReLU", *betas}
+    # sigmoid(2) = 0.880797, and its derivative there 0.104994.
+    for name, x, value, derivative in [
+        ("ReLU", -2, 0, 0),
+        ("ReLU", 2, 2, 1),
+        ("Swish", 0, 0, 0.5),
+        ("Swish", 2, 2 * 0.880797, 0.880797 + 2 * 0.104994),
+        ("PSwish, $\\beta$ = 2", 1, 0.880797, 0.880797 + 2 * 0.104994),
+        ("PSwish, $\\beta$ = 2", -1, -0.119203, 0.119203 - 2 * 0.104994),
+        ("PSwish, $\\beta$ = 100", 2, 2, 1),
+        ("PSwish, $\\beta$ = 100", 0, 0, 0.5),
+    ]:
+        assert at(values[name], x) == pytest.approx(value, abs=1e-5), (name, x)
+        assert at(derivatives[name], x) == pytest.approx(derivative, abs=1e-5), name
+    for name, beta in betas.items():
+        x, y = values[name].get_data()
+        ours = activations.pswish(jnp.asarray(x, jnp.float32), beta)
+        np.testing.assert_allclose(y, ours, atol=1e-5)
+        numeric = np.gradient(y, x)
+        drawn = derivatives[name].get_ydata()
+        np.testing.assert_allclose(drawn, numeric, atol=2e-6 * beta**2 + 1e-3)
+        gap = np.abs(np.maximum(x, 0) - y).max()
+        assert gap == pytest.approx(0.2785 / beta, rel=0.01)
+
+
+def test_derivatives_jump_where_they_are_not_continuous():
+    _, right = plots.activation_functions().axes
+    gaps = {
+        line.get_label().split(" ")[0]: np.asarray(line.get_xdata())[
+            np.isnan(line.get_ydata())
+        ]
+        for line in right.get_lines()
+    }
+    for name, where in gaps.items():
+        if name in ("ReLU", "PReLU", "SReLU"):
+            assert where == pytest.approx([0], abs=0.011), name
+        else:
+            assert len(where) == 0, name

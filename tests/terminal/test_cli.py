@@ -1,0 +1,167 @@
+"""What all commands share: help that fits a screen, silence, and the doctor."""
+
+import io
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+import rich.console
+
+from sparse_gf import data, doctor
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COMMANDS = ["main", "sweep", "report", "analyse", "mask_report", "doctor"]
+
+
+def run(command, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"sparse_gf.{command}", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_a_screen_and_shows_examples_that_work(command):
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    assert f"  python -m sparse_gf.{command}" in done.stdout
+    assert "Exit status: 0 done" in done.stdout
+    # Whatever an example names exists: configs, and flags of the command.
+    examples = done.stdout.partition("Examples:")[2].partition("Flags:")[0]
+    flags = done.stdout.partition("\nFlags:")[2]
+    for config in re.findall(r"--config=([\w/]+\.py)", examples):
+        assert (ROOT / config).is_file()
+    for flag in re.findall(r" --(\w+)", examples):
+        assert f"  --{flag} " in flags or flag == "config"
+
+
+@pytest.mark.thorough
+def test_the_examples_of_main_are_accepted():
+    """Each is read up to its specs, with the flags as a shell would pass them."""
+    code = (
+        "import shlex, sys\n"
+        "from sparse_gf import console, main, specs\n"
+        "check = lambda config, _: specs.from_config(config) and None\n"
+        "console.train_cell = check\n"
+        "sys.argv = ['main', *shlex.split(main.EXAMPLES[int(sys.argv[1])])]\n"
+        "main.main()\n"
+    )
+    from sparse_gf import main
+
+    for number in range(len(main.EXAMPLES)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(number)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (main.EXAMPLES[number], done.stderr)
+
+
+CELL = [
+    "--config=configs/sc_sdc.py",
+    "--config.epochs=2",
+    "--config.seeds=(0,)",
+    "--config.dense_widths=(20,)",
+    "--config.hidden_layers=1",
+]
+
+
+@pytest.mark.thorough
+def test_quiet_prints_nothing_and_does_the_same(tmp_path):
+    done = run("main", *CELL, f"--workdir={tmp_path}", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "networks.parquet").exists()
+    done = run("report", f"--workdir={tmp_path}", "-q")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert (tmp_path / "report" / "index.html").exists()
+    wrong = run("main", *CELL, "--quiet", "--config.epochs=0")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: ")
+
+
+@pytest.mark.thorough
+def test_a_log_file_gets_a_line_per_epoch_and_no_colour(tmp_path):
+    done = run("main", *CELL, f"--workdir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    for epoch in (1, 2):
+        (line,) = re.findall(rf"^epoch {epoch}: .*$", done.stdout, re.MULTILINE)
+        assert re.search(r"sparse \d+\.\d+%, EGF_2 \S+; dense \d+\.\d+%, EGF_2", line)
+        assert f"{50 * epoch:3}% epoch {epoch}/2" in done.stdout
+    assert re.search(r"2 networks in [\d.]+ s, with at most [\d.]+ [MG]iB", done.stdout)
+
+
+@pytest.fixture(scope="module")
+def diagnosis(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "cifar10_jpeg.npz").write_bytes(b"not read")
+    console = rich.console.Console(record=True, width=100, file=io.StringIO())
+    doctor.show(str(folder), console)
+    return console.export_text()
+
+
+def test_the_doctor_tells_versions_devices_data_and_room(diagnosis):
+    import jax
+
+    assert f"jax {jax.__version__}" in diagnosis
+    assert "cores as devices" in diagnosis
+    assert re.search(r"Digits: in the package", diagnosis)
+    assert re.search(r"CIFAR-10: .*cifar10_jpeg\.npz", diagnosis)
+    assert "CIFAR-100: not found" in diagnosis
+    assert re.search(r"configs/sc_sdc\.py +30 +30 +1\s", diagnosis)
+
+
+def test_the_doctor_counts_parts_where_memory_is_small(monkeypatch):
+    from sparse_gf import ensemble
+
+    monkeypatch.setattr(ensemble, "device_memory", lambda: 300 * 2**20)
+    found = {name: rest for name, *rest in doctor.room(doctor.CELLS)}
+    total, at_once, parts = found["configs/sc_sdc.py:cifar10"]
+    assert total == 30
+    assert at_once < 30
+    assert parts >= total / at_once
+    assert found["configs/sc_sdc.py"] == [30, 30, 1]
+
+
+def test_the_doctors_cells_are_those_of_the_configs():
+    from sparse_gf import specs
+
+    sys.path.insert(0, str(ROOT / "configs"))
+    try:
+        import masks as masks_config
+        import sc_sdc as sc_sdc_config
+    finally:
+        sys.path.pop(0)
+    for name, cell in doctor.CELLS.items():
+        file, _, model = name.partition(" ")
+        setting = file.partition(":")[2]
+        module = masks_config if "masks" in file else sc_sdc_config
+        config = module.get_config(setting or "digits")
+        if model:
+            config.model = model
+        own, _ = specs.from_config(config)
+        assert own.dataset == cell.dataset
+        assert own.seeds == cell.seeds
+        if model:
+            assert own.mask.density == cell.mask.density
+        else:
+            assert own.dense_widths == cell.dense_widths
+
+
+def test_where_a_data_set_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert data.where("fashion_mnist") == ""
+    (tmp_path / "fashion_mnist").mkdir()
+    assert data.where("fashion_mnist") == str(tmp_path / "fashion_mnist")
+    assert data.where("tinyimagenet") == ""
