@@ -7,7 +7,7 @@ DOCS = pathlib.Path(__file__).resolve().parent
 # The package of this checkout, and the extensions beside this file.
 sys.path[:0] = [str(DOCS.parent), str(DOCS)]
 
-from sparse_gf import types  # noqa: E402
+from sparse_gf.core import types  # noqa: E402
 
 # Signatures would show what an alias stands for, which is Any for most.
 for alias in ("Params", "Masks", "Count", "LossFn"):

@@ -99,7 +99,8 @@ def test_the_contract_of_flag_names():
     ]
     flags = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
     code = """
-from sparse_gf import console, main, specs
+from sparse_gf import main, specs
+from sparse_gf.terminal import console
 
 def show(config, workdir):
     cell, run = specs.from_config(config)
