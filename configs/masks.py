@@ -17,8 +17,7 @@ DATASETS = ("imagefolder", *data.INFO)
 
 def get_config(dataset: str = "cifar10") -> ConfigDict:
     """Makes the config; every value can be overridden by a flag."""
-    if dataset not in DATASETS:
-        raise errors.unknown("--config=configs/masks.py:DATASET", dataset, DATASETS)
+    errors.one_of("--config=configs/masks.py:DATASET", dataset, DATASETS)
     config = ConfigDict()
 
     # What is trained.

@@ -16,8 +16,7 @@ EPOCHS = {"digits": 100, "fashion_mnist": 500, "cifar10": 1000, "cifar100": 1000
 
 def get_config(setting: str = "digits") -> ConfigDict:
     """Makes the config of one setting; every value can be overridden by a flag."""
-    if setting not in EPOCHS:
-        raise errors.unknown("--config=configs/sc_sdc.py:SETTING", setting, EPOCHS)
+    errors.one_of("--config=configs/sc_sdc.py:SETTING", setting, EPOCHS)
     config = ConfigDict()
 
     # What is trained.

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import pandas as pd
 
 from sparse_gf import data, ensemble, masks, results
-from sparse_gf.core import tree
+from sparse_gf.core import files, tree
 from sparse_gf.experiment import masked
 from sparse_gf.masks import connectivity
 from sparse_gf.models import catalog
@@ -86,8 +86,8 @@ def main() -> None:
 def write(rows: pd.DataFrame, title: str) -> None:
     """Writes rows, table and figure."""
     FOLDER.mkdir(exist_ok=True)
-    results.write_text(FOLDER / "masks.csv", rows.to_csv(index=False))
-    results.write_text(FOLDER / "table.md", markdown(rows, title))
+    files.write_text(FOLDER / "masks.csv", rows.to_csv(index=False))
+    files.write_text(FOLDER / "table.md", markdown(rows, title))
     drawn = rows.assign(line=rows["method"], effective=100 * rows["effective_density"])
     drawn = drawn[drawn["method"].isin(DRAWN)]
     label = "Effective density % (weights on a path)"

@@ -31,8 +31,7 @@ def get(name: str) -> Callable[[Array], Array]:
     Raises:
         errors.UserError: If there is no such function.
     """
-    if name not in FUNCTIONS:
-        raise errors.unknown("activation", name, FUNCTIONS)
+    errors.one_of("activation", name, FUNCTIONS)
     return FUNCTIONS[name]
 
 
@@ -145,6 +144,5 @@ def layer(name: str, param_dtype: DTypeLike = jnp.float32) -> Callable[[Array], 
     """
     if name in LEARNED:
         return LEARNED[name](param_dtype=param_dtype)  # pyright: ignore
-    if name not in NAMES:
-        raise errors.unknown("activation", name, NAMES)
+    errors.one_of("activation", name, NAMES)
     return get(name)

@@ -23,7 +23,7 @@ from absl import flags
 from sparse_gf import analyses, experiment, results
 from sparse_gf import data as data_lib
 from sparse_gf.analyses import figures as analysis_figures
-from sparse_gf.core import checks
+from sparse_gf.core import errors, files
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Dataset
 from sparse_gf.specs import Cell
@@ -50,7 +50,7 @@ def run(
         UserError: If there are no networks, a kind is unknown, or a file is damaged.
     """
     for kind in kinds:
-        checks.one_of("--of", kind, analyses.KINDS)
+        errors.one_of("--of", kind, analyses.KINDS)
     folder = pathlib.Path(workdir)
     files = sorted(folder.glob("*/networks/*.npz"))
     if not files:
@@ -72,7 +72,7 @@ def run(
         before = pd.read_parquet(folder / FILE)
         kept = before[~before["kind"].isin(kinds)]
         rows = pd.concat([kept, rows], ignore_index=True)
-    results.write_bytes(folder / FILE, rows.to_parquet(None, index=False))
+    files.write_bytes(folder / FILE, rows.to_parquet(None, index=False))
     for kind, part in rows.groupby("kind", sort=False):
         _write(folder / "report" / "analyses", str(kind), part)
     return rows
@@ -81,7 +81,7 @@ def run(
 def _write(folder: pathlib.Path, kind: str, rows: pd.DataFrame) -> None:
     if kind == "activity":
         text = analysis_figures.activity_table(rows)
-        results.write_text(folder / "activity.md", text)
+        files.write_text(folder / "activity.md", text)
     else:
         results.write_figure(folder, kind, analysis_figures.draw(rows, kind))
 

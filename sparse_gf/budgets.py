@@ -163,12 +163,10 @@ def make(
     Raises:
         UserError: If a name or path is unknown, or the density out of range.
     """
-    if distribution not in DISTRIBUTIONS:
-        raise errors.unknown("distribution", distribution, DISTRIBUTIONS)
+    errors.one_of("distribution", distribution, DISTRIBUTIONS)
     kernels = tree.kernels(params)
     for path in dense_layers:
-        if path not in kernels:
-            raise errors.unknown("dense layer", path, kernels)
+        errors.one_of("dense layer", path, kernels)
     whole = {path: kernels[path].size for path in dense_layers}
     rest = {
         path: {"kernel": kernel}

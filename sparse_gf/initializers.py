@@ -76,8 +76,7 @@ def reference_fans(
     Raises:
         errors.UserError: If the reference is unknown.
     """
-    if reference not in REFERENCES:
-        raise errors.unknown("initializer reference", reference, REFERENCES)
+    errors.one_of("initializer reference", reference, REFERENCES)
     if reference == "dense":
         return Fans(*dense)
     if reference == "wide":
@@ -103,8 +102,7 @@ def matched(
     Raises:
         errors.UserError: If the initializer is unknown.
     """
-    if name not in NAMES:
-        raise errors.unknown("initializer", name, NAMES)
+    errors.one_of("initializer", name, NAMES)
     initializer = INITIALIZERS[name]
     dtype = jnp.result_type(*tree.kernels(params).values())
     draw = functools.partial(initializer.draw, dtype=dtype)

@@ -137,10 +137,8 @@ def make(
         >>> float(updates["kernel"][0, 0])  # -0.5 * (1 + 0.25 * 4)
         -1.0
     """
-    if preset not in PRESETS:
-        raise errors.unknown("optimizer preset", preset, PRESETS)
-    if name not in NAMES:
-        raise errors.unknown("optimizer", name, NAMES)
+    errors.one_of("optimizer preset", preset, PRESETS)
+    errors.one_of("optimizer", name, NAMES)
     rates = {"learning_rate": learning_rate, "l2": l2, "l1": l1}
     for rate, value in (rates | {"weight_decay": weight_decay}).items():
         if isinstance(value, numbers.Real) and not 0 <= float(value) < math.inf:

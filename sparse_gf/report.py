@@ -35,7 +35,7 @@ import pandas as pd
 from absl import flags
 
 from sparse_gf import data, results, specs, stats
-from sparse_gf.core import errors
+from sparse_gf.core import errors, files, words
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import comparison as comparison_lib
 from sparse_gf.reporting import figures as plots
@@ -100,8 +100,7 @@ def find(
         ("--wilcoxon_method", method, stats.METHODS),
         ("--wilcoxon_zeros", zero_method, stats.ZERO_METHODS),
     ):
-        if value not in allowed:
-            raise errors.unknown(flag, value, allowed)
+        errors.one_of(flag, value, allowed)
     rows, refused = results.survey(workdir)
     cells = {}
     # Networks of comparisons have a width.
@@ -197,7 +196,7 @@ def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
     rows = pd.concat([cell.rows for cell in cells.values()])
     comparisons = {key: cell.comparison for key, cell in cells.items()}
     entries = ledger.make(findings.sweeps, comparisons, rows)
-    results.write_text(folder / "ledger.csv", entries.to_csv(index=False))
+    files.write_text(folder / "ledger.csv", entries.to_csv(index=False))
     details = [_details(cell) for cell in sorted(cells.values(), key=_order)]
     page = _template().render(
         workdir=str(workdir),
@@ -220,7 +219,7 @@ def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
         choices=_choices(details),
     )
     # Last: what it names is there when it is.
-    results.write_text(folder / "index.html", page)
+    files.write_text(folder / "index.html", page)
     return folder / "index.html"
 
 
@@ -329,7 +328,7 @@ def _dataset(sweep: Sweep, done: Iterable[Finished]) -> str:
 
 def _epochs(cells: Iterable[Finished]) -> str:
     numbers = sorted({cell.spec.epochs for cell in cells})
-    return f"{' or '.join(map(str, numbers))} epoch" + "s" * (numbers != [1])
+    return words.counted(" or ".join(map(str, numbers)), "epoch")
 
 
 def _table(
@@ -341,8 +340,8 @@ def _table(
 ) -> str:
     comparisons = {key: cell.comparison for key, cell in cells.items()}
     table = tables.p_values(sweep, comparisons, dataset)
-    results.write_text(folder / "tables" / f"{name}.md", tables.markdown(table))
-    results.write_text(folder / "tables" / f"{name}.tex", tables.latex(table))
+    files.write_text(folder / "tables" / f"{name}.md", tables.markdown(table))
+    files.write_text(folder / "tables" / f"{name}.tex", tables.latex(table))
     return tables.html(table, _href)
 
 
@@ -469,7 +468,7 @@ def _correlations(rows: pd.DataFrame, folder: pathlib.Path) -> str:
         ("md", tables.correlations_markdown(frame)),
         ("tex", tables.correlations_latex(frame)),
     ):
-        results.write_text(folder / "tables" / f"table1.{suffix}", text)
+        files.write_text(folder / "tables" / f"table1.{suffix}", text)
     return tables.correlations_html(frame)
 
 
@@ -610,8 +609,7 @@ def main() -> None:
         page = write(workdir.value, findings)
         networks = sum(len(cell.rows) for cell in findings.cells.values())
         number = len(findings.cells)
-        plural = "s" * (number != 1)
-        print(f"{number} cell{plural}, {networks} networks: {page}")
+        print(f"{words.counted(number, 'cell')}, {networks} networks: {page}")
 
     cli.run(
         command,

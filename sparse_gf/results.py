@@ -17,14 +17,12 @@ the last epoch, and those of gradient flow are means over the measured epochs.
 """
 
 import contextlib
-import fcntl
 import io
 import json
 import math
 import os
 import pathlib
 import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -33,6 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sparse_gf.core import files
 from sparse_gf.core.errors import UserError
 
 MEASURES = ("egf1", "egf2", "gf1", "gf2", "gf1_masked", "gf2_masked")
@@ -214,7 +213,7 @@ def read_seconds(workdir: str | os.PathLike[str], config_hash: str) -> float:
 def compact(workdir: pathlib.Path) -> None:
     """Writes ``networks.parquet`` and ``measurements.parquet`` from all cells."""
     # One at a time: a slower process must not put back the tables it began with.
-    with _flock(workdir / "cells" / ".tables.lock"):
+    with files.flock(workdir / "cells" / ".tables.lock"):
         cells = _read_cells(workdir)
         _write_parquet(workdir / "networks.parquet", cells.select(NETWORKS.names))
         _write_parquet(workdir / "measurements.parquet", _measurements(cells))
@@ -232,7 +231,7 @@ def lock(workdir: pathlib.Path, config_hash: str, wait: bool = False) -> Iterato
         Busy: If another process is training the cell and we do not wait for it.
     """
     try:
-        with _flock(workdir / "cells" / f".{config_hash}.lock", wait):
+        with files.flock(workdir / "cells" / f".{config_hash}.lock", wait):
             yield
     except BlockingIOError as error:
         raise Busy(
@@ -297,7 +296,8 @@ def write_sweep(workdir: pathlib.Path, name: str, config: dict[str, Any]) -> Non
         name: Of the sweep.
         config: Plain values.
     """
-    write_text(workdir / "sweeps" / f"{name}.json", json.dumps(config, indent=2) + "\n")
+    text = json.dumps(config, indent=2) + "\n"
+    files.write_text(workdir / "sweeps" / f"{name}.json", text)
 
 
 def read_sweeps(workdir: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
@@ -326,24 +326,12 @@ def survey_sweeps(
     return found, refused
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text file in one piece."""
-    with _atomic(path) as temporary:
-        temporary.write_text(text)
-
-
-def write_bytes(path: pathlib.Path, data: bytes) -> None:
-    """Writes a file in one piece."""
-    with _atomic(path) as temporary:
-        temporary.write_bytes(data)
-
-
 def write_figure(folder: pathlib.Path, name: str, figure: Any) -> bytes:
     """Writes a Matplotlib figure as PNG and SVG; returns the SVG."""
     for suffix in ("png", "svg"):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, dpi=150)
-        write_bytes(folder / f"{name}.{suffix}", buffer.getvalue())
+        files.write_bytes(folder / f"{name}.{suffix}", buffer.getvalue())
     return buffer.getvalue()
 
 
@@ -413,27 +401,5 @@ def _measurements(cells: pa.Table) -> pa.Table:
 
 
 def _write_parquet(path: pathlib.Path, table: pa.Table) -> None:
-    with _atomic(path) as temporary:
+    with files.atomic(path) as temporary:
         pq.write_table(table, temporary)
-
-
-@contextlib.contextmanager
-def _atomic(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a temporary path that takes the place of ``path`` when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The number keeps two writers apart; the dot keeps globs off.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _flock(path: pathlib.Path, wait: bool = True) -> Iterator[None]:
-    """Holds an exclusive lock on a file, which is left behind, empty."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield

@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from sparse_gf.core import errors
+from sparse_gf.core import errors, words
 
 METHODS = frozenset({"auto", "exact", "asymptotic"})
 ZERO_HANDLING = {
@@ -44,8 +44,8 @@ class Wilcoxon(NamedTuple):
     def describe(self) -> str:
         """Says how the p-value was obtained, to be printed with it."""
         ties = "mid-ranks for ties" if self.has_ties else "no ties"
-        pairs = f"{self.num_pairs} pair" + "s" * (self.num_pairs != 1)
-        equal = f"{self.num_zeros} zero" + "s" * (self.num_zeros != 1)
+        pairs = words.counted(self.num_pairs, "pair")
+        equal = words.counted(self.num_zeros, "zero")
         handled = f"{equal} {ZERO_HANDLING[self.zero_method]}"
         handled = handled if self.num_zeros else "no zeros"
         return f"{self.method}, {pairs}, {ties}, {handled}"
@@ -82,10 +82,8 @@ def wilcoxon_greater(
         >>> stats.wilcoxon_greater([0.9, 0.8, 0.7, 0.6], [0.5, 0.5, 0.5, 0.5]).p_value
         0.0625
     """
-    if method not in METHODS:
-        raise errors.unknown("Wilcoxon method", method, METHODS)
-    if zero_method not in ZERO_METHODS:
-        raise errors.unknown("Wilcoxon zero_method", zero_method, ZERO_METHODS)
+    errors.one_of("Wilcoxon method", method, METHODS)
+    errors.one_of("Wilcoxon zero_method", zero_method, ZERO_METHODS)
     x, y = _pairs(sparse, dense)
     difference = x - y
     # Equal infinities are a zero difference, not NaN.

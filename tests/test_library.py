@@ -20,14 +20,14 @@ for name in sys.argv[1:]:
 
 WITH_EXAMPLES = [
     "budgets",
+    "core.words",
     "curvature.spectrum",
     "gradient_flow",
-    "masks",
+    "masks.trees",
     "optimizers",
     "scores",
     "stats",
     "transforms",
-    "units",
 ]
 
 

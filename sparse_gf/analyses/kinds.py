@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from sparse_gf import curvature, losses, specs
 from sparse_gf.analyses import activity
-from sparse_gf.core import checks
+from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Dataset, LossFn, Params
 from sparse_gf.curvature import landscapes
@@ -73,14 +73,14 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        checks.one_of("--batch_norm", self.batch_norm, BATCH_NORM_MODES)
+        errors.one_of("--batch_norm", self.batch_norm, BATCH_NORM_MODES)
         for name, low in {
             "examples": 0,
             "batch_size": 1,
             "num": 1,
             "points": 2,
         }.items():
-            checks.in_range(f"--{name}", getattr(self, name), low, None)
+            errors.in_range(f"--{name}", getattr(self, name), low, None)
 
 
 class Subject(NamedTuple):

@@ -1,7 +1,11 @@
-"""The one exception that a user's mistake raises, and how it is worded."""
+"""The one exception that a user's mistake raises, its wording, and common checks.
+
+Each check names the place that a value came from, and what would be allowed there.
+"""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 
 class UserError(ValueError):
@@ -9,12 +13,7 @@ class UserError(ValueError):
 
 
 def unknown(place: str, value: object, allowed: Iterable[str]) -> UserError:
-    """Makes the error for a name that is not one of the allowed ones.
-
-    Args:
-        place: Where the value came from, for example ``"config.activation"``.
-        value: What was given.
-        allowed: The names that would have been accepted.
+    """Makes the error for a name that is not one of the allowed ones; see ``one_of``.
 
     Returns:
         The error, to be raised by the caller, with the nearest match if any.
@@ -30,3 +29,69 @@ def unknown(place: str, value: object, allowed: Iterable[str]) -> UserError:
     return UserError(
         f"{place} is {value!r}; it must be one of {', '.join(names)}.{hint}"
     )
+
+
+def one_of(place: str, value: object, allowed: Collection[str]) -> None:
+    """Refuses a name that is not one of those allowed.
+
+    Args:
+        place: Where the value came from, for example ``"config.activation"``.
+        value: What was given.
+        allowed: The names that are accepted.
+
+    Raises:
+        UserError: If there is no such name; it has the nearest one.
+    """
+    if value not in allowed:
+        raise unknown(place, value, allowed)
+
+
+def in_range(place: str, value: Any, low: int, high: int | None) -> None:
+    """Refuses what is no integer in low..high; None for no upper limit."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or value < low
+        or (high is not None and value > high)
+    ):
+        wanted = f"at least {low}" if high is None else f"in {low}..{high}"
+        raise UserError(f"{place} is {value!r}; it must be an integer {wanted}.")
+
+
+def rate(place: str, value: Any, below: float = float("inf")) -> None:
+    """Refuses what is no number at least 0 and below a limit."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value < below
+    ):
+        wanted = "finite number" if below == float("inf") else f"number below {below}"
+        raise UserError(f"{place} is {value!r}; it must be a {wanted}, at least 0.")
+
+
+def distinct(place: str, values: Any, low: int, high: int) -> None:
+    """Refuses what is no tuple of distinct integers in low..high."""
+    if not isinstance(values, tuple) or not values:
+        raise UserError(
+            f"{place} is {values!r}; it must be a tuple of at least one integer."
+        )
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise UserError(f"{place} is {values!r}; every value must be an integer.")
+        if not low <= value <= high:
+            raise UserError(
+                f"{place} is {values!r}; every value must be in {low}..{high}."
+            )
+    if len(set(values)) != len(values):
+        raise UserError(f"{place} is {values!r}; its values must be distinct.")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, short enough for a line of ours.
+
+    Returns:
+        At most 300 characters without the full stop at their end; the error's type if
+        it says nothing.
+    """
+    text = str(error).strip().partition("\n")[0][:300].rstrip(".")
+    return text or type(error).__name__

@@ -1,6 +1,7 @@
-"""Times and memory as people say them."""
+"""Times, memory and counts as people say them."""
 
 import math
+from collections.abc import Iterable
 
 
 def duration(seconds: float) -> str:
@@ -9,8 +10,8 @@ def duration(seconds: float) -> str:
     Empty for NaN, a time that is not known.
 
     Examples:
-        >>> from sparse_gf import units
-        >>> [units.duration(seconds) for seconds in (0.25, 93, 100, 9000, 1e6)]
+        >>> from sparse_gf.core import words
+        >>> [words.duration(seconds) for seconds in (0.25, 93, 100, 9000, 1e6)]
         ['0.2 s', '93 s', '2 min', '2.5 h', '11.6 days']
     """
     if math.isnan(seconds):
@@ -30,8 +31,8 @@ def memory(num_bytes: float) -> str:
     """Says how much memory something takes, in powers of 1024: ``"1.2 GiB"``.
 
     Examples:
-        >>> from sparse_gf import units
-        >>> [units.memory(num_bytes) for num_bytes in (999, 3 * 2**20, 1.5 * 2**30)]
+        >>> from sparse_gf.core import words
+        >>> [words.memory(num_bytes) for num_bytes in (999, 3 * 2**20, 1.5 * 2**30)]
         ['999 bytes', '3 MiB', '1.5 GiB']
     """
     for unit in ("bytes", "KiB", "MiB", "GiB"):
@@ -39,3 +40,14 @@ def memory(num_bytes: float) -> str:
             return f"{num_bytes:.3g} {unit}"
         num_bytes /= 1024
     return f"{num_bytes:.3g} TiB"
+
+
+def counted(number: int | str, what: str) -> str:
+    """Says how many there are of something: ``"1 cell"``, ``"2 cells"``."""
+    return f"{number} {what}" + "s" * (str(number) != "1")
+
+
+def numbers(values: Iterable[int]) -> str:
+    """Says which numbers there are: ``"5"``, or ``"5 to 10"`` where they differ."""
+    found = sorted(set(values))
+    return " to ".join(map(str, dict.fromkeys((found[0], found[-1]))))

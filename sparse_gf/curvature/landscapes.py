@@ -128,8 +128,7 @@ def input_directions(
     Raises:
         UserError: If there is no such norm.
     """
-    if norm not in NORMS:
-        raise errors.unknown("norm", norm, NORMS)
+    errors.one_of("norm", norm, NORMS)
     images = jnp.asarray(images)
     uphill = jax.grad(loss_fn)(images)
     if norm == "inf":

@@ -135,8 +135,7 @@ def info(name: str) -> DatasetInfo:
             f"their size and the number of classes: give config.image_size and "
             f"config.num_classes."
         )
-    if name not in INFO:
-        raise errors.unknown("config.dataset", name, [*INFO, IMAGE_FOLDER])
+    errors.one_of("config.dataset", name, {*INFO, IMAGE_FOLDER})
     return INFO[name]
 
 

@@ -10,13 +10,13 @@ import io
 import os
 import pathlib
 import urllib.parse
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 from absl import logging
 
+from sparse_gf.core import files
 from sparse_gf.core.errors import UserError
 from sparse_gf.data import cifar, formats
 from sparse_gf.data.datasets import DatasetInfo
@@ -73,8 +73,12 @@ def arrays(
             f"or was prepared in another format, move it away."
         ) from error
     # Without the right to write there, decoding is only repeated the next time.
-    with contextlib.suppress(OSError):
-        _write(cache, result)
+    with (
+        contextlib.suppress(OSError),
+        files.atomic(cache) as path,
+        path.open("xb") as file,
+    ):
+        np.savez(file, **result._asdict())
     return result, source
 
 
@@ -205,14 +209,3 @@ def _complete(info: DatasetInfo, result: Arrays) -> Arrays:
     if found != expected:
         raise ValueError(f"expected {expected} images (train, test), found {found}")
     return result
-
-
-def _write(path: pathlib.Path, result: Arrays) -> None:
-    """Writes the cache in one step: nobody ever sees a half-written file."""
-    unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(unfinished, "xb") as file:
-            np.savez(file, **result._asdict())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
+from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.ensemble import Progress
 
@@ -64,7 +65,7 @@ class Checkpoints:
         except Exception as error:  # A full disk shows as many kinds.
             raise UserError(
                 f"the checkpoint of epoch {progress.epoch} could not be written to "
-                f"{self._folder}: {_first_line(error)}"
+                f"{self._folder}: {errors.first_line(error)}"
             ) from error
         self._empty_deleted()
 
@@ -91,7 +92,7 @@ class Checkpoints:
             except _UNREADABLE as error:
                 self._note(
                     f"The checkpoint of epoch {epoch} cannot be read and is removed "
-                    f"({_first_line(error)})."
+                    f"({errors.first_line(error)})."
                 )
                 # Later epochs would not be saved while a newer step seems to be there.
                 self._manager.delete(epoch)
@@ -106,10 +107,6 @@ class Checkpoints:
 
     def _empty_deleted(self) -> None:
         shutil.rmtree(self._folder / _DELETED, ignore_errors=True)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
 def folder(workdir: pathlib.Path, config_hash: str, environment: str) -> pathlib.Path:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Iterable
 
 from sparse_gf import budgets, specs
+from sparse_gf.core import words
 from sparse_gf.specs import Cell, MaskedSpec
 
 
@@ -55,7 +56,7 @@ class Speed:
 
     def __str__(self) -> str:
         number = sum(map(len, self._rates.values()))
-        return f"{number} finished cell" + "s" * (number != 1)
+        return words.counted(number, "finished cell")
 
     def seconds(self, cell: Cell) -> float:
         """An estimate; NaN if no cell of the data set, and model, is finished.

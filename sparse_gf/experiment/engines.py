@@ -259,9 +259,9 @@ def _connect(address: str) -> Any:
         ray.init(found, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError, exceptions.RayError) as error:
         raise UserError(
-            f"--ray_address is {address!r}, where no Ray cluster can be used "
-            f'({_one_line(error)}); start one with "ray start --head", and on its '
-            'other machines "ray start --address=HOST:6379".'
+            f"--ray_address is {address!r}, where no Ray cluster can be used ("
+            f'{errors.first_line(error)}); start one with "ray start --head", and on '
+            'its other machines "ray start --address=HOST:6379".'
         ) from error
     return ray
 
@@ -342,7 +342,7 @@ def _tell(ray: Any, task: Any, cell: Cell, workdir: pathlib.Path, watch: Watch) 
     except ray.exceptions.RayTaskError:
         raise  # No worker died: it is an error in the program.
     except ray.exceptions.RayError as error:
-        problem, notes = _one_line(error), []
+        problem, notes = errors.first_line(error), []
     for line in notes:
         watch.note(cell, line)
     if problem:
@@ -363,10 +363,6 @@ def _wait_for_result(cell: Cell, workdir: pathlib.Path) -> None:
                 "--workdir must be storage that all machines of the cluster share."
             )
         time.sleep(POLL_SECONDS)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _check_data(
@@ -394,8 +390,7 @@ def choose(name: str, ray_address: str) -> Callable[..., None]:
     Raises:
         UserError: If there is no such engine.
     """
-    if name not in ENGINES:
-        raise errors.unknown("--engine", name, ENGINES)
+    errors.one_of("--engine", name, ENGINES)
     if name == "ray":
         return functools.partial(on_ray, address=ray_address)
     return ENGINES[name]

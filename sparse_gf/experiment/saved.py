@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from sparse_gf import results
-from sparse_gf.core import tree
+from sparse_gf.core import files, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Masks, Params
 
@@ -49,7 +48,7 @@ def save(path: pathlib.Path, network: Network) -> None:
     buffer = io.BytesIO()
     # Most weights of a sparse network are 0, and take no room compressed.
     np.savez_compressed(buffer, about=json.dumps(network.about), **arrays)
-    results.write_bytes(path, buffer.getvalue())
+    files.write_bytes(path, buffer.getvalue())
 
 
 def load(path: pathlib.Path) -> Network:

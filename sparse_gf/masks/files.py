@@ -38,7 +38,6 @@ import math
 import os
 import pathlib
 import re
-import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -48,7 +47,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sparse_gf.core import errors, tree
+from sparse_gf.core import errors, files, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Masks, Params
 
@@ -386,22 +385,15 @@ def _to_json(manifest: dict[str, Any]) -> str:
 
 def _write(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
     """Writes an ``.npz`` in one piece."""
-    # The number keeps two writers apart; the dot keeps globs off.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         # NumPy appends a suffix to names, not to files.
-        with temporary.open("xb") as file:
+        with files.atomic(path) as temporary, temporary.open("xb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(temporary, path)
     except OSError as error:
         raise UserError(
             f"masks cannot be written to {str(path)!r} ({error.strerror or error}); "
             "name a file in a folder that can be written."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -414,7 +406,7 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
         lacks = "it lacks " if isinstance(error, KeyError) else ""
         raise UserError(
             f"{str(path)!r} is damaged or no mask file of this version: {lacks}"
-            f"{_first_line(error)}."
+            f"{errors.first_line(error)}."
         ) from error
 
 
@@ -492,7 +484,7 @@ def _read_torch(
     except Exception as error:  # A damaged file shows as many kinds.
         raise UserError(
             f"{str(path)!r} cannot be read without executing pickles: "
-            f"{_first_line(error)}."
+            f"{errors.first_line(error)}."
         ) from error
     if not isinstance(state, Mapping):
         raise UserError(
@@ -561,8 +553,7 @@ def _from_torch_bits(
         pairs = _named(place, kernels, converted, names)
     masks = {path: converted[name] for path, name in pairs.items()}
     for path, image in (flattened or {}).items():
-        if path not in kernels:
-            raise errors.unknown("a path of flattened", path, kernels)
+        errors.one_of("a path of flattened", path, kernels)
         if path in masks:
             masks[path] = _reorder_rows(path, masks[path], image)
     return _onto(params, masks)
@@ -593,8 +584,8 @@ def _named(
     names: Mapping[str, str | None],
 ) -> dict[str, str]:
     """The user's pairs, checked; kernels that were not pruned are left out."""
-    if extra := [path for path in names if path not in kernels]:
-        raise errors.unknown("a path of names", extra[0], kernels)
+    for path in names:
+        errors.one_of("a path of names", path, kernels)
     pairs = {}
     for path in kernels:
         if path not in names:
@@ -605,8 +596,7 @@ def _named(
         if (given := names[path]) is None:
             continue
         name = given.removesuffix("_mask")
-        if name not in tensors:
-            raise errors.unknown(f"names[{path!r}] for {place}", given, tensors)
+        errors.one_of(f"names[{path!r}] for {place}", name, tensors)
         pairs[path] = name
         if tensors[name].shape != jnp.shape(kernels[path]):
             raise _no_pair(place, path, jnp.shape(kernels[path]), name, tensors)
@@ -748,8 +738,3 @@ def _attributes(state: Any, name: str) -> Iterator[Any]:
 def _by_path(pytree: Any) -> dict[str, Any]:
     leaves = jax.tree_util.tree_leaves_with_path(pytree)
     return {tree.path_name(path): leaf for path, leaf in leaves}
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().partition("\n")[0][:300].rstrip(".")
-    return text or type(error).__name__

@@ -113,8 +113,7 @@ def n_of_m(scores: Params, n: int, m: int, dense_layers: Sequence[str] = ()) -> 
     if not 1 <= n <= m:
         raise UserError(f"the pattern is {n}:{m}; it must be N:M with 1 <= N <= M.")
     for path in dense_layers:
-        if path not in tree.kernels(scores):
-            raise errors.unknown("dense layer", path, tree.kernels(scores))
+        errors.one_of("dense layer", path, tree.kernels(scores))
 
     def keep(path: str, kernel: Array) -> Bool[Array, "..."]:
         if path in dense_layers:

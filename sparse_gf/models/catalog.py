@@ -148,16 +148,12 @@ def make(
     Raises:
         errors.UserError: If a name is unknown.
     """
-    if activation not in activations.NAMES:
-        raise errors.unknown("activation", activation, activations.NAMES)
-    if stem not in layers.STEMS:
-        raise errors.unknown("stem", stem, layers.STEMS)
-    if norm is not None and norm not in layers.NORM_NAMES:
-        raise errors.unknown("norm", norm, layers.NORM_NAMES)
-    if pooling not in layers.POOLINGS:
-        raise errors.unknown("pooling", pooling, layers.POOLINGS)
-    if ghost_skip not in ghosts.SKIPS:
-        raise errors.unknown("ghost_skip", ghost_skip, ghosts.SKIPS)
+    errors.one_of("activation", activation, activations.NAMES)
+    errors.one_of("stem", stem, layers.STEMS)
+    if norm is not None:
+        errors.one_of("norm", norm, layers.NORM_NAMES)
+    errors.one_of("pooling", pooling, layers.POOLINGS)
+    errors.one_of("ghost_skip", ghost_skip, ghosts.SKIPS)
     is_mlp, residual = name.startswith("mlp"), name.startswith(("resnet", "wrn"))
     own_norm = "none" if is_mlp else "batch_norm"
     style = Style(

@@ -58,10 +58,9 @@ def parse(shorthand: str) -> Variant:
     if shorthand.upper() == "NR":
         return Variant()
     fields: dict[str, bool] = {}
+    place = f"config.variant {shorthand!r} (NR alone, or parts with _): part"
     for token in shorthand.upper().split("_"):
-        if token not in TOKENS:
-            place = f"config.variant {shorthand!r} (NR alone, or parts with _): part"
-            raise errors.unknown(place, token, TOKENS)
+        errors.one_of(place, token, TOKENS)
         if TOKENS[token] in fields:
             raise errors.UserError(f"config.variant {shorthand!r} has {token} twice.")
         fields[TOKENS[token]] = True

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparse_gf.core import errors
+from sparse_gf.core import errors, words
 from sparse_gf.studies import jaiswal2022
 from sparse_gf.studies.sweep import Sweep
 from sparse_gf.studies.tessera2021 import Entry
@@ -87,8 +87,7 @@ def published(study: str) -> pd.DataFrame:
     Raises:
         errors.UserError: If the study has none.
     """
-    if study not in PUBLISHED:
-        raise errors.unknown("study with published accuracies", study, PUBLISHED)
+    errors.one_of("study with published accuracies", study, PUBLISHED)
     file = importlib.resources.files("sparse_gf") / "published" / f"{study}.csv"
     with file.open() as lines:
         frame = pd.read_csv(lines)
@@ -248,9 +247,7 @@ def _ours(entry: Entry | None, density: float, rows: pd.DataFrame) -> dict[str, 
     diverged = int(own["diverged"].sum())
     setting = (
         f"{first['dataset_title']}, {first['model']}, {first['epochs']} epochs, "
-        f"{number} seed"
-        + "s" * (number > 1)
-        + f" ({diverged} diverged)" * bool(diverged)
+        f"{words.counted(number, 'seed')}" + f" ({diverged} diverged)" * bool(diverged)
     )
     return {
         "ours": _spread(accuracy.mean(), std),

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from sparse_gf import results, stats
+from sparse_gf.core import files, words
 from sparse_gf.reporting import figures as plots
 
 
@@ -145,8 +146,8 @@ def write(
     config_hash = rows["config_hash"].iloc[0]
     measurements = results.read_measurements(workdir, config_hash)
     folder = results.cell_folder(workdir, rows["dataset"].iloc[0], config_hash)
-    results.write_text(folder / "table.md", markdown(comparison))
-    results.write_text(folder / "config.py", config_file(rows["config"].iloc[0]))
+    files.write_text(folder / "table.md", markdown(comparison))
+    files.write_text(folder / "config.py", config_file(rows["config"].iloc[0]))
     for name, figure in {
         "accuracy": plots.against_width(
             rows.assign(test_accuracy=100 * rows["test_accuracy"]),
@@ -210,9 +211,8 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _title(row: Any) -> str:
-    plural = "s" if row["hidden_layers"] > 1 else ""
-    depth = f"{row['hidden_layers']} hidden layer{plural}"
-    epochs = f"{row['epochs']} epoch" + "s" * int(row["epochs"] != 1)
+    depth = words.counted(row["hidden_layers"], "hidden layer")
+    epochs = words.counted(row["epochs"], "epoch")
     # Rows of earlier versions do not know it.
     config = json.loads(row["config"])
     precision, tost = config.get("precision", "float32"), config.get("tost", "")

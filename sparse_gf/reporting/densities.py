@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from sparse_gf import results
+from sparse_gf.core import files, words
 from sparse_gf.reporting import comparison
 from sparse_gf.reporting import figures as plots
 
@@ -134,7 +135,7 @@ def write(folder: pathlib.Path, summary: Summary, rows: pd.DataFrame) -> None:
         summary: Of the rows.
         rows: One row per network.
     """
-    results.write_text(folder / "table.md", markdown(summary))
+    files.write_text(folder / "table.md", markdown(summary))
     lines = with_lines(rows)
     for name, column, label in (
         ("accuracy", "test_accuracy", "Test accuracy %"),
@@ -153,7 +154,7 @@ def write_cell(
     folder = results.cell_folder(workdir, first["dataset"], first["config_hash"])
     write(folder, summary, rows)
     text = comparison.config_file(first["config"])
-    results.write_text(folder / "config.py", text)
+    files.write_text(folder / "config.py", text)
     return folder
 
 
@@ -215,9 +216,7 @@ def _title(rows: pd.DataFrame) -> str:
 def _notes(rows: pd.DataFrame) -> Iterator[str]:
     seeds = rows["seed"].nunique()
     yield (
-        f"Mean ± standard deviation over {seeds} seed"
-        + "s" * (seeds > 1)
-        + "; EGF_2 is "
+        f"Mean ± standard deviation over {words.counted(seeds, 'seed')}; EGF_2 is "
         "the mean over the measured epochs."
     )
     diverged = int(rows["diverged"].sum())

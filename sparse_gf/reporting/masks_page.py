@@ -24,6 +24,7 @@ import jinja2
 import pandas as pd
 
 from sparse_gf import results
+from sparse_gf.core import files
 from sparse_gf.reporting import accuracies, densities
 from sparse_gf.reporting import figures as plots
 from sparse_gf.studies.sweep import Sweep
@@ -58,7 +59,7 @@ def write(
     studies = accuracies.tables(sweeps, rows)
     for study in studies:
         text = accuracies.markdown(study)
-        results.write_text(folder / "tables" / f"{study.name}.md", text)
+        files.write_text(folder / "tables" / f"{study.name}.md", text)
     page = _template().render(
         workdir=str(workdir),
         made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
@@ -68,7 +69,7 @@ def write(
         diverged=int(rows["diverged"].sum()),
         devices=sorted(rows["device"].unique()),
     )
-    results.write_text(folder / "masks.html", page)
+    files.write_text(folder / "masks.html", page)
     return folder / "masks.html"
 
 
@@ -76,7 +77,7 @@ def _section(folder: pathlib.Path, number: int, rows: pd.DataFrame) -> dict[str,
     summary = densities.summarise(rows)
     name = f"masks-{number}"
     text = densities.markdown(summary)
-    results.write_text(folder / "tables" / f"{name}.md", text)
+    files.write_text(folder / "tables" / f"{name}.md", text)
     lines = densities.with_lines(rows)
     lines = lines.assign(test_accuracy=100 * lines["test_accuracy"])
     figures = []

@@ -10,13 +10,14 @@ import html as html_lib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from sparse_gf import data, stats
+from sparse_gf.core import words
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting.comparison import Comparison
 from sparse_gf.specs import CellSpec
@@ -278,7 +279,7 @@ def _other_cells(rows: pd.DataFrame) -> Iterator[str]:
     if missing := len(theirs - ours):
         yield f"{len(theirs) - missing} of the {len(theirs)} cells of its tables"
     if others := len(ours - theirs):
-        yield f"{_counted(others, 'cell')} that its tables do not have"
+        yield f"{words.counted(others, 'cell')} that its tables do not have"
 
 
 def _place(config: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -406,8 +407,8 @@ def _p(p: float) -> str:
 
 def _p_value_title(table: PValues) -> str:
     slots = table.slots.values()
-    epochs = _numbers(slot.entry.cell.epochs for slot in slots)
-    pairs = _numbers(
+    epochs = words.numbers(slot.entry.cell.epochs for slot in slots)
+    pairs = words.numbers(
         slot.comparison.wilcoxon.num_pairs
         if slot.comparison
         else len(slot.entry.cell.dense_widths) * len(slot.entry.cell.seeds)
@@ -415,8 +416,9 @@ def _p_value_title(table: PValues) -> str:
     )
     done = sum(slot.comparison is not None for slot in slots)
     return (
-        f"{table.sweep.study.title}. {table.dataset}, {_counted(epochs, 'epoch')}, "
-        f"{_counted(pairs, 'pair')} a cell; {done} of {len(slots)} cells run."
+        f"{table.sweep.study.title}. {table.dataset}, "
+        f"{words.counted(epochs, 'epoch')}, "
+        f"{words.counted(pairs, 'pair')} a cell; {done} of {len(slots)} cells run."
     )
 
 
@@ -436,7 +438,7 @@ def _p_value_notes(table: PValues) -> Iterator[str]:
     counted = sum(not math.isnan(found.wilcoxon.p_value) for found in done)
     yield (
         f"Bold: p < {LEVEL}. †: still so after Holm's correction over the "
-        f"{_counted(counted, 'finished cell')} of this table."
+        f"{words.counted(counted, 'finished cell')} of this table."
     )
     yield "r: rank-biserial correlation, +1 if sparse wins all pairs, -1 if dense does."
     if any(sum(found.num_diverged.values()) for found in done):
@@ -456,16 +458,6 @@ def _papers_data(study: str) -> str:
         f"{data.info(name).title}, {tessera2021.EPOCHS[name]} epochs"
         for name in datasets
     )
-
-
-def _numbers(values: Iterable[int]) -> str:
-    """``"5"``, or ``"5 to 10"`` where they differ."""
-    found = sorted(set(values))
-    return " to ".join(map(str, dict.fromkeys((found[0], found[-1]))))
-
-
-def _counted(number: int | str, what: str) -> str:
-    return f"{number} {what}" + "s" * (str(number) != "1")
 
 
 def _correlation_layout(frame: pd.DataFrame) -> _Layout:
@@ -498,8 +490,8 @@ def _correlation_layout(frame: pd.DataFrame) -> _Layout:
 
 def _heading(line: dict[str, Any]) -> str:
     return (
-        f"{line['dataset_title']}, {_counted(line['epochs'], 'epoch')}, "
-        f"{_counted(line['num_cells'], 'cell')}."
+        f"{line['dataset_title']}, {words.counted(line['epochs'], 'epoch')}, "
+        f"{words.counted(line['num_cells'], 'cell')}."
     )
 
 

@@ -7,7 +7,7 @@ import json
 
 from sparse_gf import activations, budgets, initializers
 from sparse_gf import data as data_lib
-from sparse_gf.core import checks
+from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.models import products, variants
@@ -75,7 +75,7 @@ class CellSpec(toolkit.Toolkit):
             "dtype": DTYPES,
             "precision": products.NAMES,
         }.items():
-            checks.one_of(f"config.{field}", getattr(self, field), allowed)
+            errors.one_of(f"config.{field}", getattr(self, field), allowed)
         if self.precision != "float32" and self.dtype != "float32":
             raise UserError(
                 f"config.precision is {self.precision!r}; with config.dtype "
@@ -91,15 +91,15 @@ class CellSpec(toolkit.Toolkit):
             ("measurements", 1, None),
             ("probe_size", 0, self.train_examples or info.train_size),
         ):
-            checks.in_range(f"config.{field}", getattr(self, field), low, high)
-        checks.rate("config.l2", self.l2)
-        checks.rate("config.l1", self.l1)
-        checks.rate("config.dropout_rate", self.dropout_rate, below=1.0)
-        checks.distinct("config.seeds", self.seeds, 0, 2**31 - 1)
+            errors.in_range(f"config.{field}", getattr(self, field), low, high)
+        errors.rate("config.l2", self.l2)
+        errors.rate("config.l1", self.l1)
+        errors.rate("config.dropout_rate", self.dropout_rate, below=1.0)
+        errors.distinct("config.seeds", self.seeds, 0, 2**31 - 1)
         if not self.dense_widths:
             widths = budgets.dense_widths(info.input_dim)
             object.__setattr__(self, "dense_widths", widths)
-        checks.distinct(
+        errors.distinct(
             f"config.dense_widths of {self.dataset} (maximum width {widest})",
             self.dense_widths,
             1,

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from sparse_gf.core import checks
+from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.specs import toolkit
 from sparse_gf.specs.cell import CellSpec
@@ -63,7 +63,7 @@ def from_config(config: Any) -> tuple[Cell, RunSpec]:
         )
     for key in values:
         if key not in fields:
-            checks.one_of("config key", key, allowed)
+            errors.one_of("config key", key, allowed)
     run_fields = {f.name for f in dataclasses.fields(RunSpec)}
     cell = {key: value for key, value in values.items() if key in fields}
     run = {key: value for key, value in values.items() if key in run_fields}
@@ -87,7 +87,7 @@ def _nested(name: str, values: Any, default: Any, allowed: frozenset[str]) -> An
             f"config.{name} is {values!r}; it must hold some of {keys}."
         ) from error
     for key in found:
-        checks.one_of("config key", f"{name}.{key}", allowed)
+        errors.one_of("config key", f"{name}.{key}", allowed)
     try:
         return dataclasses.replace(default, **found)
     except TypeError as error:

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from sparse_gf import budgets
-from sparse_gf.core import checks
+from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.training import criteria, pruning
 
@@ -59,8 +59,8 @@ class MaskSpec:
     rewind_epoch: int = 0
 
     def __post_init__(self):
-        checks.one_of("config.mask.schedule", self.schedule, set(pruning.METHODS))
-        checks.one_of("config.mask.method", self.method, {*criteria.PROTOCOLS, "file"})
+        errors.one_of("config.mask.schedule", self.schedule, set(pruning.METHODS))
+        errors.one_of("config.mask.method", self.method, {*criteria.PROTOCOLS, "file"})
         for name, low in {
             "rounds": 0,
             "examples": 0,
@@ -69,19 +69,19 @@ class MaskSpec:
             "every": 1,
             "rewind_epoch": 0,
         }.items():
-            checks.in_range(f"config.mask.{name}", getattr(self, name), low, None)
+            errors.in_range(f"config.mask.{name}", getattr(self, name), low, None)
         if self.batch_norm:
             modes = criteria.BATCH_NORM_MODES
-            checks.one_of("config.mask.batch_norm", self.batch_norm, modes)
-        checks.rate("config.mask.temperature", self.temperature)
-        checks.rate("config.mask.drop", self.drop, below=1.0)
+            errors.one_of("config.mask.batch_norm", self.batch_norm, modes)
+        errors.rate("config.mask.temperature", self.temperature)
+        errors.rate("config.mask.drop", self.drop, below=1.0)
         self._check_density()
         if not self.distribution:
             own = "" if self.method == "file" else self.protocol.distribution
             object.__setattr__(self, "distribution", own)
         elif self.pattern is None:
             names = {*budgets.DISTRIBUTIONS, "2:4"}
-            checks.one_of("config.mask.distribution", self.distribution, names)
+            errors.one_of("config.mask.distribution", self.distribution, names)
         self._check_magnitude()
 
     @property
@@ -128,7 +128,7 @@ class MaskSpec:
         if isinstance(density, int | float):
             density = (density,)
         if self.file:
-            checks.one_of(
+            errors.one_of(
                 "config.mask.method with a file", self.method, {"random", "file"}
             )
             object.__setattr__(self, "method", "file")

@@ -8,7 +8,7 @@ from typing import Any
 
 from sparse_gf import activations, initializers, schedules
 from sparse_gf import data as data_lib
-from sparse_gf.core import checks
+from sparse_gf.core import errors
 from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.masks import files as mask_files
 from sparse_gf.models import catalog, layers, variants
@@ -91,7 +91,7 @@ class MaskedSpec(toolkit.Toolkit):
             "initializer_reference": {"dense", "active"},
             "dtype": DTYPES,
         }.items():
-            checks.one_of(f"config.{field}", getattr(self, field), allowed)
+            errors.one_of(f"config.{field}", getattr(self, field), allowed)
         if not self.stem:
             stem = STEMS.get(info.image_shape[0], "cifar")
             object.__setattr__(self, "stem", stem)
@@ -105,10 +105,10 @@ class MaskedSpec(toolkit.Toolkit):
             ("measurements", 1, None),
             ("probe_size", 0, examples),
         ):
-            checks.in_range(f"config.{field}", getattr(self, field), low, high)
-        checks.rate("config.l2", self.l2)
-        checks.rate("config.l1", self.l1)
-        checks.distinct("config.seeds", self.seeds, 0, 2**31 - 1)
+            errors.in_range(f"config.{field}", getattr(self, field), low, high)
+        errors.rate("config.l2", self.l2)
+        errors.rate("config.l1", self.l1)
+        errors.distinct("config.seeds", self.seeds, 0, 2**31 - 1)
         self.learning_rate_schedule()
         self.pruning()
         self.check_toolkit(self.activation, self.epochs, self.first_decay, examples)
@@ -158,10 +158,10 @@ class MaskedSpec(toolkit.Toolkit):
         start = mask.start_epoch
         if mask.schedule == "one_shot":
             start = start or epochs // 2
-            checks.in_range("config.mask.start_epoch", start, 1, epochs - 1)
+            errors.in_range("config.mask.start_epoch", start, 1, epochs - 1)
             return pruning.OneShot(start, mask.dense_layers)
         if mask.schedule == "imp":
-            checks.in_range(
+            errors.in_range(
                 "config.mask.rewind_epoch", mask.rewind_epoch, 0, epochs - 1
             )
             rounds = sum(density < 1 for density in mask.density)
@@ -170,7 +170,7 @@ class MaskedSpec(toolkit.Toolkit):
             )
         if mask.schedule == "init":
             return train.Static()
-        checks.in_range("config.mask.end_epoch", end, start + 1, epochs)
+        errors.in_range("config.mask.end_epoch", end, start + 1, epochs)
         if mask.schedule == "gradual":
             return pruning.Gradual(start, end, mask.every, mask.dense_layers)
         by_gradient = mask.schedule == "rigl"

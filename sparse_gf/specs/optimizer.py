@@ -3,7 +3,7 @@
 import dataclasses
 
 from sparse_gf import optimizers, schedules
-from sparse_gf.core import checks
+from sparse_gf.core import errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +17,12 @@ class OptimizerSpec:
     """Decoupled; None for the preset's own default (AdamW only)."""
 
     def __post_init__(self):
-        checks.one_of("config.optimizer.name", self.name, optimizers.NAMES)
-        checks.one_of("config.optimizer.preset", self.preset, optimizers.PRESETS)
-        checks.rate("config.optimizer.learning_rate", self.learning_rate)
+        errors.one_of("config.optimizer.name", self.name, optimizers.NAMES)
+        errors.one_of("config.optimizer.preset", self.preset, optimizers.PRESETS)
+        errors.rate("config.optimizer.learning_rate", self.learning_rate)
         object.__setattr__(self, "learning_rate", float(self.learning_rate))
         if self.weight_decay is not None:
-            checks.rate("config.optimizer.weight_decay", self.weight_decay)
+            errors.rate("config.optimizer.weight_decay", self.weight_decay)
             object.__setattr__(self, "weight_decay", float(self.weight_decay))
 
     @property
@@ -42,5 +42,5 @@ class ScheduleSpec:
     factor: float = 0.1
 
     def __post_init__(self):
-        checks.one_of("config.schedule.name", self.name, schedules.NAMES)
-        checks.rate("config.schedule.factor", self.factor)
+        errors.one_of("config.schedule.name", self.name, schedules.NAMES)
+        errors.rate("config.schedule.factor", self.factor)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from sparse_gf import stats
-from sparse_gf.core import checks
+from sparse_gf.core import errors
 
 SAVED = frozenset({"", "last", "measured"})
 DENSE_ARMS = frozenset({"auto", "padded", "narrow"})
@@ -47,13 +47,13 @@ class RunSpec:
         return tuple(name.strip() for name in self.log.split(",") if name.strip())
 
     def __post_init__(self):
-        checks.one_of("config.dense_arm", self.dense_arm, DENSE_ARMS)
-        checks.one_of("config.wilcoxon_method", self.wilcoxon_method, stats.METHODS)
-        checks.one_of("config.wilcoxon_zeros", self.wilcoxon_zeros, stats.ZERO_METHODS)
-        checks.in_range(
+        errors.one_of("config.dense_arm", self.dense_arm, DENSE_ARMS)
+        errors.one_of("config.wilcoxon_method", self.wilcoxon_method, stats.METHODS)
+        errors.one_of("config.wilcoxon_zeros", self.wilcoxon_zeros, stats.ZERO_METHODS)
+        errors.in_range(
             "config.networks_per_program", self.networks_per_program, 0, None
         )
-        checks.one_of("config.save_networks", self.save_networks, SAVED)
+        errors.one_of("config.save_networks", self.save_networks, SAVED)
         for name in self.logs:
-            checks.one_of("config.log", name, LOGS)
-        checks.rate("config.checkpoint_seconds", self.checkpoint_seconds)
+            errors.one_of("config.log", name, LOGS)
+        errors.rate("config.checkpoint_seconds", self.checkpoint_seconds)

@@ -13,7 +13,7 @@ import jax
 from jaxtyping import Array, Float, Int
 
 from sparse_gf import losses, schedules
-from sparse_gf.core import checks, streams
+from sparse_gf.core import errors, streams
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import Masks, Params
@@ -45,11 +45,11 @@ class GswSpec:
     last_epoch: int = 0
 
     def __post_init__(self):
-        checks.one_of("config.gsw.schedule", self.schedule, schedules.RAMP_NAMES)
-        checks.in_range("config.gsw.last_epoch", self.last_epoch, 0, None)
+        errors.one_of("config.gsw.schedule", self.schedule, schedules.RAMP_NAMES)
+        errors.in_range("config.gsw.last_epoch", self.last_epoch, 0, None)
         for name in ("start", "end"):
             value = getattr(self, name)
-            checks.rate(f"config.gsw.{name}", value)
+            errors.rate(f"config.gsw.{name}", value)
             if value == 0:
                 raise UserError(
                     f"config.gsw.{name} is 0, where PSwish is x / 2; it must be above."
@@ -72,9 +72,9 @@ class GskSpec:
     last_epoch: int = 0
 
     def __post_init__(self):
-        checks.one_of("config.gsk.schedule", self.schedule, schedules.RAMP_NAMES)
-        checks.one_of("config.gsk.kind", self.kind, SKIPS)
-        checks.in_range("config.gsk.last_epoch", self.last_epoch, 0, None)
+        errors.one_of("config.gsk.schedule", self.schedule, schedules.RAMP_NAMES)
+        errors.one_of("config.gsk.kind", self.kind, SKIPS)
+        errors.in_range("config.gsk.last_epoch", self.last_epoch, 0, None)
 
 
 PRESETS = frozenset({"masked", "release"})
@@ -102,12 +102,12 @@ class LrsiSpec:
     clip: float = 1.0
 
     def __post_init__(self):
-        checks.one_of("config.lrsi.preset", self.preset, PRESETS)
-        checks.one_of("config.lrsi.step", self.step, rescaling.STEPS)
-        checks.in_range("config.lrsi.iterations", self.iterations, 1, None)
-        checks.in_range("config.lrsi.batch_size", self.batch_size, 2, None)
+        errors.one_of("config.lrsi.preset", self.preset, PRESETS)
+        errors.one_of("config.lrsi.step", self.step, rescaling.STEPS)
+        errors.in_range("config.lrsi.iterations", self.iterations, 1, None)
+        errors.in_range("config.lrsi.batch_size", self.batch_size, 2, None)
         for name in ("eta", "gamma", "learning_rate", "min_scale", "clip"):
-            checks.rate(f"config.lrsi.{name}", getattr(self, name))
+            errors.rate(f"config.lrsi.{name}", getattr(self, name))
             object.__setattr__(self, name, float(getattr(self, name)))
 
     @property
@@ -132,8 +132,8 @@ class LsSpec:
     form: str = "paper"
 
     def __post_init__(self):
-        checks.rate("config.ls.smoothing", self.smoothing, below=1.0)
-        checks.one_of("config.ls.form", self.form, losses.SMOOTHING)
+        errors.rate("config.ls.smoothing", self.smoothing, below=1.0)
+        errors.one_of("config.ls.form", self.form, losses.SMOOTHING)
         object.__setattr__(self, "smoothing", float(self.smoothing))
 
 
@@ -168,7 +168,7 @@ class Toolkit:
         """
         given = [part.strip() for part in self.tost.split(",") if part.strip()]
         for name in given:
-            checks.one_of("config.tost", name, NAMES)
+            errors.one_of("config.tost", name, NAMES)
         if len(set(given)) < len(given):
             raise UserError(f"config.tost is {self.tost!r}; a tweak is there twice.")
         spelled = ",".join(name for name in NAMES if name in given)
@@ -180,7 +180,7 @@ class Toolkit:
             )
         if "lrsi" in given:
             size = self.lrsi.batch_size
-            checks.in_range("config.lrsi.batch_size", size, 2, examples)
+            errors.in_range("config.lrsi.batch_size", size, 2, examples)
         self.ghosts(epochs, decay)
 
     @property

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sparse_gf import data
-from sparse_gf.core import checks
+from sparse_gf.core import errors
 from sparse_gf.specs import MaskedSpec, MaskSpec, OptimizerSpec, ScheduleSpec
 from sparse_gf.specs.toolkit import GskSpec, LrsiSpec
 from sparse_gf.studies.tessera2021 import SCALES, Entry, Study
@@ -349,7 +349,7 @@ def study(name: str, scale: str = "paper") -> Study:
     Raises:
         UserError: If there is no such study or scale.
     """
-    checks.one_of("study", name, STUDIES)
-    checks.one_of("scale", scale, SCALES)
+    errors.one_of("study", name, STUDIES)
+    errors.one_of("scale", scale, SCALES)
     title, entries = _STUDIES[name]
     return Study(name, title, entries(scale), ())

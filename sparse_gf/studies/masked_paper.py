@@ -9,7 +9,7 @@ import dataclasses
 import functools
 from typing import Any
 
-from sparse_gf.core import checks
+from sparse_gf.core import errors
 from sparse_gf.specs import MaskedSpec, MaskSpec, OptimizerSpec, ScheduleSpec
 from sparse_gf.studies.tessera2021 import SCALES, Entry, Study
 
@@ -78,8 +78,8 @@ def study(name: str, scale: str = "paper") -> Study:
     Raises:
         UserError: If there is no such study or scale.
     """
-    checks.one_of("study", name, STUDIES)
-    checks.one_of("scale", scale, SCALES)
+    errors.one_of("study", name, STUDIES)
+    errors.one_of("scale", scale, SCALES)
     return _study(name, scale)
 
 

@@ -236,8 +236,7 @@ def _entry(values: dict[str, Any], varied: list[str]) -> Entry:
 def _axes(place: str, values: Any, axes: dict[str, type]) -> dict[str, tuple]:
     """Checked values of axes."""
     for axis in values:
-        if axis not in axes:
-            raise errors.unknown(f"{place} axis", axis, axes)
+        errors.one_of(f"{place} axis", axis, axes)
     found = {}
     # Not the order of ``values``: a ConfigDict sorts its keys.
     for axis, kind in axes.items():

@@ -12,7 +12,7 @@ import importlib.resources
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sparse_gf.core import checks
+from sparse_gf.core import errors, words
 from sparse_gf.models import variants
 from sparse_gf.specs import CellSpec, OptimizerSpec
 
@@ -163,8 +163,8 @@ def study(name: str, scale: str = "paper") -> Study:
     Raises:
         UserError: If there is no such study or scale.
     """
-    checks.one_of("study", name, STUDIES)
-    checks.one_of("scale", scale, SCALES)
+    errors.one_of("study", name, STUDIES)
+    errors.one_of("scale", scale, SCALES)
     return _study(name, scale)
 
 
@@ -231,7 +231,7 @@ def _figure19(scale: str) -> Study:
     entries = [
         Entry(
             row,
-            f"{depth} hidden layer" + "s" * (depth > 1),
+            words.counted(depth, "hidden layer"),
             _scaled(
                 scale,
                 dataset="cifar100",

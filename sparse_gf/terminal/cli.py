@@ -65,8 +65,8 @@ def parse(
     try:
         for argument in argv:
             key = re.match(r"--?config\.([\w.]+)", argument)
-            if key and key.group(1) not in keys:
-                raise errors.unknown("config key", key.group(1), keys)
+            if key:
+                errors.one_of("config key", key.group(1), keys)
         rest = flags.FLAGS(argv)
         if config is not None:
             # A file that failed to load raises when it is looked at.

@@ -163,12 +163,12 @@ def _count(sweep: sweep_lib.Sweep, missing: Collection[specs.Cell]) -> str:
 def _describe(cell: specs.Cell) -> str:
     rate = f"{cell.optimizer.name} {cell.optimizer.learning_rate:g}"
     part = f", {cell.train_examples} images" if cell.train_examples else ""
-    epochs = f"{cell.epochs} epoch" + "s" * (cell.epochs > 1)
+    epochs = words.counted(cell.epochs, "epoch")
     if isinstance(cell, specs.MaskedSpec):
         when = "" if cell.mask.schedule == "init" else f" {cell.mask.schedule}"
         what = f"{cell.model}, {cell.mask.method}{when}"
     else:
-        what = f"{cell.hidden_layers} layer" + "s" * (cell.hidden_layers > 1)
+        what = words.counted(cell.hidden_layers, "layer")
     tweaks = densities.spoken_tweaks(cell.tost, dataclasses.asdict(cell))
     return (
         f"{cell.dataset}{part}, {epochs}, {what}, {rate}, {cell.variant}, "

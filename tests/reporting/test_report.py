@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from sparse_gf import report, results
+from sparse_gf.core import files
 from sparse_gf.core.errors import UserError
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.studies import tessera2021
@@ -144,7 +145,7 @@ def test_sweeps_that_cannot_be_used_are_refused(workdir, tmp_path):
         "list": '{"only": 5, "study": "table4"}',
         "twice": '{"grid": {"variant": ["NR", "NR"]}}',
     }.items():
-        results.write_text(tmp_path / "sweeps" / f"{name}.json", config)
+        files.write_text(tmp_path / "sweeps" / f"{name}.json", config)
     findings = report.find(tmp_path)
     assert findings.sweeps == ()
     for name in ("damaged", "foreign", "list", "twice"):
