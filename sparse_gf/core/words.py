@@ -42,7 +42,7 @@ def memory(num_bytes: float) -> str:
     return f"{num_bytes:.3g} TiB"
 
 
-def counted(number: int | str, what: str) -> str:
+def counted(number: object, what: str) -> str:
     """Says how many there are of something: ``"1 cell"``, ``"2 cells"``."""
     return f"{number} {what}" + "s" * (str(number) != "1")
 
