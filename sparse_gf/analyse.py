@@ -52,8 +52,8 @@ def run(
     for kind in kinds:
         errors.one_of("--of", kind, analyses.KINDS)
     folder = pathlib.Path(workdir)
-    files = sorted(folder.glob("*/networks/*.npz"))
-    if not files:
+    saved = sorted(folder.glob("*/networks/*.npz"))
+    if not saved:
         raise UserError(
             f"--workdir {workdir!r} holds no networks; train with "
             "--config.save_networks=last, or measured for figures along training."
@@ -65,7 +65,7 @@ def run(
 
     experiment.use_cache()
     found = []
-    for file in rich.progress.track(files, "Networks"):
+    for file in rich.progress.track(saved, "Networks"):
         found.append(analyses.of_network(file, kinds, settings, load))
     rows = pd.concat(found, ignore_index=True)
     if (folder / FILE).exists():
