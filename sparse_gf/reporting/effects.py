@@ -9,6 +9,7 @@ matter more to sparse networks.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 # pyright: reportGeneralTypeIssues=false
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,9 +19,11 @@ import pandas as pd
 
 from sparse_gf import stats
 from sparse_gf.core import errors
+from sparse_gf.specs import RunSpec
 
 _PAIRED_BY = ("arm", "dense_width", "seed")
 _SCORES = ("test_accuracy", "egf2")
+_OF_RUNS = {field.name for field in dataclasses.fields(RunSpec)}
 
 
 def of(
@@ -31,8 +34,8 @@ def of(
 ) -> pd.DataFrame:
     """Compares networks that differ in some columns alone.
 
-    Two networks are a pair if their configs are equal but for those columns and their
-    arm, dense width and seed are equal.
+    Two networks are a pair if their cells are equal but for those columns and their
+    arm, dense width and seed are equal; how the cells were run does not count.
 
     Args:
         rows: One row per network, as ``results.read`` gives them.
@@ -97,9 +100,8 @@ def _without(text: str, columns: Sequence[str]) -> str:
             config["optimizer"]["learning_rate"] = None
         else:
             config[column] = None
-    for place in ("data_dir", "networks_per_program", "dense_arm"):
-        config[place] = None
-    return json.dumps(config, sort_keys=True)
+    cell = {name: value for name, value in config.items() if name not in _OF_RUNS}
+    return json.dumps(cell, sort_keys=True)
 
 
 def _summaries(pairs: pd.DataFrame) -> Iterable[dict[str, Any]]:

@@ -83,14 +83,33 @@ def test_only_networks_that_differ_in_nothing_else_are_compared():
         effects.of(frame, {"variant": "NR"}, {"variant": "BN"})
 
 
-def test_how_a_cell_was_run_does_not_keep_it_from_being_compared():
+OTHERWISE = {
+    "data_dir": "/there",
+    "dense_arm": "padded",
+    "networks_per_program": 4,
+    "checkpoint_seconds": 60.0,
+    "wilcoxon_method": "asymptotic",
+    "wilcoxon_zeros": "pratt",
+    "save_masks": True,
+    "save_networks": "last",
+    "log": "tensorboard",
+}
+
+
+def test_every_option_of_a_run_is_looked_at():
+    assert set(OTHERWISE) == {field.name for field in dataclasses.fields(RunSpec)}
+
+
+@pytest.mark.parametrize("option", OTHERWISE)
+def test_how_a_cell_was_run_does_not_keep_it_from_being_compared(option):
     frame = pd.DataFrame(
-        rows(PLAIN, {"sparse": [0.5], "dense": [0.5]}, data_dir="/here")
-        + rows(NORM, {"sparse": [0.6], "dense": [0.5]}, data_dir="/there")
+        rows(PLAIN, {"sparse": [0.5], "dense": [0.5]})
+        + rows(NORM, {"sparse": [0.6], "dense": [0.5]}, **{option: OTHERWISE[option]})
     )
-    assert effects.of(frame, {"variant": "NR"}, {"variant": "BN"})["advantage"].iloc[
-        0
-    ] == (pytest.approx(10))
+    (found,) = effects.of(frame, {"variant": "NR"}, {"variant": "BN"}).to_dict(
+        "records"
+    )
+    assert found["advantage"] == pytest.approx(10)
 
 
 def test_a_change_of_optimizer_is_listed_under_the_old_one():
