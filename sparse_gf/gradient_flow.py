@@ -9,7 +9,8 @@ example without penalties. A layer is one kernel: biases, normalisation and
 activation parameters do not count.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +32,7 @@ def gradient_norm(dense_grads: Params, *, order: int) -> Float[Array, ""]:
         dense_grads: Gradients like the params.
         order: p, 1 or 2.
     """
-    norms = _norms(dense_grads, order)
-    return tree.norm(jnp.stack(list(norms.values())), order)
+    return _whole(_norms(dense_grads, order), order)
 
 
 def effective_gradient_flow(
@@ -62,8 +62,7 @@ def effective_gradient_flow(
         >>> float(gradient_flow.effective_gradient_flow(grads, kept, order=2))
         3.0
     """
-    norms = layer_norms(dense_grads, masks, order=order)
-    return jnp.mean(jnp.stack(list(norms.values())))
+    return _mean(layer_norms(dense_grads, masks, order=order))
 
 
 def layer_norms(
@@ -73,30 +72,110 @@ def layer_norms(
     return _norms(masks_lib.apply(dense_grads, masks), order)
 
 
+class Gradients(NamedTuple):
+    """What a measure is computed from.
+
+    Attributes:
+        dense: ``dense_grads``, with respect to every entry, active or not.
+        active: The same with zeros where an entry is not active.
+        masks: Which entries are active.
+        layer_norms: By order, 1 or 2, the norm of each layer's active gradient by path.
+    """
+
+    dense: Params
+    active: Params
+    masks: Masks
+    layer_norms: dict[int, dict[str, Float[Array, ""]]]
+
+
+class Measure(NamedTuple):
+    """One measure of gradient flow, and how it is written.
+
+    Attributes:
+        of: Gradients to the measure.
+        plain: Its name in ASCII, for terminals.
+        text: Its name for pages and tables.
+        tex: Its name for figures and LaTeX, where mathematics stands between dollars.
+        of_dense: The measure that takes its place for dense networks, where it counts
+            entries that are not active: dense networks may be trained inside of wider
+            ones, and entries outside of them are none of theirs.
+        shown: Whether tables and figures of every cell show it.
+    """
+
+    of: Callable[[Gradients], Float[Array, ""]]
+    plain: str
+    text: str
+    tex: str
+    of_dense: str = ""
+    shown: bool = True
+
+
+def _mean(norms: dict[str, Array]) -> Float[Array, ""]:
+    return jnp.mean(jnp.stack(list(norms.values())))
+
+
+def _whole(norms: dict[str, Array], order: int) -> Float[Array, ""]:
+    return tree.norm(jnp.stack(list(norms.values())), order)
+
+
+MEASURES: dict[str, Measure] = {
+    "egf1": Measure(
+        lambda g: _mean(g.layer_norms[1]), "EGF_1", "EGF₁", "EGF$_1$", shown=False
+    ),
+    "egf2": Measure(lambda g: _mean(g.layer_norms[2]), "EGF_2", "EGF₂", "EGF$_2$"),
+    "gf1": Measure(
+        lambda g: gradient_norm(g.dense, order=1),
+        *("||g||_1", "‖g‖₁", r"$\|g\|_1$"),
+        of_dense="gf1_masked",
+        shown=False,
+    ),
+    "gf2": Measure(
+        lambda g: gradient_norm(g.dense, order=2),
+        *("||g||_2", "‖g‖₂", r"$\|g\|_2$"),
+        of_dense="gf2_masked",
+        shown=False,
+    ),
+    "gf1_masked": Measure(
+        lambda g: _whole(g.layer_norms[1], 1),
+        *("||g||_1, masked", "‖g‖₁, masked", r"$\|g\|_1$, masked"),
+        shown=False,
+    ),
+    "gf2_masked": Measure(
+        lambda g: _whole(g.layer_norms[2], 2),
+        *("||g||_2, masked", "‖g‖₂, masked", r"$\|g\|_2$, masked"),
+        shown=False,
+    ),
+}
+"""Name to a measure; names are columns of the results.
+
+EGF_1 and EGF_2; the norms of all kernels' gradients; and those of the active entries
+alone, of which the first is L times EGF_1. Results, tables, figures and the report read
+this table: an entry is all that a measure needs.
+"""
+
+
 class GradientFlow(NamedTuple):
     """All measures of one network at one moment.
 
+    A measure is an attribute too: ``flow.egf2`` is ``flow.measures["egf2"]``.
+
     Attributes:
         loss: C, the mean loss per example.
-        egf1: EGF_1.
-        egf2: EGF_2.
-        gf1: ``||g||_1``, unmasked.
-        gf2: ``||g||_2``, unmasked.
-        gf1_masked: ``||g||_1`` of the masked gradients, L times EGF_1.
-        gf2_masked: ``||g||_2`` of the masked gradients.
+        measures: By name, those of ``MEASURES``.
         layer_norms1: 1-norm of each layer's masked gradient, by path.
         layer_norms2: 2-norm of each layer's masked gradient, by path.
     """
 
     loss: Float[Array, ""]
-    egf1: Float[Array, ""]
-    egf2: Float[Array, ""]
-    gf1: Float[Array, ""]
-    gf2: Float[Array, ""]
-    gf1_masked: Float[Array, ""]
-    gf2_masked: Float[Array, ""]
+    measures: dict[str, Float[Array, ""]]
     layer_norms1: dict[str, Float[Array, ""]]
     layer_norms2: dict[str, Float[Array, ""]]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.measures[name]
+        except KeyError as error:
+            raise AttributeError(f"gradient flow has no measure {name!r}") from error
 
 
 def measure(loss_fn: LossFn, params: Params, masks: Masks) -> GradientFlow:
@@ -115,19 +194,11 @@ def from_gradients(
     loss: Float[Array, ""], dense_grads: Params, masks: Masks
 ) -> GradientFlow:
     """Computes all measures from gradients that were taken already."""
-    grads = masks_lib.apply(dense_grads, masks)
-    norms1, norms2 = _norms(grads, 1), _norms(grads, 2)
-    return GradientFlow(
-        loss=loss,
-        egf1=jnp.mean(jnp.stack(list(norms1.values()))),
-        egf2=jnp.mean(jnp.stack(list(norms2.values()))),
-        gf1=gradient_norm(dense_grads, order=1),
-        gf2=gradient_norm(dense_grads, order=2),
-        gf1_masked=tree.norm(jnp.stack(list(norms1.values())), 1),
-        gf2_masked=tree.norm(jnp.stack(list(norms2.values())), 2),
-        layer_norms1=norms1,
-        layer_norms2=norms2,
-    )
+    active = masks_lib.apply(dense_grads, masks)
+    norms = {order: _norms(active, order) for order in (1, 2)}
+    gradients = Gradients(dense_grads, active, masks, norms)
+    found = {name: measure.of(gradients) for name, measure in MEASURES.items()}
+    return GradientFlow(loss, found, norms[1], norms[2])
 
 
 def _norms(grads: Params, order: int) -> dict[str, Float[Array, ""]]:

@@ -31,11 +31,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sparse_gf import gradient_flow
 from sparse_gf.core import files
 from sparse_gf.core.errors import UserError
-
-MEASURES = ("egf1", "egf2", "gf1", "gf2", "gf1_masked", "gf2_masked")
-"""Measures of gradient flow: per measurement, and as means in a network's row."""
 
 _FLOATS = pa.list_(pa.float64())
 
@@ -69,7 +67,7 @@ NETWORKS = pa.schema(
         ("test_loss", pa.float64()),
         ("train_loss", pa.float64()),
         ("diverged", pa.bool_()),
-        *((measure, pa.float64()) for measure in MEASURES),
+        *((measure, pa.float64()) for measure in gradient_flow.MEASURES),
         ("train_examples", pa.int64()),
         ("test_examples", pa.int64()),
         ("probe_examples", pa.int64()),
@@ -125,7 +123,7 @@ class Identity(NamedTuple):
 _MEASURED = pa.schema(
     [
         ("epoch", pa.int64()),
-        *((measure, pa.float64()) for measure in MEASURES),
+        *((measure, pa.float64()) for measure in gradient_flow.MEASURES),
         ("layer_norms1", _FLOATS),
         ("layer_norms2", _FLOATS),
         ("train_loss", pa.float64()),

@@ -66,6 +66,22 @@ def test_a_column_that_the_schema_lacks_cannot_get_lost_in_silence():
     assert results.MEASUREMENTS.field("layer_norms2").type == pa.list_(pa.float64())
 
 
+def test_a_file_that_is_older_than_a_measure_has_nulls_for_it(tmp_path, monkeypatch):
+    results.prepare(tmp_path)
+    with monkeypatch.context() as patch:
+        measured = results._CELL.field("measurements").type.value_type
+        fields = [field for field in measured if field.name != "egf1"]
+        older = [field for field in results._CELL if field.name != "egf1"]
+        older[-1] = pa.field("measurements", pa.list_(pa.struct(fields)))
+        patch.setattr(results, "_CELL", pa.schema(older))
+        results.write_cell(tmp_path, "aaaa", [row("aaaa", 0)], 1.5)
+    results.write_cell(tmp_path, "bbbb", [row("bbbb", 0) | {"egf1": 0.5}], 1.5)
+    assert results.read(tmp_path)["egf1"].isna().tolist() == [True, False]
+    long = results.read_measurements(tmp_path, "aaaa")
+    assert long["egf1"].isna().all()
+    assert list(long["egf2"]) == [0.5, 0.5]
+
+
 def test_reading_nothing_says_so(tmp_path):
     with pytest.raises(UserError, match="no finished cells"):
         results.read(tmp_path)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sparse_gf import ensemble, results, specs
+from sparse_gf import ensemble, gradient_flow, specs
 from sparse_gf.core import tree
 from sparse_gf.core.types import Dataset
 from sparse_gf.results import Identity
@@ -58,7 +58,7 @@ def make(
         last = measurements[-1]
         means = {
             name: float(np.mean([m[name] for m in measurements]))
-            for name in results.MEASURES
+            for name in gradient_flow.MEASURES
         }
         counts = [int(count[-1]) for count in tree.in_order(own.num_active).values()]
         known = identity.num_weights
@@ -121,24 +121,23 @@ def _measurements(
 ) -> list[dict[str, Any]]:
     """One dict per measured epoch of one network, axes [points] taken apart.
 
-    A dense network has masks of ones, so its unmasked norms are its masked ones. Where
-    it was trained padded, the gradients at padding are not part of it.
+    A measure that counts all entries is that of the active ones for a dense network:
+    where it was trained padded, the gradients at padding are not part of it.
     """
     flow = own.flow
-    unmasked = (
-        (flow.gf1, flow.gf2) if arm == "sparse" else (flow.gf1_masked, flow.gf2_masked)
-    )
+    sources = {
+        name: (arm == "dense" and measure.of_dense) or name
+        for name, measure in gradient_flow.MEASURES.items()
+    }
     layers1 = list(tree.in_order(flow.layer_norms1).values())
     layers2 = list(tree.in_order(flow.layer_norms2).values())
     return [
         {
             "epoch": epoch,
-            "egf1": float(flow.egf1[i]),
-            "egf2": float(flow.egf2[i]),
-            "gf1": float(unmasked[0][i]),
-            "gf2": float(unmasked[1][i]),
-            "gf1_masked": float(flow.gf1_masked[i]),
-            "gf2_masked": float(flow.gf2_masked[i]),
+            **{
+                name: float(flow.measures[source][i])
+                for name, source in sources.items()
+            },
             "layer_norms1": [float(norm[i]) for norm in layers1],
             "layer_norms2": [float(norm[i]) for norm in layers2],
             "train_loss": float(flow.loss[i]),
