@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import itertools
 import json
 import os
 import pathlib
@@ -22,7 +23,13 @@ from sparse_gf.studies import sweep as sweep_lib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+sys.path.append(str(DOCS))
+
+from pictures import floors  # noqa: E402
+
 PAGES = {str(p.relative_to(DOCS)): p.read_text() for p in sorted(DOCS.rglob("*.md"))}
+
+BASES = ROOT / "sparse_gf", ROOT, ROOT / "benchmarks"
 
 OTHERS = {"jaxpruner", "open_lth", "PyTorch", "PyHessian"}
 """What a block of another library's code is called; the others are ours."""
@@ -251,7 +258,7 @@ def test_files_that_are_named_exist():
 
 
 @pytest.mark.parametrize(
-    "config", sorted({c for _, c in mentioned(r"configs/[\w/]+\.py(?::\w+)?")})
+    "config", sorted({c for _, c in mentioned(r"configs/[\w/]+\.py(?::\w+(?:,\w+)?)?")})
 )
 def test_a_config_can_be_made(config):
     file, _, setting = config.partition(":")
@@ -272,14 +279,38 @@ def numbers(text):
 
 def test_numbers_of_the_papers_are_from_result_files():
     files = [
-        ROOT / "README.md",
         *(ROOT / "experiments").rglob("*.md"),
         *(ROOT / "sparse_gf" / "published").iterdir(),
     ]
     known = numbers("\n".join(file.read_text() for file in files))
-    for page in ("papers/tessera2021.md", "papers/jaiswal2022.md"):
+    for page in ("papers/tessera2021.md", "papers/jaiswal2022.md", "results.md"):
         unknown = sorted(numbers(PAGES[page]) - known)
         assert not unknown, page
+
+
+def rows_below(title):
+    """The rows of the table below a title of the map."""
+    part = PAGES["map.md"].partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return [row for row in part.splitlines() if row.startswith("|")][2:]
+
+
+def test_the_map_has_every_room():
+    named = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in rows_below("Rooms")]
+    assert sorted(itertools.chain(*named)) == sorted(itertools.chain(*floors()))
+
+
+@pytest.mark.parametrize("row", rows_below("A newcomer's ways"))
+def test_places_for_new_things_exist(row):
+    """Files are there, and tables in capitals are in one of them."""
+    places = row.split("|")[3]
+    files = [
+        next((base / name for base in BASES if (base / name).exists()), None)
+        for name in re.findall(r"`([\w/]+\.py)`", places)
+    ]
+    assert None not in files
+    source = "\n".join(file.read_text() for file in files)
+    for name in re.findall(r"`(_?[A-Z][A-Z_]+)`", places):
+        assert re.search(rf"^{name}\b", source, re.M), name
 
 
 @pytest.mark.thorough
