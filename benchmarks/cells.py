@@ -10,7 +10,7 @@ from sparse_gf import data as data_lib
 from sparse_gf import ensemble
 from sparse_gf.core.types import Dataset
 from sparse_gf.experiment import capacity
-from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, RunSpec
 
 ensemble.use_all_cores()
 
@@ -53,7 +53,7 @@ class Running:
 
 
 def start(
-    cell: CellSpec,
+    cell: CapacitySpec,
     dataset: Dataset,
     options: RunSpec | None = None,
     networks: int | None = None,
@@ -68,11 +68,13 @@ def start(
     """
     (chunk,) = capacity.plan(cell, options or RunSpec())
     if networks:
-        chunk = (capacity.Group(chunk[0].width, chunk[0].networks[:networks]),)
+        chunk = (capacity.Group(chunk[0].networks[:networks], chunk[0].width),)
     return start_chunk(cell, chunk, dataset)
 
 
-def start_chunk(cell: CellSpec, chunk: capacity.Chunk, dataset: Dataset) -> Running:
+def start_chunk(
+    cell: CapacitySpec, chunk: capacity.Groups, dataset: Dataset
+) -> Running:
     """Compiles the programs of a chunk and makes its networks."""
     networks = capacity.ensemble_of(cell, chunk)
     data = ensemble.to_device(dataset, cell.dtype)
@@ -92,7 +94,9 @@ def planned_bytes(program: jax.stages.Compiled) -> int:
     )
 
 
-def epoch_flops(cell: CellSpec, train_examples: int, dense_arm: str = "narrow") -> int:
+def epoch_flops(
+    cell: CapacitySpec, train_examples: int, dense_arm: str = "narrow"
+) -> int:
     """Floating-point operations of an epoch's matrix products, all networks.
 
     Three products with every weight matrix, but two with the first: nobody needs the

@@ -30,10 +30,10 @@ def child(name: str, data_dir: str) -> None:
 
     from sparse_gf import ensemble
     from sparse_gf.experiment import capacity
-    from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+    from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
 
     ensemble.use_all_cores()
-    first = CellSpec(dataset=name, train_examples=256, test_examples=100)
+    first = CapacitySpec(dataset=name, train_examples=256, test_examples=100)
     second = dataclasses.replace(
         first, seeds=(7, 8, 9), optimizer=OptimizerSpec(learning_rate=0.1)
     )

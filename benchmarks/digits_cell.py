@@ -10,7 +10,7 @@ import jax  # noqa: E402
 
 from sparse_gf import data, ensemble  # noqa: E402
 from sparse_gf.experiment import capacity  # noqa: E402
-from sparse_gf.specs import CellSpec, RunSpec  # noqa: E402
+from sparse_gf.specs import CapacitySpec, RunSpec  # noqa: E402
 from sparse_gf.training import train  # noqa: E402
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     # Also programs that compile in less than a second.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     ensemble.use_all_cores()
-    cell = CellSpec()
+    cell = CapacitySpec()
     (chunk,) = capacity.plan(cell, RunSpec())
     networks = capacity.ensemble_of(cell, chunk)
     device_data = ensemble.to_device(data.load(cell.dataset), cell.dtype)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import cells, harness
-from sparse_gf.specs import CellSpec
+from sparse_gf.specs import CapacitySpec
 
 STEPS = 46
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser = harness.arguments(__doc__)
     parser.add_argument("--repetitions", type=int, default=7)
     args = parser.parse_args()
-    cell = CellSpec(dataset="fashion_mnist", train_examples=STEPS * 128)
+    cell = CapacitySpec(dataset="fashion_mnist", train_examples=STEPS * 128)
     dataset = harness.dataset_of("fashion_mnist", args.data_dir, STEPS * 128, 0)
     product = jax.jit(lambda a, b: a @ b)
     matrix = jnp.asarray(np.random.default_rng(0).normal(size=(2048, 2048)), "float32")

@@ -12,7 +12,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.5")
 import jax
 
 from benchmarks import cells, harness, roofline
-from sparse_gf.specs import CellSpec
+from sparse_gf.specs import CapacitySpec
 
 MODES = {"eager": ">= 20", "compile": ">= 5", "graph": ">= 5"}
 
@@ -26,7 +26,7 @@ def main() -> None:
     args = parser.parse_args()
     if jax.default_backend() != "gpu":
         raise SystemExit("benchmarks.gpu_fashion_mnist needs a GPU.")
-    cell = CellSpec(dataset="fashion_mnist")
+    cell = CapacitySpec(dataset="fashion_mnist")
     dataset = (
         roofline.random_images(cell.dataset, 60_000)
         if args.noise

@@ -6,7 +6,7 @@
 import jax
 
 from benchmarks import cells, harness, roofline
-from sparse_gf.specs import CellSpec, OptimizerSpec
+from sparse_gf.specs import CapacitySpec, OptimizerSpec
 
 OPTIMIZERS = ("adagrad", "adam", "momentum")
 VARIANTS = ("NR", "L2", "DA", "SC", "BN", "DA_SC_BN", "DA_L2_SC_BN")
@@ -29,7 +29,7 @@ def main() -> None:
     figures = []
     for optimizer in OPTIMIZERS:
         for variant in VARIANTS:
-            cell = CellSpec(
+            cell = CapacitySpec(
                 dataset="fashion_mnist",
                 optimizer=OptimizerSpec(optimizer),
                 variant=variant,

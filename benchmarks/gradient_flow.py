@@ -7,7 +7,7 @@ test scores that belong to a measurement.
 import dataclasses
 
 from benchmarks import cells, harness
-from sparse_gf.specs import CellSpec
+from sparse_gf.specs import CapacitySpec
 
 STEPS = 46
 
@@ -19,11 +19,11 @@ def main() -> None:
     args = parser.parse_args()
     figures = []
     for title, cell, test in (
-        ("Digits", CellSpec(), 0),
+        ("Digits", CapacitySpec(), 0),
         # The proportions of the whole: 60,000 and 10,000 images.
         (
             "Fashion-MNIST (a tenth)",
-            CellSpec(dataset="fashion_mnist", train_examples=STEPS * 128),
+            CapacitySpec(dataset="fashion_mnist", train_examples=STEPS * 128),
             STEPS * 128 // 6,
         ),
     ):

@@ -13,10 +13,10 @@ import numpy as np
 from benchmarks import cells, harness, roofline
 from sparse_gf import ensemble
 from sparse_gf.experiment import capacity
-from sparse_gf.specs import CellSpec
+from sparse_gf.specs import CapacitySpec
 
 STEPS = 8
-BASE = CellSpec(
+BASE = CapacitySpec(
     dataset="fashion_mnist",
     dense_widths=(394,),
     seeds=(0, 1, 2, 3),
@@ -42,7 +42,7 @@ def start(axis: str, value: int) -> cells.Running:
     (width,) = cell.dense_widths
     networks = tuple(("dense", width, seed) for seed in cell.seeds)
     dataset = roofline.random_images(cell.dataset, cell.train_examples)
-    return cells.start_chunk(cell, (capacity.Group(width, networks),), dataset)
+    return cells.start_chunk(cell, (capacity.Group(networks, width),), dataset)
 
 
 def program_bytes(running: cells.Running) -> int:

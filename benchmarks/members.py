@@ -1,7 +1,7 @@
 """How the time per network and epoch falls with the number of networks; digits."""
 
 from benchmarks import cells, harness
-from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, RunSpec
 
 SIZES = {1: ((34,), (0,)), 30: ((7, 20, 34, 48, 61), (0, 1, 2))}
 
@@ -14,7 +14,7 @@ def main() -> None:
     dataset = harness.dataset_of("digits", "", 0, 0)
     running = {}
     for size, (widths, seeds) in SIZES.items():
-        cell = CellSpec(dense_widths=widths, seeds=seeds)
+        cell = CapacitySpec(dense_widths=widths, seeds=seeds)
         running[size] = cells.start(cell, dataset, RunSpec(), networks=size)
         running[size].advance()
     rows = [

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks import cells, harness
 from sparse_gf import ensemble
 from sparse_gf.experiment import capacity
-from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, RunSpec
 from sparse_gf.training import train
 
 STEPS = 4
@@ -47,7 +47,7 @@ def status(key: str) -> int:
 
 def child(data_dir: str) -> None:
     """Trains and measures an epoch of the Fashion-MNIST cell; prints its peak."""
-    cell = CellSpec(dataset="fashion_mnist", train_examples=0)
+    cell = CapacitySpec(dataset="fashion_mnist", train_examples=0)
     whole = harness.dataset_of(cell.dataset, data_dir, 0, 0)
     device = jax.local_devices()[0]
     before = status("VmRSS")
@@ -83,7 +83,7 @@ def cifar_chunks(memory: int) -> list[tuple[int, int]]:
     devices, available = jax.local_device_count, ensemble.device_memory
     jax.local_device_count, ensemble.device_memory = lambda: 1, lambda: memory
     try:
-        cell = CellSpec(dataset="cifar10")
+        cell = CapacitySpec(dataset="cifar10")
         found = {}
         for chunk in capacity.plan(cell, RunSpec()):
             networks = capacity.ensemble_of(cell, chunk)

@@ -14,11 +14,11 @@ from sparse_gf import ensemble
 from sparse_gf.core.types import Dataset
 from sparse_gf.experiment import capacity
 from sparse_gf.models import products
-from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, RunSpec
 from sparse_gf.training import train
 
 
-def finished(cell: CellSpec, dataset: Dataset) -> tuple[tuple, Any]:
+def finished(cell: CapacitySpec, dataset: Dataset) -> tuple[tuple, Any]:
     """Which networks a cell's only group has, and what was measured of them."""
     ensemble.use_all_cores()
     ((group,),) = capacity.plan(cell, RunSpec())
@@ -38,7 +38,7 @@ def main() -> None:
     figures = []
     full: Any = None
     for precision in ("float32", *sorted(products.NAMES - {"float32"}, reverse=True)):
-        cell = dataclasses.replace(CellSpec(), precision=precision)
+        cell = dataclasses.replace(CapacitySpec(), precision=precision)
         networks, history = finished(cell, dataset)
         arms = np.array([arm for arm, _, _ in networks])
         accuracy = 100 * history.test.num_correct[-1] / len(dataset.test_labels)

@@ -14,12 +14,12 @@ from benchmarks import cells, harness
 from sparse_gf import data as data_lib
 from sparse_gf.core.types import Dataset
 from sparse_gf.experiment import capacity
-from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
 
 MOMENTS = {"adam": 2, "momentum": 1}
 
 
-def step_bytes(cell: CellSpec) -> int:
+def step_bytes(cell: CapacitySpec) -> int:
     """The fewest bytes that one step of all networks moves, in float32.
 
     Every weight is read in the forward pass, again for the gradient of the activations
@@ -102,7 +102,7 @@ def main() -> None:
     for name in args.datasets.split(","):
         for optimizer in MOMENTS:
             cell = dataclasses.replace(
-                CellSpec(dataset=name, train_examples=steps * 128),
+                CapacitySpec(dataset=name, train_examples=steps * 128),
                 optimizer=OptimizerSpec(optimizer),
             )
             running = cells.start(cell, random_images(name, steps * 128))

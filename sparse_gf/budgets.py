@@ -22,14 +22,22 @@ def max_width(input_dim: int) -> int:
 
 
 def dense_widths(
-    input_dim: int, fractions: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    input_dim: int,
+    fractions: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9),
+    *,
+    widest: int | None = None,
 ) -> tuple[int, ...]:
     """Widths of the dense networks, as fractions of the maximum width.
 
     Rounded to the nearest integer, halves up, in exact decimal arithmetic: for 3072
     inputs 308, 923, 1538, 2153, 2768, as the paper lists them.
+
+    Args:
+        input_dim: Inputs, n.
+        fractions: Of the maximum width.
+        widest: The maximum width; None for the paper's.
     """
-    widest = max_width(input_dim)
+    widest = widest or max_width(input_dim)
     return tuple(
         math.floor(Fraction(str(fraction)) * widest + Fraction(1, 2))
         for fraction in fractions
@@ -37,13 +45,25 @@ def dense_widths(
 
 
 def mlp_num_active(
-    input_dim: int, dense_width: int, hidden_layers: int, num_classes: int
+    input_dim: int,
+    dense_width: int,
+    hidden_layers: int,
+    num_classes: int,
+    *,
+    widest: int | None = None,
 ) -> tuple[int, ...]:
     """Active weights per layer of both arms, first to last (Eqs. 8-12).
 
     They are the sizes of the dense network's layers: I x N_W, then N_W x N_W for
     each further hidden layer, then N_W x O. The appendix's sentence that sparsity is
     distributed evenly contradicts these equations; the equations win.
+
+    Args:
+        input_dim: I, the inputs.
+        dense_width: N_W.
+        hidden_layers: At least 1.
+        num_classes: O.
+        widest: N_MW, which no dense width may pass; None for the paper's.
 
     Raises:
         UserError: If a number is below 1, or the dense width above the maximum.
@@ -55,10 +75,10 @@ def mlp_num_active(
             f"{hidden_layers} and num_classes {num_classes} must all be integers of "
             "at least 1."
         )
-    if dense_width > max_width(input_dim):
+    if dense_width > (most := widest or max_width(input_dim)):
         raise UserError(
-            f"dense_width is {dense_width}; it must be at most "
-            f"{max_width(input_dim)}, the maximum width for {input_dim} inputs (n + 4)."
+            f"dense_width is {dense_width}; it must be at most {most}, the maximum "
+            f"width (n + 4 for the {input_dim} inputs, where none is given)."
         )
     dims = (input_dim, *(dense_width,) * hidden_layers, num_classes)
     return tuple(a * b for a, b in itertools.pairwise(dims))

@@ -18,7 +18,7 @@ from absl import flags
 
 from sparse_gf import data, ensemble, experiment
 from sparse_gf.core import words
-from sparse_gf.specs import Cell, CellSpec, MaskedSpec, MaskSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, Cell, MaskedSpec, MaskSpec, RunSpec
 from sparse_gf.terminal import cli
 
 PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -34,11 +34,11 @@ EXTRAS = {
 """Optional package to the extra of sparse_gf that installs it."""
 
 CELLS: dict[str, Cell] = {
-    "configs/sc_sdc.py": CellSpec(),
-    "configs/sc_sdc.py:fashion_mnist": CellSpec(
+    "configs/sc_sdc.py": CapacitySpec(),
+    "configs/sc_sdc.py:fashion_mnist": CapacitySpec(
         dataset="fashion_mnist", dense_widths=(79, 236, 394, 552, 709)
     ),
-    "configs/sc_sdc.py:cifar10": CellSpec(
+    "configs/sc_sdc.py:cifar10": CapacitySpec(
         dataset="cifar10", dense_widths=(308, 923, 1538, 2153, 2768)
     ),
     **{
@@ -94,9 +94,8 @@ def room(cells: dict[str, Cell]) -> Iterator[tuple[str, int, int, int]]:
     Counted as for training itself, from shapes.
     """
     for name, cell in cells.items():
-        kind = experiment.KINDS[type(cell)]
-        chunks = kind.plan(cell, RunSpec())
-        sizes = [sum(group.size for group in chunk) for chunk in chunks]
+        chunks = experiment.job(cell, RunSpec()).plan()
+        sizes = [chunk.num_networks for chunk in chunks]
         yield name, sum(sizes), max(sizes), len(sizes)
 
 

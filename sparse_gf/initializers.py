@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from sparse_gf.core import errors, tree
-from sparse_gf.core.types import Count, Params
+from sparse_gf.core.types import Count, Masks, Params
 
 
 class Fans(NamedTuple):
@@ -83,6 +83,39 @@ def reference_fans(
         return Fans(*wide)
     num_active = dense[0] * dense[1]
     return Fans(num_active / wide[1], num_active / wide[0])
+
+
+def fans(params: Params) -> dict[str, Fans]:
+    """Inputs of a unit and outputs of an input, of every kernel, by path.
+
+    Each pixel of a window counts.
+    """
+    found = {}
+    for path, kernel in tree.kernels(params).items():
+        window = math.prod(kernel.shape[:-2])
+        found[path] = Fans(window * kernel.shape[-2], window * kernel.shape[-1])
+    return found
+
+
+def at_fans_of(masks: Masks, params: Params, name: str) -> Params:
+    """The same draws at the spread that a mask's fans have (Evci et al. 2022).
+
+    Args:
+        masks: Like the params; a layer without active weights keeps its spread.
+        params: Drawn at the fans of whole layers.
+        name: One of ``NAMES``: the distribution that they were drawn from.
+    """
+    errors.one_of("initializer", name, NAMES)
+    variance = INITIALIZERS[name].variance
+    active, whole = tree.kernels(masks), fans(params)
+
+    def rescale(path: str, kernel: Array) -> Array:
+        share = jnp.mean(active[path].astype(kernel.dtype))
+        own = Fans(whole[path].inputs * share, whole[path].outputs * share)
+        spread = jnp.sqrt(variance(own) / variance(whole[path]))
+        return jnp.where(share > 0, kernel * spread.astype(kernel.dtype), kernel)
+
+    return tree.map_kernels(rescale, lambda leaf: leaf, params)
 
 
 def matched(

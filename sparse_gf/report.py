@@ -42,7 +42,7 @@ from sparse_gf.reporting import figures as plots
 from sparse_gf.reporting import ledger, masks_page
 from sparse_gf.reporting import p_values as tables
 from sparse_gf.reporting.comparison import Comparison
-from sparse_gf.specs import CellSpec
+from sparse_gf.specs import Cell
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.studies import tessera2021
 from sparse_gf.studies.sweep import Sweep
@@ -58,7 +58,7 @@ class Finished(NamedTuple):
         comparison: Of its two arms.
     """
 
-    spec: CellSpec
+    spec: Any
     rows: pd.DataFrame
     comparison: Comparison
 
@@ -103,8 +103,7 @@ def find(
         errors.one_of(flag, value, allowed)
     rows, refused = results.survey(workdir)
     cells = {}
-    # Networks of comparisons have a width.
-    masked, rows = rows[rows["dense_width"] == 0], rows[rows["dense_width"] != 0]
+    masked, rows = rows[rows["kind"] == "masks"], rows[rows["kind"] == "capacity"]
     for config_hash, part in rows.groupby("config_hash", sort=False):
         try:
             spec, whole = _checked(part)
@@ -134,7 +133,7 @@ _NEVER_MISSING = [
 ]
 
 
-def _checked(rows: pd.DataFrame) -> tuple[CellSpec, pd.DataFrame]:
+def _checked(rows: pd.DataFrame) -> tuple[Cell, pd.DataFrame]:
     """The spec and the rows of one cell, if they belong together."""
     remedy = "remove it to train that cell again"
     try:
@@ -143,7 +142,7 @@ def _checked(rows: pd.DataFrame) -> tuple[CellSpec, pd.DataFrame]:
         raise UserError(
             f"is foreign or made by another version ({error}); {remedy}."
         ) from error
-    if not isinstance(spec, CellSpec) or spec.hash != rows["config_hash"].iloc[0]:
+    if spec.kind != "capacity" or spec.hash != rows["config_hash"].iloc[0]:
         raise UserError(
             f"is foreign or made by another version (its config is that of cell "
             f"{spec.hash}); {remedy}."

@@ -12,23 +12,24 @@ A work directory holds
     report/                       index.html and what it shows; see ``report``
     checkpoints/                  of unfinished cells; see ``checkpoints``
 
-``train_loss`` is the mean loss over the probe, in training mode. Scores are those after
-the last epoch, and those of gradient flow are means over the measured epochs.
+``kind`` is ``"capacity"`` for the networks of a comparison of capacities and
+``"masks"`` for networks under masks, whose ``dense_width`` and ``hidden_layers`` are 0;
+``density``, active over all weights of the kernels, is theirs alone. ``train_loss`` is
+the mean loss over the probe, in training mode. Scores are those after the last epoch,
+and those of gradient flow are means over the measured epochs.
 """
 
 import contextlib
 import io
 import json
-import math
 import os
 import pathlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sparse_gf import gradient_flow
@@ -41,6 +42,7 @@ _FLOATS = pa.list_(pa.float64())
 # columns that only some of the files have.
 NETWORKS = pa.schema(
     [
+        ("kind", pa.string()),
         ("dataset", pa.string()),
         ("arm", pa.string()),
         ("dense_width", pa.int64()),
@@ -87,38 +89,6 @@ NETWORKS = pa.schema(
         ("ghost_params", pa.int64()),
     ]
 )
-
-OF_MLPS: dict[str, Any] = {
-    "model": "mlp",
-    "density": math.nan,
-    "mask_method": "random",
-    "mask_schedule": "init",
-    "mask_distribution": "explicit",
-    "tost": "",
-    "ghost_params": 0,
-}
-"""Columns that are younger than the first results, as the networks of SC-SDC have them.
-
-``density`` is active over all weights of the kernels; networks under masks have 0 as
-``dense_width`` and ``hidden_layers``.
-"""
-
-
-class Identity(NamedTuple):
-    """Which network a row is about.
-
-    Attributes:
-        number: The network's place in its group.
-        points: Of the measured points, those that are the network's.
-        columns: That say which network of the cell it is.
-        num_weights: Of its kernels, active or not; None where rows do not say.
-    """
-
-    number: int
-    points: tuple[int, ...]
-    columns: dict[str, Any]
-    num_weights: int | None = None
-
 
 _MEASURED = pa.schema(
     [
@@ -360,9 +330,6 @@ def _read_cells(
 def _read_cell(file: pathlib.Path) -> pa.Table:
     with _readable(file):
         table = pq.read_table(file, schema=_CELL).replace_schema_metadata()
-        for column, value in OF_MLPS.items():
-            filled = pc.fill_null(table[column], value)
-            table = table.set_column(_CELL.get_field_index(column), column, filled)
     cells = table["config_hash"].unique().to_pylist()
     if cells != [file.stem]:
         raise UserError(

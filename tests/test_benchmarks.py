@@ -28,7 +28,7 @@ def benchmarks(monkeypatch):
 
 def test_flops_of_an_epoch_are_those_of_its_products(benchmarks):
     cells = benchmarks("cells")
-    cell = cells.CellSpec(dense_widths=(7,), seeds=(0, 1), hidden_layers=2)
+    cell = cells.CapacitySpec(dense_widths=(7,), seeds=(0, 1), hidden_layers=2)
     # 64 x w, w x w, w x 10: forward, weights' gradients, and activations' gradients but
     # for the images; two networks an arm.
     per_image = sum(2 * 2 * (2 * 64 * w + 3 * (w * w + 10 * w)) for w in (68, 7))
@@ -41,7 +41,7 @@ def test_flops_of_an_epoch_are_those_of_its_products(benchmarks):
 @pytest.mark.parametrize(("optimizer", "passes"), [("adam", 9), ("momentum", 7)])
 def test_bytes_of_a_step_are_counted_once_per_pass(benchmarks, optimizer, passes):
     roofline = benchmarks("roofline")
-    cell = roofline.CellSpec(
+    cell = roofline.CapacitySpec(
         dataset="fashion_mnist",
         dense_widths=(79,),
         seeds=(0,),

@@ -9,7 +9,7 @@ from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import capacity
 from sparse_gf.initializers import Fans
-from sparse_gf.specs import CellSpec
+from sparse_gf.specs import CapacitySpec
 from sparse_gf.training import train
 
 # Variance from fan-in and fan-out, and the half-width of the support.
@@ -142,13 +142,13 @@ WIDTH = 34
 
 def network(arm, reference, seed=0):
     """One network of a cell on the digits, trained at the maximum width of 68."""
-    cell = CellSpec(
+    cell = CapacitySpec(
         dataset="digits",
         hidden_layers=2,
         initializer_reference=reference,
         dense_widths=(WIDTH,),
     )
-    group = capacity.Group(68, ((arm, WIDTH, seed),))
+    group = capacity.Group(((arm, WIDTH, seed),), 68)
     member = jax.tree.map(
         lambda leaf: jnp.asarray(leaf[0]), capacity.members(cell, group)
     )

@@ -16,7 +16,7 @@ import pytest
 from sparse_gf import experiment, results
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import engines, running
-from sparse_gf.specs import CellSpec, OptimizerSpec
+from sparse_gf.specs import CapacitySpec, OptimizerSpec
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.terminal import console
 
@@ -142,8 +142,8 @@ class _Recorder(experiment.Monitor):
 
 
 def test_progress_grows_with_the_work_that_is_done(tmp_path):
-    short = CellSpec(epochs=1)
-    long = CellSpec(epochs=3)
+    short = CapacitySpec(epochs=1)
+    long = CapacitySpec(epochs=3)
     recorder = _Recorder()
     watch = engines.Watch(
         [short, long],

@@ -21,16 +21,16 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float
 
-from sparse_gf import curvature, losses, specs
+from sparse_gf import curvature, experiment, losses, specs
 from sparse_gf.analyses import activity
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Dataset, LossFn, Params
 from sparse_gf.curvature import landscapes
 from sparse_gf.data import augment
-from sparse_gf.experiment import capacity, masked, saved
+from sparse_gf.experiment import saved
 from sparse_gf.models.ghosts import Gates
-from sparse_gf.specs import Cell, MaskedSpec
+from sparse_gf.specs import Cell, RunSpec
 from sparse_gf.training import train
 from sparse_gf.training.criteria import BATCH_NORM_MODES
 
@@ -330,7 +330,7 @@ def of_network(
     try:
         cell, _ = specs.from_config(network.about["config"])
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is of another version ({error}).") from error
+        raise UserError(f"{path} has no config of a cell ({error}).") from error
     dataset = load(cell)
     found = []
     for name in kinds:
@@ -340,9 +340,6 @@ def of_network(
         found += [(name, *row) for row in kind.rows(jax.device_get(values))]
     rows = pd.DataFrame(found, columns=list(COLUMNS[-5:]))
     about = {
-        "model": cell.model if isinstance(cell, MaskedSpec) else "mlp",
-        "dataset": cell.dataset,
-        "activation": cell.activation,
         "examples": len(subject.train[1]) if kinds else 0,
         "batch_norm": settings.batch_norm,
     } | network.about
@@ -352,11 +349,7 @@ def of_network(
 def _subject(
     cell: Cell, network: saved.Network, dataset: Dataset, settings: Settings
 ) -> Subject:
-    if isinstance(cell, MaskedSpec):
-        recipe = masked.recipe(cell)
-    else:
-        width = network.params["Dense_0"]["kernel"].shape[1]
-        recipe = capacity.recipe(cell, width)
+    recipe = experiment.job(cell, RunSpec()).recipe(network.params)
     epoch, gates = network.about["epoch"], None
     if recipe.ghosts is not None:
         number = int(recipe.pruning.schedule_epoch(jnp.int32(epoch)))

@@ -1,7 +1,25 @@
 """Data sets: what they are, reading them, and augmenting batches of images."""
 
-from sparse_gf.data.datasets import INFO, DatasetInfo, image_folder, info
+from sparse_gf.data.datasets import (
+    IMAGE_FOLDER,
+    INFO,
+    DatasetInfo,
+    image_folder,
+    info,
+)
 from sparse_gf.data.load import load, where
 from sparse_gf.data.part import stratified
+from sparse_gf.data.resize import resized, smaller
 
-__all__ = ["INFO", "DatasetInfo", "image_folder", "info", "load", "stratified", "where"]
+__all__ = [
+    "IMAGE_FOLDER",
+    "INFO",
+    "DatasetInfo",
+    "image_folder",
+    "info",
+    "load",
+    "resized",
+    "smaller",
+    "stratified",
+    "where",
+]

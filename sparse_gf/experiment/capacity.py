@@ -5,10 +5,7 @@ network of maximum width under a block mask, so both arms can share a program; w
 they do is a matter of cost.
 """
 
-import dataclasses
 import functools
-import hashlib
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,14 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from sparse_gf import budgets, ensemble, initializers, results
-from sparse_gf import data as data_lib
+from sparse_gf import ensemble, initializers
 from sparse_gf import masks as masks_lib
 from sparse_gf.core import streams
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import Count
-from sparse_gf.models import mlp, variants
-from sparse_gf.specs import CellSpec, RunSpec, toolkit
+from sparse_gf.experiment import members as members_lib
+from sparse_gf.experiment.members import Chunk, Group, Groups, Identity, Job
+from sparse_gf.models import mlp
+from sparse_gf.specs import CapacitySpec, RunSpec
+from sparse_gf.specs.toolkit import LrsiSpec
 from sparse_gf.training import train
 
 ARMS = ("sparse", "dense")
@@ -38,31 +37,35 @@ measured.
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """Networks of one width, padding included, that are trained together.
+def job(cell: CapacitySpec, options: RunSpec) -> Job:
+    """What is to be done for a cell; see ``kinds.job``."""
 
-    Attributes:
-        width: Hidden units.
-        networks: (arm, dense width, seed) of each network.
-    """
+    def chunk(groups: Groups) -> Chunk:
+        return Chunk(
+            members_lib.name(groups),
+            _work(cell, groups),
+            tuple(tuple(identities(cell, group)) for group in groups),
+            functools.partial(ensemble_of, cell, groups),
+        )
 
-    width: int
-    networks: tuple[tuple[str, int, int], ...]
-
-    @property
-    def size(self) -> int:
-        """Number of networks."""
-        return len(self.networks)
-
-
-Chunk = tuple[Group, ...]
-"""Groups whose networks are all trained at the same time."""
-
-
-def name(chunk: Chunk) -> str:
-    """A name that no other chunk of the cell has, fit for a folder."""
-    return hashlib.sha256(repr(chunk).encode()).hexdigest()[:12]
+    return Job(
+        cell,
+        options,
+        measured(cell),
+        {
+            "model": "mlp",
+            "variant": cell.variant,
+            "hidden_layers": cell.hidden_layers,
+            "dropout_rate": cell.dropout_rate,
+            "mask_method": "random",
+            "mask_schedule": "init",
+            "mask_distribution": "explicit",
+            "ghost_params": 0,
+        },
+        {"model": f"mlp_{cell.hidden_layers}_{cell.widest}"},
+        lambda params: recipe(cell, params["Dense_0"]["kernel"].shape[1]),
+        lambda: [chunk(groups) for groups in plan(cell, options)],
+    )
 
 
 class Member(NamedTuple):
@@ -85,42 +88,27 @@ class Member(NamedTuple):
     learning_rate: Float[Array, ""]
 
 
-def recipe(cell: CellSpec, width: int) -> train.Recipe:
+def recipe(cell: CapacitySpec, width: int) -> train.Recipe:
     """The static part of the programs whose networks have ``width`` hidden units."""
-    info = data_lib.info(cell.dataset)
-    variant = variants.parse(cell.variant)
     model = mlp.MLP(
         width=width,
         hidden_layers=cell.hidden_layers,
-        num_classes=info.num_classes,
+        num_classes=cell.info.num_classes,
         activation=cell.activation,
-        variant=variant,
+        variant=cell.parts,
         dropout_rate=cell.dropout_rate,
-        max_width=budgets.max_width(info.input_dim),
+        max_width=cell.widest,
         param_dtype=jnp.dtype(cell.dtype),
         precision=cell.precision,
     )
-    return train.Recipe(
-        model=model,
-        optimizer=cell.optimizer.name,
-        preset=cell.optimizer.preset,
-        batch_size=cell.batch_size,
-        l2=cell.l2 if variant.l2 else 0.0,
-        l1=cell.l1 if variant.l1 else 0.0,
-        weight_decay=cell.optimizer.decay,
-        crop_padding=info.crop_padding if variant.data_augmentation else None,
-        flip=info.flip,
-        probe_size=cell.probe_size or None,
-        label_smoothing=cell.label_smoothing(info.num_classes),
-        ghosts=cell.ghosts(cell.epochs, None),
-    )
+    return members_lib.recipe(cell, model)
 
 
-def ensemble_of(cell: CellSpec, chunk: Chunk) -> ensemble.Ensemble:
-    """The networks of a chunk, to be trained."""
-    input_dim = data_lib.info(cell.dataset).input_dim
-    recipes = [recipe(cell, group.width) for group in chunk]
-    widest = recipe(cell, budgets.max_width(input_dim))
+def ensemble_of(cell: CapacitySpec, groups: Groups) -> ensemble.Ensemble:
+    """The networks of groups, to be trained."""
+    input_dim = cell.info.input_dim
+    recipes = [recipe(cell, group.width) for group in groups]
+    widest = recipe(cell, cell.widest)
     return ensemble.Ensemble(
         tuple(
             ensemble.Group(
@@ -129,15 +117,15 @@ def ensemble_of(cell: CellSpec, chunk: Chunk) -> ensemble.Ensemble:
                 np.array([seed for _, _, seed in group.networks], np.int32),
                 members(cell, group),
             )
-            for own, group in zip(recipes, chunk, strict=True)
+            for own, group in zip(recipes, groups, strict=True)
         ),
         _init(widest, cell.initializer, cell.rescaling, input_dim),
     )
 
 
-def members(cell: CellSpec, group: Group) -> Member:
+def members(cell: CapacitySpec, group: Group) -> Member:
     """The arrays [networks, ...] in which a group's networks differ."""
-    info = data_lib.info(cell.dataset)
+    info = cell.info
     dtype = np.dtype(cell.dtype)
 
     def dims(width: int) -> list[tuple[Count, Count]]:
@@ -146,7 +134,7 @@ def members(cell: CellSpec, group: Group) -> Member:
         )
         return list(shapes.values())
 
-    wide = dims(budgets.max_width(info.input_dim))
+    wide = dims(cell.widest)
     fans = np.array(
         [
             [
@@ -157,12 +145,7 @@ def members(cell: CellSpec, group: Group) -> Member:
         ],
         dtype,
     )
-    counts = [
-        budgets.mlp_num_active(
-            info.input_dim, width, cell.hidden_layers, info.num_classes
-        )
-        for _, width, _ in group.networks
-    ]
+    counts = [cell.num_active(width) for _, width, _ in group.networks]
     rates = np.full(len(counts), cell.optimizer.learning_rate, dtype)
     # NumPy's: each device takes what it needs.
     arrays: dict[str, Any] = {
@@ -179,7 +162,7 @@ def members(cell: CellSpec, group: Group) -> Member:
 def init_network(
     recipe: train.Recipe,
     initializer: str,
-    rescaling: toolkit.LrsiSpec | None,
+    of_weights: LrsiSpec | None,
     input_dim: int,
     seed: Int[Array, ""],
     member: Member,
@@ -194,7 +177,7 @@ def init_network(
     Args:
         recipe: At the maximum width.
         initializer: One of ``initializers.NAMES``.
-        rescaling: Of the weights that were drawn; None for none.
+        of_weights: How the weights that were drawn are rescaled; None for not at all.
         input_dim: Entries of an image.
         seed: The network's seed.
         member: The network.
@@ -223,138 +206,66 @@ def init_network(
         lambda: masks_lib.random(mask_key, params, counts),
     )
     batch_stats = variables.get("batch_stats", {})
-    if rescaling:
-        params, _ = toolkit.rescaled(
-            rescaling, recipe, params, batch_stats, masks, data, seed
+    if of_weights:
+        params = members_lib.rescaled(
+            of_weights, recipe, params, batch_stats, masks, data, seed
         )
     return train.create(recipe, params, masks, batch_stats, member.learning_rate)
 
 
-def epochs(cell: CellSpec) -> int:
-    """Epochs of the whole run."""
-    return cell.epochs
-
-
-def measured(cell: CellSpec) -> tuple[int, ...]:
+def measured(cell: CapacitySpec) -> tuple[int, ...]:
     """Epochs, from 1, at whose end the networks are measured."""
     return train.measured_epochs(cell.epochs, cell.measurements)
 
 
-def check(cell: CellSpec) -> None:
-    """Everything that can be wrong was found when the spec was made."""
+def _work(cell: CapacitySpec, groups: Groups) -> float:
+    """Relative time that groups take: their multiplications."""
+    input_dim, hidden = cell.info.input_dim, cell.hidden_layers - 1
+    widths = [(group.size, group.width) for group in groups]
+    return float(sum(n * (input_dim * w + hidden * w**2) for n, w in widths))
 
 
-def work(cell: CellSpec, chunk: Chunk) -> float:
-    """Relative time that a chunk takes: its multiplications."""
-    input_dim = data_lib.info(cell.dataset).input_dim
-    hidden = cell.hidden_layers - 1
-    return float(
-        sum(
-            group.size * (input_dim * group.width + hidden * group.width**2)
-            for group in chunk
-        )
-    )
-
-
-def identities(cell: CellSpec, group: Group) -> list[results.Identity]:
+def identities(cell: CapacitySpec, group: Group) -> list[Identity]:
     """The rows that a group's networks make, one each."""
     points = tuple(range(len(measured(cell))))
-    of_all = {"hidden_layers": cell.hidden_layers, "tost": cell.tost}
-    shared = results.OF_MLPS | of_all
     return [
-        results.Identity(
-            number, points, shared | {"arm": arm, "dense_width": width, "seed": seed}
-        )
+        Identity(number, points, {"arm": arm, "dense_width": width, "seed": seed})
         for number, (arm, width, seed) in enumerate(group.networks)
     ]
 
 
-def plan(cell: CellSpec, run: RunSpec) -> tuple[Chunk, ...]:
-    """Divides a cell's networks into chunks that memory can hold.
+def plan(cell: CapacitySpec, run: RunSpec) -> tuple[Groups, ...]:
+    """Divides a cell's networks into groups that memory can hold.
 
     LayerNorm takes its statistics over a layer's units, and padded units would count
     among them: with it, dense networks are always trained narrow.
     """
-    widest = budgets.max_width(data_lib.info(cell.dataset).input_dim)
     sparse, dense = (
         [(arm, width, seed) for width in cell.dense_widths for seed in cell.seeds]
         for arm in ARMS
     )
-    if _is_padded(cell, run, widest):
-        groups = [Group(widest, tuple(sparse + dense))]
+    if _is_padded(cell, run):
+        groups = [Group(tuple(sparse + dense), cell.widest)]
     else:
-        groups = [Group(widest, tuple(sparse))]
+        groups = [Group(tuple(sparse), cell.widest)]
         groups += [
-            Group(width, tuple(network for network in dense if network[1] == width))
+            Group(tuple(network for network in dense if network[1] == width), width)
             for width in cell.dense_widths
         ]
-    return _chunks(groups, _limits(cell, run))
+
+    def of_memory(group: Group, room: float) -> float:
+        one = _network_shapes(recipe(cell, group.width), cell.info.input_dim)
+        return members_lib.on_a_device(group) * ensemble.network_bytes(one) / room
+
+    return members_lib.pack(groups, members_lib.share_of_limit(run, of_memory))
 
 
-def _is_padded(cell: CellSpec, run: RunSpec, widest: int) -> bool:
-    if variants.parse(cell.variant).layer_norm:
+def _is_padded(cell: CapacitySpec, run: RunSpec) -> bool:
+    if cell.parts.layer_norm:
         return False
     if run.dense_arm == "auto":
-        return widest <= PADDED_WIDTH_LIMIT
+        return cell.widest <= PADDED_WIDTH_LIMIT
     return run.dense_arm == "padded"
-
-
-def _limits(cell: CellSpec, run: RunSpec) -> Callable[[Group], float]:
-    """Makes a function from a group to the share of what may be trained at once.
-
-    A limit that the user sets is for all devices together, the one of the memory for
-    each of them.
-    """
-    if run.networks_per_program:
-        return lambda group: group.size / run.networks_per_program
-    input_dim = data_lib.info(cell.dataset).input_dim
-    devices = jax.local_device_count()
-    # A fifth stays free for the data set and the compiler.
-    limit = 0.8 * ensemble.device_memory()
-
-    def share(group: Group) -> float:
-        one = _network_shapes(recipe(cell, group.width), input_dim)
-        return -(-group.size // devices) * ensemble.network_bytes(one) / limit
-
-    return share
-
-
-def _chunks(groups: list[Group], share: Callable[[Group], float]) -> tuple[Chunk, ...]:
-    """Packs groups, in their order, into as few chunks as hold them.
-
-    A group too large for one is cut into parts that are chunks of their own, so that
-    one program serves them all.
-    """
-    chunks: list[Chunk] = []
-    room = 0.0
-    for group in groups:
-        parts = _split(group, share)
-        for part in parts:
-            if len(parts) > 1 or share(part) > room:
-                chunks.append(())
-                room = 1.0
-            chunks[-1] += (part,)
-            room -= share(part)
-        if len(parts) > 1:
-            room = 0.0
-    return tuple(chunks)
-
-
-def _split(group: Group, share: Callable[[Group], float]) -> list[Group]:
-    """Cuts a group into as few parts of equal size as are allowed.
-
-    Parts of another size would be compiled once more.
-    """
-    divisors = (size for size in range(group.size, 0, -1) if group.size % size == 0)
-    parts = (
-        [
-            Group(group.width, group.networks[start : start + size])
-            for start in range(0, group.size, size)
-        ]
-        for size in divisors
-    )
-    # One network at a time is always allowed.
-    return next(p for p in parts if share(p[0]) <= 1 or p[0].size == 1)
 
 
 @functools.lru_cache(maxsize=64)
@@ -376,8 +287,8 @@ def _network_shapes(recipe: train.Recipe, input_dim: int) -> train.TrainState:
 def _init(
     recipe: train.Recipe,
     initializer: str,
-    rescaling: toolkit.LrsiSpec | None,
+    of_weights: LrsiSpec | None,
     input_dim: int,
 ) -> ensemble.InitFn:
     """``init_network`` of one recipe, the same object for equal arguments."""
-    return functools.partial(init_network, recipe, initializer, rescaling, input_dim)
+    return functools.partial(init_network, recipe, initializer, of_weights, input_dim)

@@ -81,7 +81,7 @@ class WandB:
         self._run.finish()
 
 
-KINDS: dict[str, tuple[str, Open]] = {
+WRITERS: dict[str, tuple[str, Open]] = {
     "tensorboard": ("tensorboardX", TensorBoard),
     "wandb": ("wandb", WandB),
 }
@@ -95,7 +95,7 @@ def check(names: tuple[str, ...]) -> None:
         UserError: If one is not.
     """
     for name in names:
-        package, _ = KINDS[name]
+        package, _ = WRITERS[name]
         if importlib.util.find_spec(package) is None:
             raise UserError(
                 f"config.log has {name}, which needs {package}; run: "
@@ -110,7 +110,7 @@ class Logs:
         """Opens nothing yet.
 
         Args:
-            names: Of ``KINDS``.
+            names: Of ``WRITERS``.
             folder: ``logs`` in that of the cell.
             epoch: Epochs that were trained before.
         """
@@ -129,7 +129,7 @@ class Logs:
         """Adds the scores of one network at one epoch to its logs."""
         for name in self._names:
             if (name, network) not in self._open:
-                make = KINDS[name][1]
+                make = WRITERS[name][1]
                 own = make(self._folder, network, config, self._epoch)
                 self._open[name, network] = own
             self._open[name, network].write(epoch, scalars)

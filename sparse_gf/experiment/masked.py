@@ -7,10 +7,6 @@ the same batches; random masks of a seed are nested, the sparser in the denser.
 
 import dataclasses
 import functools
-import hashlib
-import math
-import pathlib
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -19,43 +15,52 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sparse_gf import budgets, ensemble, initializers, masks, results
+from sparse_gf import budgets, ensemble, initializers, masks
 from sparse_gf.core import streams, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.streams import Purpose
-from sparse_gf.core.types import Masks, Params
+from sparse_gf.core.types import Params
+from sparse_gf.experiment import members as members_lib
+from sparse_gf.experiment.members import Chunk, Group, Groups, Identity, Job
 from sparse_gf.models import ghosts
-from sparse_gf.specs import MaskedSpec, RunSpec, toolkit
+from sparse_gf.specs import MaskedSpec, RunSpec
 from sparse_gf.training import criteria, pruning, train
 
 EVALUATION_BATCH = 250
 """Most images of a convolutional network that is scored; they need memory each."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """Networks that are trained together.
+def job(cell: MaskedSpec, options: RunSpec) -> Job:
+    """What is to be done for a cell; see ``kinds.job``."""
+    check(cell)
 
-    Attributes:
-        networks: (density, seed) of each network; the density is None where it is not
-            what decides how many weights are active.
-    """
+    def chunk(groups: Groups) -> Chunk:
+        return Chunk(
+            members_lib.name(groups),
+            float(sum(group.size for group in groups)),
+            tuple(tuple(identities(cell, group)) for group in groups),
+            functools.partial(ensemble_of, cell, groups),
+        )
 
-    networks: tuple[tuple[float | None, int], ...]
-
-    @property
-    def size(self) -> int:
-        """Number of networks."""
-        return len(self.networks)
-
-
-Chunk = tuple[Group, ...]
-"""Groups whose networks are all trained at the same time; here one."""
-
-
-def name(chunk: Chunk) -> str:
-    """A name that no other chunk of the cell has, fit for a folder."""
-    return hashlib.sha256(repr(chunk).encode()).hexdigest()[:12]
+    own, mask = recipe(cell), cell.mask
+    return Job(
+        cell,
+        options,
+        measured(cell),
+        {
+            "model": cell.model,
+            "variant": cell.variant,
+            "hidden_layers": 0,
+            "dropout_rate": 0.0,
+            "mask_method": mask.method,
+            "mask_schedule": mask.schedule,
+            "mask_distribution": mask.distribution or "given",
+            "ghost_params": ghosts.num_params(_shapes(cell)["params"]),
+        },
+        {"model": cell.model, "stem": cell.stem, "skip": cell.skip},
+        lambda params: own,
+        lambda: [chunk(groups) for groups in plan(cell, options)],
+    )
 
 
 class Member(NamedTuple):
@@ -75,29 +80,12 @@ class Member(NamedTuple):
 
 def recipe(cell: MaskedSpec) -> train.Recipe:
     """The static part of the programs of a cell."""
-    info = cell.info
-    return train.Recipe(
-        model=cell.make_model(),
-        optimizer=cell.optimizer.name,
-        preset=cell.optimizer.preset,
-        batch_size=cell.batch_size,
-        l2=cell.l2,
-        l1=cell.l1,
-        weight_decay=cell.optimizer.decay,
-        crop_padding=info.crop_padding if cell.data_augmentation else None,
-        flip=info.flip,
-        probe_size=cell.probe_size or None,
-        schedule=cell.learning_rate_schedule(),
+    return members_lib.recipe(
+        cell,
+        cell.make_model(),
         pruning=cell.pruning(),
         evaluation_batch=EVALUATION_BATCH,
-        label_smoothing=cell.label_smoothing(info.num_classes),
-        ghosts=cell.ghosts(cell.epochs, cell.first_decay),
     )
-
-
-def epochs(cell: MaskedSpec) -> int:
-    """Epochs of the whole run, all rounds of iterative pruning together."""
-    return measured(cell)[-1]
 
 
 def measured(cell: MaskedSpec) -> tuple[int, ...]:
@@ -120,8 +108,8 @@ def check(cell: MaskedSpec) -> None:
         _read_masks(cell, seed)
 
 
-def ensemble_of(cell: MaskedSpec, chunk: Chunk) -> ensemble.Ensemble:
-    """The networks of a chunk, to be trained."""
+def ensemble_of(cell: MaskedSpec, groups: Groups) -> ensemble.Ensemble:
+    """The networks of groups, to be trained."""
     own = recipe(cell)
     return ensemble.Ensemble(
         tuple(
@@ -131,7 +119,7 @@ def ensemble_of(cell: MaskedSpec, chunk: Chunk) -> ensemble.Ensemble:
                 np.array([seed for _, seed in group.networks], np.int32),
                 members(cell, group),
             )
-            for group in chunk
+            for group in groups
         ),
         _init(cell, own),
     )
@@ -170,7 +158,7 @@ def init_network(
     key = streams.key(seed, Purpose.INIT)
     variables = _variables(cell, recipe.model, key)
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
-    dense = {path: _fans(kernel) for path, kernel in tree.kernels(params).items()}
+    dense = initializers.fans(params)
     params = initializers.matched(key, params, cell.initializer, dense)
     spec, finite, memory = cell.mask, jnp.ones((), bool), {}
     if spec.schedule in ("one_shot", "gradual", "imp"):
@@ -191,9 +179,9 @@ def init_network(
             member.counts,
         )
     if cell.initializer_reference == "active":
-        params = _rescaled(cell, params, dense, first)
+        params = initializers.at_fans_of(first, params, cell.initializer)
     if cell.rescaling:
-        params, _ = toolkit.rescaled(
+        params = members_lib.rescaled(
             cell.rescaling, recipe, params, batch_stats, first, data, seed
         )
     state = train.create(
@@ -202,48 +190,21 @@ def init_network(
     return dataclasses.replace(state, diverged=~finite)
 
 
-def _rescaled(
-    cell: MaskedSpec,
-    params: Params,
-    dense: Mapping[str, initializers.Fans],
-    first: Masks,
-) -> Params:
-    """The same draws at the spread that the mask's fans have (Evci et al. 2022)."""
-    variance = initializers.INITIALIZERS[cell.initializer].variance
-    active = tree.kernels(first)
+def plan(cell: MaskedSpec, run: RunSpec) -> tuple[Groups, ...]:
+    """Divides a cell's networks into groups of equal size that memory can hold."""
 
-    def rescale(path: str, kernel: Array) -> Array:
-        share = jnp.mean(active[path].astype(kernel.dtype))
-        fans = dense[path]
-        own = initializers.Fans(fans.inputs * share, fans.outputs * share)
-        spread = jnp.sqrt(variance(own) / variance(fans))
-        return jnp.where(share > 0, kernel * spread.astype(kernel.dtype), kernel)
+    def of_memory(group: Group, room: float) -> float:
+        own = recipe(cell)
+        one = ensemble.network_bytes(_state_shapes(cell, own))
+        batch = max(cell.batch_size, EVALUATION_BATCH)
+        active = batch * _activation_bytes(cell, own.model)
+        networks = members_lib.on_a_device(group)
+        # On a CPU, one network at a time trains on a device.
+        at_once = 1 if jax.default_backend() == "cpu" else networks
+        return (networks * one + at_once * active) / room
 
-    return tree.map_kernels(rescale, lambda leaf: leaf, params)
-
-
-def _fans(kernel: Array) -> initializers.Fans:
-    """Inputs of a unit, and outputs of an input; a window's pixels count each."""
-    window = math.prod(kernel.shape[:-2])
-    return initializers.Fans(window * kernel.shape[-2], window * kernel.shape[-1])
-
-
-def plan(cell: MaskedSpec, run: RunSpec) -> tuple[Chunk, ...]:
-    """Divides a cell's networks into chunks of equal size that memory can hold."""
-    networks = _networks(cell)
-    most = run.networks_per_program or _most_networks(cell)
-    divisors = range(len(networks), 0, -1)
-    size = next(n for n in divisors if len(networks) % n == 0 and (n <= most or n == 1))
-    return tuple(
-        (Group(networks[start : start + size]),)
-        for start in range(0, len(networks), size)
-    )
-
-
-def work(cell: MaskedSpec, chunk: Chunk) -> float:
-    """Relative time that a chunk takes: its networks."""
-    del cell
-    return float(sum(group.size for group in chunk))
+    limit = members_lib.share_of_limit(run, of_memory)
+    return members_lib.pack([Group(_networks(cell))], limit)
 
 
 def _networks(cell: MaskedSpec) -> tuple[tuple[float | None, int], ...]:
@@ -254,21 +215,7 @@ def _networks(cell: MaskedSpec) -> tuple[tuple[float | None, int], ...]:
     return tuple((density, seed) for density in densities for seed in cell.seeds)
 
 
-def _most_networks(cell: MaskedSpec) -> int:
-    """How many networks fit into the memory of all devices together."""
-    devices = jax.local_device_count()
-    # A fifth stays free for the data set and the compiler.
-    room = 0.8 * ensemble.device_memory()
-    own = recipe(cell)
-    one = ensemble.network_bytes(_state_shapes(cell, own))
-    batch = max(cell.batch_size, EVALUATION_BATCH)
-    active = batch * _activation_bytes(cell, own.model)
-    if jax.default_backend() == "cpu":
-        # One network at a time trains on a device.
-        return devices * max(int((room - active) / one), 1)
-    return devices * max(int(room / (one + active)), 1)
-
-
+@functools.lru_cache(maxsize=16)
 def _activation_bytes(cell: MaskedSpec, model: nn.Module) -> float:
     """Bytes per image that training keeps: every layer's output, and half as much."""
     sizes: list[int] = []
@@ -340,8 +287,7 @@ def _read_masks(cell: MaskedSpec, seed: int) -> Any:
 
 def _variables(cell: MaskedSpec, model: nn.Module, key: Any) -> Any:
     example = jnp.zeros((1, *cell.info.image_shape), cell.dtype)
-    schedule = cell.ghosts(cell.epochs, cell.first_decay)
-    gates = schedule.gates(1) if schedule else None
+    gates = cell.ghosts.gates(1) if cell.ghosts else None
     return model.init(key, example, **train.with_gates(gates))
 
 
@@ -356,9 +302,8 @@ def _shapes(cell: MaskedSpec) -> Any:
 def _state_shapes(cell: MaskedSpec, recipe: train.Recipe) -> train.TrainState:
     """Shapes of the state of one network."""
     info, shape = cell.info, jax.ShapeDtypeStruct
-    examples = cell.train_examples or info.train_size
-    images = shape((examples, *info.image_shape), np.uint8)
-    labels = shape((examples,), np.int32)
+    images = shape((cell.num_examples, *info.image_shape), np.uint8)
+    labels = shape((cell.num_examples,), np.int32)
     statistics = shape(info.image_shape[-1:], cell.dtype)
     arrays: Any = (images, labels, images, labels, statistics, statistics)
     member = jax.tree.map(lambda x: x[0], members(cell, Group(_networks(cell)[:1])))
@@ -372,81 +317,27 @@ def _init(cell: MaskedSpec, recipe: train.Recipe) -> ensemble.InitFn:
     return functools.partial(init_network, cell, recipe)
 
 
-def identities(cell: MaskedSpec, group: Group) -> list[results.Identity]:
+def identities(cell: MaskedSpec, group: Group) -> list[Identity]:
     """The rows that a group's networks make: one each, or one per round."""
     points = tuple(range(len(measured(cell))))
-    params = _shapes(cell)["params"]
-    size = sum(kernel.size for kernel in tree.kernels(params).values())
-    shared = {
-        "tost": cell.tost,
-        "ghost_params": ghosts.num_params(params),
-        "model": cell.model,
-        "mask_method": cell.mask.method,
-        "mask_schedule": cell.mask.schedule,
-        "mask_distribution": cell.mask.distribution or "given",
-        "dense_width": 0,
-        "hidden_layers": 0,
-    }
+    kernels = tree.kernels(_shapes(cell)["params"])
+    size = sum(kernel.size for kernel in kernels.values())
 
     def columns(density: float | None, seed: int) -> dict[str, Any]:
         known = {} if density is None else {"density": density}
         arm = "dense" if density == 1 else "sparse"
-        return shared | known | {"seed": seed, "arm": arm}
+        return known | {"dense_width": 0, "seed": seed, "arm": arm}
 
     if cell.mask.schedule != "imp":
         return [
-            results.Identity(number, points, columns(*network), size)
+            Identity(number, points, columns(*network), size)
             for number, network in enumerate(group.networks)
         ]
     # The first training is dense; later ones are at the densities below 1.
     densities = (1.0, *(density for density in cell.mask.density if density < 1))
     return [
-        results.Identity(number, (point,), columns(density, seed), size)
+        Identity(number, (point,), columns(density, seed), size)
         for number, (_, seed) in enumerate(group.networks)
         for point, density in enumerate(densities)
         if density in cell.mask.density
     ]
-
-
-def save_masks(
-    folder: pathlib.Path,
-    cell: MaskedSpec,
-    chunk: Chunk,
-    networks: ensemble.Ensemble,
-    progress: ensemble.Progress,
-) -> None:
-    """Writes the masks of a chunk's networks, a file each.
-
-    Args:
-        folder: Where.
-        cell: The cell.
-        chunk: Part of it.
-        networks: The chunk's.
-        progress: At a measured epoch; iterative pruning writes those of its round,
-            other methods at the end.
-    """
-    ends = measured(cell)
-    for group, state, places in zip(
-        chunk, progress.state, ensemble.places(networks), strict=True
-    ):
-        for identity in identities(cell, group):
-            if ends[identity.points[-1]] != progress.epoch:
-                continue
-            place, seed = int(places[identity.number]), identity.columns["seed"]
-            own = jax.tree.map(lambda x, at=place: np.asarray(x[at]), state.masks)
-            about = {
-                "method": cell.mask.method,
-                "schedule": cell.mask.schedule,
-                "epoch": progress.epoch,
-                "seed": seed,
-                "model": cell.model,
-                "stem": cell.stem,
-                "skip": cell.skip,
-                "num_classes": cell.info.num_classes,
-                "image_shape": list(cell.info.image_shape),
-                "dataset": cell.dataset,
-                "config_hash": cell.hash,
-            }
-            density = masks.density(own)
-            file = f"density_{density:.4g}_seed_{seed}.npz"
-            masks.save(folder / file, own, about)

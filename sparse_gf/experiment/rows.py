@@ -14,8 +14,7 @@ import numpy as np
 from sparse_gf import ensemble, gradient_flow, specs
 from sparse_gf.core import tree
 from sparse_gf.core.types import Dataset
-from sparse_gf.results import Identity
-from sparse_gf.specs import Cell, RunSpec
+from sparse_gf.experiment.members import Identity, Job
 
 PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 """Whose versions are recorded with every result."""
@@ -32,28 +31,24 @@ def environment(dataset: Dataset) -> str:
 
 
 def make(
-    cell: Cell,
-    options: RunSpec,
+    job: Job,
     dataset: Dataset,
     identities: Iterable[Identity],
-    epochs: Sequence[int],
     history: ensemble.Measurement,
 ) -> Iterator[dict[str, Any]]:
     """One row per network of a group, with the columns of ``results.NETWORKS``.
 
     Args:
-        cell: The cell.
-        options: How it was run.
+        job: Of the cell.
         dataset: What it was trained on.
         identities: One per row.
-        epochs: That were measured, one per point.
         history: Arrays [points, networks].
     """
-    shared = _shared_columns(cell, options, dataset)
+    shared = _shared_columns(job, dataset)
     for identity in identities:
         arm = identity.columns["arm"]
         own = jax.tree.map(lambda x, i=identity: x[list(i.points), i.number], history)
-        own_epochs = [epochs[point] for point in identity.points]
+        own_epochs = [job.measured[point] for point in identity.points]
         measurements = _measurements(dataset, arm, own_epochs, own)
         last = measurements[-1]
         means = {
@@ -149,12 +144,13 @@ def _measurements(
     ]
 
 
-def _shared_columns(cell: Cell, options: RunSpec, dataset: Dataset) -> dict[str, Any]:
+def _shared_columns(job: Job, dataset: Dataset) -> dict[str, Any]:
     """The columns that all networks of a cell have in common."""
-    return {
+    cell = job.cell
+    return job.columns | {
+        "kind": cell.kind,
         "dataset": cell.dataset,
         "optimizer": cell.optimizer.name,
-        "variant": cell.variant,
         "activation": cell.activation,
         "learning_rate": cell.optimizer.learning_rate,
         "epochs": cell.epochs,
@@ -165,7 +161,7 @@ def _shared_columns(cell: Cell, options: RunSpec, dataset: Dataset) -> dict[str,
         "l2": cell.l2,
         "l1": cell.l1,
         "weight_decay": cell.optimizer.decay,
-        "dropout_rate": getattr(cell, "dropout_rate", 0.0),
+        "tost": cell.tost,
         "train_examples": len(dataset.train_labels),
         "test_examples": len(dataset.test_labels),
         "probe_examples": cell.probe_size or len(dataset.train_labels),
@@ -173,7 +169,7 @@ def _shared_columns(cell: Cell, options: RunSpec, dataset: Dataset) -> dict[str,
         "dataset_source": dataset.source,
         "dataset_fingerprint": dataset.fingerprint,
         "config_hash": cell.hash,
-        "config": json.dumps(specs.to_config(cell, options)),
+        "config": json.dumps(specs.to_config(cell, job.options)),
         "versions": json.dumps(_versions()),
         "device": _device(),
     }

@@ -15,9 +15,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from sparse_gf import masks as masks_lib
+from sparse_gf import specs
 from sparse_gf.core import files, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Masks, Params
+from sparse_gf.experiment.members import Job
 
 PARTS = ("params", "masks", "batch_stats")
 
@@ -73,13 +76,69 @@ def load(path: pathlib.Path) -> Network:
         raise UserError(f"{path} is no file of a network ({error}).") from error
 
 
+def save_network(folder: pathlib.Path, job: Job, network: Network) -> None:
+    """Writes one network of a cell below ``networks`` in the cell's folder.
+
+    Args:
+        folder: The cell's.
+        job: Of the cell.
+        network: Its ``about`` says which network of the cell it is, and the epoch.
+    """
+    about = {
+        **_of_cell(job),
+        **network.about,
+        "density": masks_lib.density(network.masks),
+        "config": specs.to_config(job.cell, job.options),
+    }
+    save(folder / "networks" / name(about), network._replace(about=about))
+
+
+def save_masks(
+    folder: pathlib.Path, job: Job, masks: Masks, about: Mapping[str, Any]
+) -> None:
+    """Writes the masks of one network below ``masks`` in the cell's folder.
+
+    Args:
+        folder: The cell's.
+        job: Of the cell.
+        masks: Of the network.
+        about: Which network of the cell it is, and the epoch.
+    """
+    own = _of_cell(job) | dict(about) | {"density": masks_lib.density(masks)}
+    metadata = {
+        **job.masked,
+        "method": own["mask_method"],
+        "schedule": own["mask_schedule"],
+        "epoch": own["epoch"],
+        "seed": own["seed"],
+        "num_classes": job.cell.info.num_classes,
+        "image_shape": list(job.cell.info.image_shape),
+        "dataset": own["dataset"],
+        "config_hash": own["config_hash"],
+    }
+    masks_lib.save(folder / "masks" / f"{which(own)}.npz", masks, metadata)
+
+
+def _of_cell(job: Job) -> dict[str, Any]:
+    """What is said of every network of a cell."""
+    cell = job.cell
+    return job.columns | {
+        "kind": cell.kind,
+        "dataset": cell.dataset,
+        "activation": cell.activation,
+        "tost": cell.tost,
+        "config_hash": cell.hash,
+    }
+
+
 def which(about: Mapping[str, Any]) -> str:
     """Which network of its cell this is, as part of the names of files.
 
     Args:
-        about: ``arm``, ``dense_width``, ``seed``, and ``density`` if the width is 0.
+        about: ``kind`` and ``seed``; ``arm`` and ``dense_width`` of the networks of a
+            comparison of capacities, ``density`` of networks under masks.
     """
-    if about["dense_width"]:
+    if about["kind"] == "capacity":
         start = f"{about['arm']}_{about['dense_width']}"
     else:
         start = f"density_{about['density']:.4g}"

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 
 from sparse_gf import activations
 from sparse_gf.core import errors
-from sparse_gf.models import ghosts, layers, mlp
+from sparse_gf.models import ghosts, layers, mlp, products
 from sparse_gf.models.layers import Style
 from sparse_gf.models.mobilenet import MobileNet
 from sparse_gf.models.resnet import ResNet
@@ -85,6 +85,7 @@ def _mlp(hidden: str, width: str, classes: int, stem: str, style: Style) -> nn.M
         ),
         param_dtype=style.param_dtype,
         ghost_skip=style.ghost_skip,
+        precision=style.precision,
     )
 
 
@@ -124,6 +125,7 @@ def make(
     param_dtype: DTypeLike = jnp.float32,
     pooling: str = "max",
     ghost_skip: str = "padding",
+    precision: str = "float32",
 ) -> nn.Module:
     """Makes a model by its name.
 
@@ -141,12 +143,14 @@ def make(
         param_dtype: Type of all parameters and of the computation.
         pooling: One of ``layers.POOLINGS``; networks without windows have none.
         ghost_skip: One of ``ghosts.SKIPS``, for networks that are called with gates.
+        precision: Of the factors of matrix products, one of ``products.NAMES``;
+            convolutions have the full one alone.
 
     Returns:
         A Linen module; called with images, ``train``, ``deterministic`` and ``gates``.
 
     Raises:
-        errors.UserError: If a name is unknown.
+        errors.UserError: If a name is unknown, or a model has no such precision.
     """
     errors.one_of("activation", activation, activations.NAMES)
     errors.one_of("stem", stem, layers.STEMS)
@@ -154,8 +158,14 @@ def make(
         errors.one_of("norm", norm, layers.NORM_NAMES)
     errors.one_of("pooling", pooling, layers.POOLINGS)
     errors.one_of("ghost_skip", ghost_skip, ghosts.SKIPS)
+    errors.one_of("precision", precision, products.NAMES)
     is_mlp, residual = name.startswith("mlp"), name.startswith(("resnet", "wrn"))
     own_norm = "none" if is_mlp else "batch_norm"
+    if precision != "float32" and not is_mlp:
+        raise errors.UserError(
+            f"precision is {precision!r}; the convolutions of {name!r} have "
+            "'float32' alone."
+        )
     style = Style(
         activation=activation,
         norm=own_norm if norm is None else norm,
@@ -163,6 +173,7 @@ def make(
         param_dtype=param_dtype,
         pooling=pooling,
         ghost_skip=ghost_skip,
+        precision=precision,
     )
     for pattern, build in FAMILIES.items():
         if match := re.fullmatch(pattern, name):

@@ -169,6 +169,7 @@ class Style:
         param_dtype: Type of all parameters and of the computation.
         pooling: One of ``POOLINGS``.
         ghost_skip: One of ``ghosts.SKIPS``: what is added where there are gates.
+        precision: Of the factors of matrix products, one of ``products.NAMES``.
     """
 
     activation: str = "relu"
@@ -177,6 +178,7 @@ class Style:
     param_dtype: DTypeLike = jnp.float32
     pooling: str = "max"
     ghost_skip: str = "padding"
+    precision: str = "float32"
 
     def conv(
         self, features: int, size: int, strides: int = 1, *, name: str, groups: int = 1

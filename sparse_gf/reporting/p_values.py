@@ -20,7 +20,7 @@ from sparse_gf import data, stats
 from sparse_gf.core import words
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting.comparison import Comparison
-from sparse_gf.specs import CellSpec
+from sparse_gf.specs import CapacitySpec
 from sparse_gf.studies import tessera2021
 from sparse_gf.studies.sweep import SETTINGS, Sweep
 from sparse_gf.studies.tessera2021 import Entry
@@ -166,7 +166,7 @@ def correlations(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=_CORRELATION_COLUMNS)
 
 
-def differences(config: str, theirs: CellSpec) -> str:
+def differences(config: str, theirs: CapacitySpec) -> str:
     """How a cell was trained otherwise than another, in words; empty if it was not.
 
     Args:
@@ -259,7 +259,7 @@ def _from_paper(rows: pd.DataFrame) -> str:
     dataset, official = row["dataset"], data.info(row["dataset"]).title
     if dataset not in tessera2021.EPOCHS:
         return f"dataset {official}"
-    theirs = CellSpec(dataset=dataset, epochs=tessera2021.EPOCHS[dataset])
+    theirs = CapacitySpec(dataset=dataset, epochs=tessera2021.EPOCHS[dataset])
     # The rest of a title says which part of the data it is, as the settings do.
     whole = row["dataset_title"].partition(",")[0]
     source = f"dataset {whole}, not {official}" if whole != official else ""

@@ -3,64 +3,74 @@
 import dataclasses
 from typing import Any
 
+from ml_collections import ConfigDict, config_dict
+
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
-from sparse_gf.specs import toolkit
-from sparse_gf.specs.cell import CellSpec
-from sparse_gf.specs.mask import MaskSpec
+from sparse_gf.specs.capacity import CapacitySpec
+from sparse_gf.specs.cell import Cell
+from sparse_gf.specs.fields import Spec
 from sparse_gf.specs.masked import MaskedSpec
-from sparse_gf.specs.optimizer import OptimizerSpec, ScheduleSpec
 from sparse_gf.specs.run import RunSpec
 
-Cell = CellSpec | MaskedSpec
-"""What one command trains."""
 
-_NESTED = {
-    "optimizer": OptimizerSpec,
-    "mask": MaskSpec,
-    "schedule": ScheduleSpec,
-    "gsw": toolkit.GswSpec,
-    "gsk": toolkit.GskSpec,
-    "lrsi": toolkit.LrsiSpec,
-    "ls": toolkit.LsSpec,
-}
+def _nested_specs(kind: type[Spec]) -> dict[str, Spec]:
+    """The fields of a spec that are specs themselves, with their defaults."""
+    found = {field.name: field.default for field in dataclasses.fields(kind)}
+    return {name: own for name, own in found.items() if isinstance(own, Spec)}
 
 
-def _keys(*kinds: type) -> frozenset[str]:
+def _keys(*kinds: type[Spec]) -> frozenset[str]:
     """What configs of these kinds may hold, nested keys with a dot."""
-    names = {field.name for kind in kinds for field in dataclasses.fields(kind)}
-    nested = {
-        f"{name}.{field.name}"
-        for name in names & set(_NESTED)
-        for field in dataclasses.fields(_NESTED[name])
-    }
-    return frozenset(names - set(_NESTED) | nested)
+    names: set[str] = set()
+    for kind in kinds:
+        nested = _nested_specs(kind)
+        names |= {f.name for f in dataclasses.fields(kind) if f.name not in nested}
+        names |= {
+            f"{name}.{field.name}"
+            for name, own in nested.items()
+            for field in dataclasses.fields(own)
+        }
+    return frozenset(names)
 
 
-KEYS = _keys(CellSpec, MaskedSpec, RunSpec)
+KEYS = _keys(CapacitySpec, MaskedSpec, RunSpec)
 """What a config may hold, nested keys with a dot."""
+
+
+def new_config(kind: type[Cell]) -> Any:
+    """Makes a config of a kind of cell, of defaults alone, to be changed.
+
+    Args:
+        kind: ``CapacitySpec`` or ``MaskedSpec``, whose docstrings, and that of
+            ``RunSpec``, say what the keys mean.
+
+    Returns:
+        A ``ConfigDict``.
+    """
+    made = _defaults(kind)
+    made.update(_defaults(RunSpec))
+    return made
 
 
 def from_config(config: Any) -> tuple[Cell, RunSpec]:
     """Turns a config into specs.
 
     Args:
-        config: A ``ConfigDict`` or dict with the fields of ``CellSpec``, or of
-            ``MaskedSpec`` if it has a model, and of ``RunSpec`` as keys, ``optimizer``,
-            ``mask`` and ``schedule`` nested. Missing keys take the defaults.
+        config: A ``ConfigDict`` or dict with the fields of ``CapacitySpec``, or of
+            ``MaskedSpec`` if it has a model, and of ``RunSpec`` as keys; ``optimizer``,
+            ``mask`` and other specs are nested. Missing keys take the defaults.
 
     Raises:
         UserError: If a key or a value is not allowed; it says which, what is allowed
             and the nearest match.
     """
     values: dict[str, Any] = {key: _plain(config[key]) for key in config}
-    kind = MaskedSpec if "model" in values else CellSpec
+    kind = MaskedSpec if "model" in values else CapacitySpec
     allowed = _keys(kind, RunSpec)
     fields = {f.name: f for f in dataclasses.fields(kind)}
-    for name in set(_NESTED) & set(fields):
-        values[name] = _nested(
-            name, values.get(name, {}), fields[name].default, allowed
-        )
+    for name, default in _nested_specs(kind).items():
+        values[name] = _nested(name, values.get(name, {}), default, allowed)
     for key in values:
         if key not in fields:
             errors.one_of("config key", key, allowed)
@@ -73,16 +83,26 @@ def from_config(config: Any) -> tuple[Cell, RunSpec]:
         raise UserError(f"config has a value of the wrong type: {error}") from error
 
 
+def _defaults(kind: type[Spec] | Spec) -> ConfigDict:
+    made = ConfigDict()
+    for field in dataclasses.fields(kind):
+        value = getattr(kind, field.name)
+        if isinstance(value, Spec):
+            value = _defaults(value)
+        made[field.name] = config_dict.placeholder(float) if value is None else value
+    return made
+
+
 def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _nested(name: str, values: Any, default: Any, allowed: frozenset[str]) -> Any:
-    """One of ``_NESTED``, with the cell's own defaults for what is missing."""
+def _nested(name: str, values: Any, default: Spec, allowed: frozenset[str]) -> Any:
+    """A nested spec, with the cell's own defaults for what is missing."""
     try:
         found = {key: _plain(values[key]) for key in dict(values)}
     except (TypeError, ValueError) as error:
-        keys = ", ".join(f.name for f in dataclasses.fields(_NESTED[name]))
+        keys = ", ".join(f.name for f in dataclasses.fields(default))
         raise UserError(
             f"config.{name} is {values!r}; it must hold some of {keys}."
         ) from error

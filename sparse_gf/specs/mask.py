@@ -2,16 +2,17 @@
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from sparse_gf import budgets
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
+from sparse_gf.specs import fields
 from sparse_gf.training import criteria, pruning
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskSpec:
+class MaskSpec(fields.Spec):
     """Which weights of a network are active, and when they are chosen.
 
     Attributes:
@@ -40,49 +41,40 @@ class MaskSpec:
         rewind_epoch: To whose end ``"imp"`` goes back; 0 for the initial weights.
     """
 
-    method: str = "random"
-    schedule: str = "init"
+    PLACE: ClassVar[str] = "config.mask"
+
+    method: str = fields.one_of("random", {*criteria.PROTOCOLS, "file"})
+    schedule: str = fields.one_of("init", set(pruning.METHODS))
     density: tuple[float, ...] = (1.0, 0.1)
     distribution: str = ""
     num_active: tuple[int, ...] = ()
     dense_layers: tuple[str, ...] = ()
     file: str = ""
     digest: str = ""
-    rounds: int = 0
-    examples: int = 0
-    batch_norm: str = ""
-    temperature: float = 0.0
-    start_epoch: int = 0
-    end_epoch: int = 0
-    every: int = 100
-    drop: float = 0.3
-    rewind_epoch: int = 0
+    rounds: int = fields.at_least(0, 0)
+    examples: int = fields.at_least(0, 0)
+    batch_norm: str = fields.one_of("", {"", *criteria.BATCH_NORM_MODES})
+    temperature: float = fields.rate(0.0)
+    start_epoch: int = fields.at_least(0, 0)
+    end_epoch: int = fields.at_least(0, 0)
+    every: int = fields.at_least(100, 1)
+    drop: float = fields.rate(0.3, below=1.0)
+    rewind_epoch: int = fields.at_least(0, 0)
 
     def __post_init__(self):
-        errors.one_of("config.mask.schedule", self.schedule, set(pruning.METHODS))
-        errors.one_of("config.mask.method", self.method, {*criteria.PROTOCOLS, "file"})
-        for name, low in {
-            "rounds": 0,
-            "examples": 0,
-            "start_epoch": 0,
-            "end_epoch": 0,
-            "every": 1,
-            "rewind_epoch": 0,
-        }.items():
-            errors.in_range(f"config.mask.{name}", getattr(self, name), low, None)
-        if self.batch_norm:
-            modes = criteria.BATCH_NORM_MODES
-            errors.one_of("config.mask.batch_norm", self.batch_norm, modes)
-        errors.rate("config.mask.temperature", self.temperature)
-        errors.rate("config.mask.drop", self.drop, below=1.0)
+        super().__post_init__()
         self._check_density()
         if not self.distribution:
             own = "" if self.method == "file" else self.protocol.distribution
-            object.__setattr__(self, "distribution", own)
+            self._spell("distribution", own)
         elif self.pattern is None:
             names = {*budgets.DISTRIBUTIONS, "2:4"}
             errors.one_of("config.mask.distribution", self.distribution, names)
         self._check_magnitude()
+
+    def identity(self) -> dict[str, Any]:
+        """As for every spec; the same masks in another place are the same."""
+        return {k: v for k, v in super().identity().items() if k != "file"}
 
     @property
     def pattern(self) -> tuple[int, int] | None:
@@ -131,7 +123,7 @@ class MaskSpec:
             errors.one_of(
                 "config.mask.method with a file", self.method, {"random", "file"}
             )
-            object.__setattr__(self, "method", "file")
+            self._spell("method", "file")
         elif self.method == "file":
             raise UserError(
                 "config.mask.method is 'file', but config.mask.file is empty."
@@ -145,7 +137,7 @@ class MaskSpec:
                 "config.mask.density is empty; give densities, num_active, a pattern "
                 "such as 2:4 as distribution, or a file."
             )
-        object.__setattr__(self, "density", tuple(map(float, density)))
+        self._spell("density", tuple(map(float, density)))
         if any(not 0 < density <= 1 for density in self.density):
             raise UserError(
                 f"config.mask.density is {self.density!r}; every value must be above 0 "

@@ -1,29 +1,30 @@
 """How params are updated: an optimizer, and the schedule of its rate."""
 
 import dataclasses
+from typing import Any, ClassVar
 
 from sparse_gf import optimizers, schedules
-from sparse_gf.core import errors
+from sparse_gf.specs import fields
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerSpec:
-    """An optimizer and its rates; see ``optimizers.make``."""
+class OptimizerSpec(fields.Spec):
+    """An optimizer and its rates; see ``optimizers.make``.
 
-    name: str = "adam"
-    learning_rate: float = 0.001
-    preset: str = "torch"
-    weight_decay: float | None = None
-    """Decoupled; None for the preset's own default (AdamW only)."""
+    Attributes:
+        name: One of ``optimizers.NAMES``.
+        learning_rate: Step size.
+        preset: One of ``optimizers.PRESETS``.
+        weight_decay: Decoupled decay; None for the preset's own default, which only
+            AdamW has.
+    """
 
-    def __post_init__(self):
-        errors.one_of("config.optimizer.name", self.name, optimizers.NAMES)
-        errors.one_of("config.optimizer.preset", self.preset, optimizers.PRESETS)
-        errors.rate("config.optimizer.learning_rate", self.learning_rate)
-        object.__setattr__(self, "learning_rate", float(self.learning_rate))
-        if self.weight_decay is not None:
-            errors.rate("config.optimizer.weight_decay", self.weight_decay)
-            object.__setattr__(self, "weight_decay", float(self.weight_decay))
+    PLACE: ClassVar[str] = "config.optimizer"
+
+    name: str = fields.one_of("adam", optimizers.NAMES)
+    learning_rate: float = fields.rate(0.001)
+    preset: str = fields.one_of("torch", optimizers.PRESETS)
+    weight_decay: float | None = fields.optional_rate()
 
     @property
     def decay(self) -> float:
@@ -32,15 +33,23 @@ class OptimizerSpec:
             return self.weight_decay
         return optimizers.default_weight_decay(self.name, self.preset)
 
+    def identity(self) -> dict[str, Any]:
+        """As for every spec, with the decay in force: who set it does not matter."""
+        return super().identity() | ({"weight_decay": self.decay} if self.decay else {})
+
 
 @dataclasses.dataclass(frozen=True)
-class ScheduleSpec:
-    """The learning rate's schedule; see ``schedules``."""
+class ScheduleSpec(fields.Spec):
+    """The learning rate's schedule; see ``schedules``.
 
-    name: str = "constant"
+    Attributes:
+        name: One of ``schedules.NAMES``.
+        milestones: Last epochs before the rate falls, for ``"step"``.
+        factor: What it is multiplied by each time.
+    """
+
+    PLACE: ClassVar[str] = "config.schedule"
+
+    name: str = fields.one_of("constant", schedules.NAMES)
     milestones: tuple[int, ...] = ()
-    factor: float = 0.1
-
-    def __post_init__(self):
-        errors.one_of("config.schedule.name", self.name, schedules.NAMES)
-        errors.rate("config.schedule.factor", self.factor)
+    factor: float = fields.rate(0.1)

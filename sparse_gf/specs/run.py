@@ -4,6 +4,7 @@ import dataclasses
 
 from sparse_gf import stats
 from sparse_gf.core import errors
+from sparse_gf.specs import fields
 
 SAVED = frozenset({"", "last", "measured"})
 DENSE_ARMS = frozenset({"auto", "padded", "narrow"})
@@ -11,7 +12,7 @@ LOGS = frozenset({"tensorboard", "wandb"})
 
 
 @dataclasses.dataclass(frozen=True)
-class RunSpec:
+class RunSpec(fields.Spec):
     """How a cell is run; nothing here is part of the cell's identity.
 
     Attributes:
@@ -24,21 +25,20 @@ class RunSpec:
         checkpoint_seconds: Least time between checkpoints.
         wilcoxon_method: One of ``stats.METHODS``, for the table.
         wilcoxon_zeros: One of ``stats.ZERO_METHODS``, likewise.
-        save_masks: Whether the masks of networks under masks are written to files.
+        save_masks: Whether the masks of the networks are written to files.
         save_networks: ``"last"``: networks are written to files after the last epoch;
-            ``"measured"``: after every measured epoch; see ``network_files``.
-        log: Which of ``LOGS`` are written at every measured epoch, with
-            commas.
+            ``"measured"``: after every measured epoch; see ``experiment.saved``.
+        log: Which of ``LOGS`` are written at every measured epoch, with commas.
     """
 
     data_dir: str = ""
-    dense_arm: str = "auto"
-    networks_per_program: int = 0
-    checkpoint_seconds: float = 10.0
-    wilcoxon_method: str = "auto"
-    wilcoxon_zeros: str = "wilcox"
+    dense_arm: str = fields.one_of("auto", DENSE_ARMS)
+    networks_per_program: int = fields.at_least(0, 0)
+    checkpoint_seconds: float = fields.rate(10.0)
+    wilcoxon_method: str = fields.one_of("auto", stats.METHODS)
+    wilcoxon_zeros: str = fields.one_of("wilcox", stats.ZERO_METHODS)
     save_masks: bool = False
-    save_networks: str = ""
+    save_networks: str = fields.one_of("", SAVED)
     log: str = ""
 
     @property
@@ -47,13 +47,6 @@ class RunSpec:
         return tuple(name.strip() for name in self.log.split(",") if name.strip())
 
     def __post_init__(self):
-        errors.one_of("config.dense_arm", self.dense_arm, DENSE_ARMS)
-        errors.one_of("config.wilcoxon_method", self.wilcoxon_method, stats.METHODS)
-        errors.one_of("config.wilcoxon_zeros", self.wilcoxon_zeros, stats.ZERO_METHODS)
-        errors.in_range(
-            "config.networks_per_program", self.networks_per_program, 0, None
-        )
-        errors.one_of("config.save_networks", self.save_networks, SAVED)
+        super().__post_init__()
         for name in self.logs:
             errors.one_of("config.log", name, LOGS)
-        errors.rate("config.checkpoint_seconds", self.checkpoint_seconds)

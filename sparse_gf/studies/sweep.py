@@ -9,7 +9,7 @@ from typing import Any
 
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
-from sparse_gf.specs import CellSpec, MaskedSpec, OptimizerSpec, RunSpec, toolkit
+from sparse_gf.specs import CapacitySpec, MaskedSpec, OptimizerSpec, RunSpec, toolkit
 from sparse_gf.studies import jaiswal2022, masked_paper, tessera2021
 from sparse_gf.studies.tessera2021 import Entry, Study
 
@@ -29,7 +29,7 @@ _OF_OPTIMIZER = ("preset", "weight_decay")
 SETTINGS = (
     *(
         field.name
-        for field in dataclasses.fields(CellSpec)
+        for field in dataclasses.fields(CapacitySpec)
         if field.name not in ("optimizer", *toolkit.NAMES, *AXES)
     ),
     *_OF_OPTIMIZER,
@@ -118,8 +118,8 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
 
     Returns:
         A ``ConfigDict`` with ``study``, ``scale``, ``grid``, ``only`` (values of axes
-        that the sweep is narrowed to), the fields of ``CellSpec`` that all cells share
-        and those of ``RunSpec``.
+        that the sweep is narrowed to), the fields of ``CapacitySpec`` that all
+        cells share and those of ``RunSpec``.
 
     Raises:
         UserError: If there is no such study, scale or axis.
@@ -133,7 +133,7 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
     made.grid = ConfigDict(_axes("config.grid", grid, AXES))
     axes = MASKED_AXES if masked else AXES
     made.only = ConfigDict({axis: config_dict.placeholder(tuple) for axis in axes})
-    defaults: Any = MaskedSpec() if masked else CellSpec()
+    defaults: Any = MaskedSpec() if masked else CapacitySpec()
     for name in MASKED_SETTINGS if masked else SETTINGS:
         holder = defaults.optimizer if name in _OF_OPTIMIZER else defaults
         holder = defaults.mask if name == "density" else holder
@@ -224,7 +224,7 @@ def _entry(values: dict[str, Any], varied: list[str]) -> Entry:
         for axis, field in (("optimizer", "name"), ("learning_rate", "learning_rate"))
         if axis in fields
     }
-    cell = CellSpec(optimizer=OptimizerSpec(**rates), **fields)
+    cell = CapacitySpec(optimizer=OptimizerSpec(**rates), **fields)
     column = [
         str(values[axis]) if axis != "hidden_layers" else f"{values[axis]} layers"
         for axis in varied

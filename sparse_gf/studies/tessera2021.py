@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sparse_gf.core import errors, words
 from sparse_gf.models import variants
-from sparse_gf.specs import CellSpec, OptimizerSpec
+from sparse_gf.specs import CapacitySpec, OptimizerSpec
 
 
 class Entry(NamedTuple):
@@ -23,7 +23,7 @@ class Entry(NamedTuple):
     Attributes:
         row: Name of its row, and of its panel in a figure; mostly an optimizer.
         column: Name of its column, and of its line in a figure.
-        cell: What is trained, a ``CellSpec`` or ``MaskedSpec``.
+        cell: What is trained, a ``CapacitySpec`` or ``MaskedSpec``.
         published: The p-value that the paper printed, three decimals; None if none.
     """
 
@@ -277,7 +277,7 @@ def _all_tables(scale: str) -> Iterable[Entry]:
 
 def _once(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     """The first entry of each cell."""
-    first: dict[CellSpec, Entry] = {}
+    first: dict[CapacitySpec, Entry] = {}
     for entry in entries:
         first.setdefault(entry.cell, entry)
     return tuple(first.values())
@@ -292,7 +292,7 @@ def _column(row: Mapping[str, str]) -> str:
     return row["variant"].removesuffix("_Relu").replace(".", "_")
 
 
-def _cell(row: Mapping[str, str], scale: str) -> CellSpec:
+def _cell(row: Mapping[str, str], scale: str) -> CapacitySpec:
     optimizer = OptimizerSpec(OPTIMIZERS[row["optimizer"]], float(row["learning_rate"]))
     if row["axis"] == "activation":
         activation = _column(row).lower()
@@ -310,9 +310,9 @@ def _cell(row: Mapping[str, str], scale: str) -> CellSpec:
     )
 
 
-def _scaled(scale: str, dataset: str, **fields: Any) -> CellSpec:
+def _scaled(scale: str, dataset: str, **fields: Any) -> CapacitySpec:
     """A cell of the paper at a scale."""
-    return CellSpec(**{"dataset": dataset, **fields, **SCALES[scale][dataset]})
+    return CapacitySpec(**{"dataset": dataset, **fields, **SCALES[scale][dataset]})
 
 
 class Correlation(NamedTuple):

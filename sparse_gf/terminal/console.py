@@ -57,7 +57,7 @@ def _show_cell(
 ) -> pathlib.Path:
     """Prints a finished cell's table and writes its folder, which is returned."""
     path = pathlib.Path(workdir)
-    if isinstance(cell, specs.MaskedSpec):
+    if cell.kind == "masks":
         summary = densities.summarise(rows)
         show_densities(summary, console)
         return densities.write_cell(path, summary, rows)
@@ -101,7 +101,7 @@ def train_sweep(
         experiment.set_up_jax(cells[0])
         with _monitor(console, LINE_SECONDS) as monitor:
             result = functools.partial(_result, sweep.run)
-            watch = engines.Watch(cells, path, monitor, _describe, result, begin)
+            watch = experiment.Watch(cells, path, monitor, _describe, result, begin)
             train(cells, sweep.run, path, watch)
         failed = watch.failed
     else:
@@ -155,7 +155,7 @@ def _heading(sweep: sweep_lib.Sweep) -> str:
 
 def _count(sweep: sweep_lib.Sweep, missing: Collection[specs.Cell]) -> str:
     cells = sweep.study.cells
-    networks = sum(map(cost.num_networks, cells))
+    networks = sum(cell.num_networks for cell in cells)
     done = len(cells) - len(missing)
     return f"{done} of {len(cells)} cells are done ({networks} networks in all)"
 
@@ -164,14 +164,9 @@ def _describe(cell: specs.Cell) -> str:
     rate = f"{cell.optimizer.name} {cell.optimizer.learning_rate:g}"
     part = f", {cell.train_examples} images" if cell.train_examples else ""
     epochs = words.counted(cell.epochs, "epoch")
-    if isinstance(cell, specs.MaskedSpec):
-        when = "" if cell.mask.schedule == "init" else f" {cell.mask.schedule}"
-        what = f"{cell.model}, {cell.mask.method}{when}"
-    else:
-        what = words.counted(cell.hidden_layers, "layer")
     tweaks = densities.spoken_tweaks(cell.tost, dataclasses.asdict(cell))
     return (
-        f"{cell.dataset}{part}, {epochs}, {what}, {rate}, {cell.variant}, "
+        f"{cell.dataset}{part}, {epochs}, {cell.what}, {rate}, "
         f"{cell.activation}" + f", {tweaks}" * bool(cell.tost)
     )
 
@@ -179,7 +174,7 @@ def _describe(cell: specs.Cell) -> str:
 def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.Cell) -> str:
     rows = results.read(workdir, cell.hash)
     seconds = words.duration(results.read_seconds(workdir, cell.hash))
-    if isinstance(cell, specs.MaskedSpec):
+    if cell.kind == "masks":
         means: Any = rows.groupby("density")["test_accuracy"].mean()
         found = [f"{mean:.2%} at {100 * d:.3g}%" for d, mean in means.items()]
         return f"{', '.join(reversed(found))}; {seconds}"

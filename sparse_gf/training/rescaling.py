@@ -20,9 +20,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from sparse_gf import losses
 from sparse_gf import masks as masks_lib
-from sparse_gf.core import tree
+from sparse_gf.core import streams, tree
+from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import Masks, Params
+from sparse_gf.data import augment
+from sparse_gf.training import train
 
 STEPS = {"sgd": 2, "adam": 1}
 """Kind of step to the order of the norm that is bounded."""
@@ -120,6 +124,60 @@ def rescale(
     start = _State(ones, pair, zeros, steps, taken)
     end, record = jax.lax.scan(body, start, length=settings.iterations)
     return _scaled(end.scales, params), record
+
+
+def rescale_network(
+    settings: Settings,
+    batch_size: int,
+    recipe: train.Recipe,
+    params: Params,
+    batch_stats: Any,
+    masks: Masks | None,
+    data: train.Data,
+    seed: Int[Array, ""],
+) -> tuple[Params, Record]:
+    """Rescales the initial weights of one network.
+
+    The loss is that of training: smoothed, with ghosts as in the first epoch. Images
+    are not augmented.
+
+    Args:
+        settings: Constants.
+        batch_size: Examples of each of the two batches that share half of theirs.
+        recipe: Of the network.
+        params: Its initial params.
+        batch_stats: Its initial running statistics.
+        masks: As in ``rescale``.
+        data: The data set.
+        seed: The network's; decides the batches.
+    """
+    half = batch_size // 2
+    examples = data.train_labels.shape[0]
+    order = jax.random.permutation(streams.key(seed, Purpose.RESCALING), examples)
+    gates = recipe.ghosts.gates(1) if recipe.ghosts else None
+
+    def take(number: Int[Array, ""]) -> tuple[Array, Array]:
+        start = number % (examples // half) * half
+        index = jax.lax.dynamic_slice_in_dim(order, start, half)
+        images = augment.normalise(
+            data.train_images[index], data.mean, data.std, data.mean.dtype
+        )
+        return images, data.train_labels[index]
+
+    def loss_fn(params: Params, batch: tuple[Array, Array]) -> Float[Array, ""]:
+        images, labels = batch
+        logits, _ = recipe.model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            images,
+            train=True,
+            mutable=["batch_stats"],
+            **train.with_gates(gates),
+        )
+        return losses.cross_entropy(
+            logits, labels, label_smoothing=recipe.label_smoothing
+        )
+
+    return rescale(loss_fn, params, masks, take, settings)
 
 
 def _iteration(

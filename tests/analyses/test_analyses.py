@@ -18,7 +18,7 @@ from sparse_gf.data import augment
 from sparse_gf.experiment import masked
 from sparse_gf.experiment import saved as network_files
 from sparse_gf.models.ghosts import Gates
-from sparse_gf.specs import CellSpec, MaskedSpec, MaskSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, MaskedSpec, MaskSpec, RunSpec
 from sparse_gf.specs.toolkit import GswSpec
 
 CELL = MaskedSpec(
@@ -97,7 +97,7 @@ def test_a_file_gives_back_the_network_whose_score_was_written(saved):
 
 
 def test_sc_sdc_networks_are_saved_after_the_last_epoch(tmp_path):
-    cell = CellSpec(
+    cell = CapacitySpec(
         dense_widths=(20,), seeds=(1,), hidden_layers=1, epochs=2, train_examples=128
     )
     experiment.run(cell, RunSpec(save_networks="last"), tmp_path)

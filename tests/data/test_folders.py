@@ -261,11 +261,11 @@ def test_the_name_alone_is_not_enough():
 
 def test_range_checks_work_without_known_sizes(monkeypatch):
     monkeypatch.setitem(data.INFO, "some", data.image_folder(8, 3))
-    cell = specs.CellSpec(dataset="some", train_examples=10**6, batch_size=10**6)
+    cell = specs.CapacitySpec(dataset="some", train_examples=10**6, batch_size=10**6)
     assert cell.train_examples == 10**6
     for change in ({"train_examples": -1}, {"probe_size": 2**31}, {"batch_size": 0}):
         with pytest.raises(UserError, match="must be an integer"):
-            specs.CellSpec(dataset="some", **change)
+            specs.CapacitySpec(dataset="some", **change)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

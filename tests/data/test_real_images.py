@@ -6,7 +6,7 @@ import pytest
 
 from sparse_gf import data, ensemble
 from sparse_gf.experiment import capacity
-from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
 from sparse_gf.training import train
 
 FOLDER = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -32,7 +32,7 @@ def train_dense_arm(cell, dataset):
 )
 def test_a_dense_network_learns_fashion_mnist_in_two_epochs():
     """Chance is 10%; a linear classifier reaches about 84% when it has converged."""
-    cell = CellSpec(
+    cell = CapacitySpec(
         dataset="fashion_mnist",
         dense_widths=(236,),
         seeds=(0,),
@@ -53,7 +53,7 @@ def test_a_dense_network_learns_fashion_mnist_in_two_epochs():
 )
 def test_a_dense_network_learns_from_cifar10_jpeg_with_augmentation():
     """Chance is 10%; one epoch of a small perceptron is far above it."""
-    cell = CellSpec(
+    cell = CapacitySpec(
         dataset="cifar10",
         dense_widths=(308,),
         seeds=(0,),

@@ -14,10 +14,10 @@ from sparse_gf.core.streams import Purpose
 from sparse_gf.data import augment
 from sparse_gf.ensemble import mapping as mapping_lib
 from sparse_gf.experiment import capacity
-from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
 from sparse_gf.training import train
 
-CELL = CellSpec(
+CELL = CapacitySpec(
     dense_widths=(9, 30),
     seeds=(4, 7),
     hidden_layers=2,

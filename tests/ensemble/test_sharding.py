@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from sparse_gf import data, ensemble, experiment, results
-from sparse_gf.experiment import capacity, checkpoints, rows
-from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf.experiment import capacity, checkpoints, members, rows
+from sparse_gf.specs import CapacitySpec, RunSpec
 
-EVEN = CellSpec(
+EVEN = CapacitySpec(
     dense_widths=(7, 20, 30),
     seeds=(0, 3),
     hidden_layers=1,
@@ -87,7 +87,7 @@ def layout(cell, folder):
     dataset = ensemble.to_device(part, cell.dtype)
     shapes = ensemble.prepare(networks, dataset, 3)
     start = ensemble.begin(networks, dataset, shapes)
-    saved = checkpoints.Checkpoints(folder / capacity.name(chunk))
+    saved = checkpoints.Checkpoints(folder / members.name(chunk))
     saved.save(dataclasses.replace(start, epoch=1))
     restored = saved.restore(shapes)
     return {

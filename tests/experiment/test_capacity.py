@@ -8,8 +8,8 @@ import pytest
 
 from sparse_gf import budgets, data, ensemble, masks, optimizers
 from sparse_gf.core import tree
-from sparse_gf.experiment import capacity
-from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+from sparse_gf.experiment import capacity, members
+from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
 from sparse_gf.training import train
 
 EPOCHS = 2
@@ -39,7 +39,7 @@ def small_cell(optimizer="adam", **changes):
         "dtype": "float64",
         "optimizer": OptimizerSpec(optimizer, learning_rate=0.01),
     }
-    return CellSpec(**settings | changes)
+    return CapacitySpec(**settings | changes)
 
 
 def train_chunk(cell, chunk, dataset):
@@ -205,7 +205,7 @@ def test_chunks_hold_every_network_once(limit, dense_arm):
     found = [n for chunk in chunks for group in chunk for n in group.networks]
     assert sorted(found) == all_networks(cell)
     assert max(sum(group.size for group in chunk) for chunk in chunks) <= limit
-    assert len({capacity.name(chunk) for chunk in chunks}) == len(chunks)
+    assert len({members.name(chunk) for chunk in chunks}) == len(chunks)
 
 
 def test_parts_of_a_group_share_their_programs():
@@ -225,7 +225,7 @@ def test_small_groups_are_trained_together():
 
 def test_a_16_gb_accelerator_holds_a_part_of_a_cifar_cell(monkeypatch):
     monkeypatch.setattr(ensemble, "device_memory", lambda: 16 * 2**30)
-    cell = CellSpec(dataset="cifar10")
+    cell = CapacitySpec(dataset="cifar10")
     chunks = capacity.plan(cell, RunSpec())
     for chunk in chunks:
         needed = 0
@@ -243,11 +243,11 @@ def test_a_16_gb_accelerator_holds_a_part_of_a_cifar_cell(monkeypatch):
 def test_chunk_names_fit_a_file_system_whatever_the_seeds():
     cell = small_cell(seeds=tuple(range(10**9, 10**9 + 300)), dtype="float32")
     (chunk,) = capacity.plan(cell, RunSpec(networks_per_program=10**6))
-    assert len(capacity.name(chunk)) < 64
+    assert len(members.name(chunk)) < 64
 
 
 def test_making_networks_needs_memory_for_one_of_them():
-    cell = CellSpec(dataset="fashion_mnist", dense_widths=(79, 236), epochs=1)
+    cell = CapacitySpec(dataset="fashion_mnist", dense_widths=(79, 236), epochs=1)
     (chunk,) = capacity.plan(cell, RunSpec())
     networks = capacity.ensemble_of(cell, chunk)
     sparse = networks.groups[0]

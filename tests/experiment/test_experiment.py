@@ -16,12 +16,12 @@ import pytest
 
 from sparse_gf import budgets, data, experiment, results
 from sparse_gf.core.errors import UserError
-from sparse_gf.experiment import running
-from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+from sparse_gf.experiment import chunk
+from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-CELL = CellSpec(
+CELL = CapacitySpec(
     dense_widths=(7, 30), seeds=(0, 3), hidden_layers=2, epochs=4, measurements=3
 )
 
@@ -84,7 +84,7 @@ def test_the_tables_of_all_cells_are_the_files_of_the_cells(finished):
 
 def test_a_finished_cell_is_not_trained_again(finished, monkeypatch):
     workdir, rows = finished
-    monkeypatch.setattr(running, "_train", None)
+    monkeypatch.setattr(chunk, "train_all", None)
     again = experiment.run(CELL, RunSpec(), workdir)
     pd.testing.assert_frame_equal(again, rows)
 
@@ -95,6 +95,16 @@ def test_a_finished_cell_of_other_data_is_refused(finished, monkeypatch):
     monkeypatch.setattr(data, "load", lambda *_: other)
     with pytest.raises(UserError, match="computed from other data"):
         experiment.run(CELL, RunSpec(), workdir)
+
+
+def test_another_cell_under_the_name_of_this_one_is_refused(
+    finished, tmp_path, monkeypatch
+):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    other = dataclasses.replace(CELL, epochs=CELL.epochs + 1)
+    monkeypatch.setitem(other.__dict__, "hash", CELL.hash)
+    with pytest.raises(UserError, match=f"another cell under the name {CELL.hash}"):
+        experiment.run(other, RunSpec(), tmp_path)
 
 
 def test_another_cell_goes_beside_the_first(finished, tmp_path):

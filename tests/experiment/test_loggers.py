@@ -9,9 +9,9 @@ import pytest
 from sparse_gf import experiment, results
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import loggers, saved
-from sparse_gf.specs import CellSpec, MaskedSpec, MaskSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, MaskedSpec, MaskSpec, RunSpec
 
-CELL = CellSpec(dense_widths=(20,), seeds=(0, 1), hidden_layers=1, epochs=3)
+CELL = CapacitySpec(dense_widths=(20,), seeds=(0, 1), hidden_layers=1, epochs=3)
 
 
 def events(folder):
@@ -90,7 +90,7 @@ class Log:
 
 def test_logs_open_once_and_close(monkeypatch):
     Log.opened = []
-    monkeypatch.setitem(loggers.KINDS, "tensorboard", ("json", Log))
+    monkeypatch.setitem(loggers.WRITERS, "tensorboard", ("json", Log))
     logs = loggers.Logs(("tensorboard",), pathlib.Path("logs"), 3)
     assert Log.opened == []
     for epoch in (4, 5):
@@ -101,7 +101,7 @@ def test_logs_open_once_and_close(monkeypatch):
 
 
 def test_a_missing_package_is_named_before_training(monkeypatch, tmp_path):
-    monkeypatch.setitem(loggers.KINDS, "wandb", ("no_such_package", Log))
+    monkeypatch.setitem(loggers.WRITERS, "wandb", ("no_such_package", Log))
     workdir = tmp_path / "work"
     with pytest.raises(UserError, match=r"needs no_such_package.*sparse_gf\[wandb\]"):
         experiment.run(CELL, RunSpec(log="wandb"), workdir)
@@ -126,7 +126,7 @@ def test_offline_runs_of_weights_and_biases(tmp_path):
 
 
 def test_names_of_networks():
-    about = {"arm": "sparse", "dense_width": 20, "seed": 3}
+    about = {"kind": "capacity", "arm": "sparse", "dense_width": 20, "seed": 3}
     assert saved.which(about) == "sparse_20_seed_3"
-    about = {"arm": "sparse", "dense_width": 0, "density": 0.05, "seed": 1}
+    about = {"kind": "masks", "dense_width": 0, "density": 0.05, "seed": 1}
     assert saved.which(about) == "density_0.05_seed_1"

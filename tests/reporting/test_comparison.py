@@ -9,7 +9,7 @@ import pytest
 from sparse_gf import results, specs
 from sparse_gf.reporting import comparison as comparison_lib
 from sparse_gf.reporting import figures as plots
-from sparse_gf.specs import CellSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, RunSpec
 
 ACCURACY = {
     # Right answers of 100, per (width, seed): sparse, dense.
@@ -31,7 +31,7 @@ def rows(**changes):
         "activation": "relu",
         "epochs": 5,
         "test_examples": 100,
-        "config": json.dumps(specs.to_config(CellSpec(epochs=5), RunSpec())),
+        "config": json.dumps(specs.to_config(CapacitySpec(epochs=5), RunSpec())),
         "config_hash": "abc",
         "diverged": False,
     }
@@ -105,7 +105,7 @@ def test_written_report_has_every_file_and_its_config_gives_the_cell_back(tmp_pa
     spec = importlib.util.spec_from_file_location("cell", folder / "config.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert specs.from_config(module.get_config()) == (CellSpec(epochs=5), RunSpec())
+    assert specs.from_config(module.get_config()) == (CapacitySpec(epochs=5), RunSpec())
 
 
 def test_figures_draw_the_means_of_both_arms():

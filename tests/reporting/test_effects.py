@@ -9,7 +9,7 @@ import pytest
 from sparse_gf import specs
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import effects
-from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
 
 
 def rows(cell, accuracies, egf2=0.1, **run):
@@ -32,8 +32,8 @@ def rows(cell, accuracies, egf2=0.1, **run):
     ]
 
 
-PLAIN = CellSpec()
-NORM = CellSpec(variant="BN")
+PLAIN = CapacitySpec()
+NORM = CapacitySpec(variant="BN")
 
 
 def test_changes_by_hand():
@@ -113,7 +113,7 @@ def test_how_a_cell_was_run_does_not_keep_it_from_being_compared(option):
 
 
 def test_a_change_of_optimizer_is_listed_under_the_old_one():
-    adamw = CellSpec(optimizer=OptimizerSpec("adamw"))
+    adamw = CapacitySpec(optimizer=OptimizerSpec("adamw"))
     frame = pd.DataFrame(
         rows(PLAIN, {"sparse": [0.5], "dense": [0.5]})
         + rows(adamw, {"sparse": [0.52], "dense": [0.51]})
@@ -124,8 +124,8 @@ def test_a_change_of_optimizer_is_listed_under_the_old_one():
 
 
 def test_decoupled_decay_in_place_of_l2_changes_two_columns():
-    l2 = CellSpec(variant="L2_BN")
-    decay = CellSpec(variant="BN", optimizer=OptimizerSpec("adamw"))
+    l2 = CapacitySpec(variant="L2_BN")
+    decay = CapacitySpec(variant="BN", optimizer=OptimizerSpec("adamw"))
     frame = pd.DataFrame(
         rows(l2, {"sparse": [0.5], "dense": [0.5]})
         + rows(NORM, {"sparse": [0.9], "dense": [0.9]})

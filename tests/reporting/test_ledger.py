@@ -10,7 +10,7 @@ import pytest
 from sparse_gf import specs, stats
 from sparse_gf.reporting import ledger
 from sparse_gf.reporting.comparison import Comparison
-from sparse_gf.specs import CellSpec, OptimizerSpec
+from sparse_gf.specs import CapacitySpec, OptimizerSpec
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.studies import tessera2021
 
@@ -60,7 +60,7 @@ def rows(spec, title, worst=(3.0, 3.0)):
     )
 
 
-FASHION = CellSpec(dataset="fashion_mnist", epochs=500)
+FASHION = CapacitySpec(dataset="fashion_mnist", epochs=500)
 NO_ROWS = rows(FASHION, "").iloc[:0]
 
 
@@ -329,7 +329,7 @@ def test_table_1_has_a_line_per_group_of_cells():
 
 
 def test_digits_say_nothing_about_table_1():
-    frame = rows(CellSpec(), "Digits")
+    frame = rows(CapacitySpec(), "Digits")
     entries = ledger.make([], {}, frame)
     assert set(entries["status"]) == {"not run"}
 

@@ -14,7 +14,7 @@ from sparse_gf import stats
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import p_values as tables
 from sparse_gf.reporting.comparison import Comparison
-from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.studies import tessera2021
 from sparse_gf.studies.sweep import Sweep
@@ -35,7 +35,7 @@ def compared(p, effect=0.5, diverged=0):
 
 
 def cell(seed):
-    return CellSpec(dense_widths=(7, 20), seeds=(seed, seed + 1), epochs=1)
+    return CapacitySpec(dense_widths=(7, 20), seeds=(seed, seed + 1), epochs=1)
 
 
 NASTY = '<b>&"|_%$#{}~^\\ *`[x]'
@@ -269,7 +269,7 @@ ALL, TWO, ONE = (1.0, 2.0, 3.0), (1.0, 3.0, 2.0), (2.0, 3.0, 1.0)
 
 def rows(losses, title="Fashion-MNIST", measure=(1.0, 2.0, 3.0), **changes):
     """Rows of one cell: three networks per arm, all with the same losses."""
-    spec = CellSpec(**{"dataset": "fashion_mnist", "epochs": 500} | changes)
+    spec = CapacitySpec(**{"dataset": "fashion_mnist", "epochs": 500} | changes)
     return pd.DataFrame(
         {
             "dataset": spec.dataset,

@@ -9,7 +9,14 @@ import pytest
 
 from sparse_gf import specs
 from sparse_gf.core.errors import UserError
-from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec, toolkit
+from sparse_gf.specs import (
+    CapacitySpec,
+    MaskedSpec,
+    OptimizerSpec,
+    RunSpec,
+    ScheduleSpec,
+    toolkit,
+)
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -192,6 +199,8 @@ OTHER = {
     "dtype": "float64",
     "precision": "bfloat16",
     "tost": "lrsi",
+    "max_width": 100,
+    "image_size": 6,
 }
 OTHER_OPTIMIZER = {
     "name": "adamw",
@@ -201,19 +210,25 @@ OTHER_OPTIMIZER = {
 }
 
 
+OTHER_SCHEDULE = {"name": "step", "milestones": (50,), "factor": 0.2}
+
+
 def fields(spec):
     return {field.name for field in dataclasses.fields(spec)}
 
 
 def test_every_field_is_tested():
-    # Options of tweaks: see ``test_tost``.
-    assert fields(CellSpec) == {*OTHER, "optimizer", *toolkit.NAMES}
+    # Options of tweaks: see ``test_toolkit``. Only image folders have classes.
+    nested = {"optimizer", "schedule", *toolkit.NAMES}
+    assert fields(CapacitySpec) == {*OTHER, "num_classes", *nested}
+    assert fields(ScheduleSpec) == set(OTHER_SCHEDULE)
     assert fields(OptimizerSpec) == set(OTHER_OPTIMIZER)
 
 
 def test_any_changed_field_changes_the_hash():
     changes = [{field: value} for field, value in OTHER.items()]
     changes += [{"optimizer": {key: value}} for key, value in OTHER_OPTIMIZER.items()]
+    changes += [{"schedule": {key: value}} for key, value in OTHER_SCHEDULE.items()]
     hashes = {cell_of(**change).hash for change in [{}, *changes]}
     assert len(hashes) == 1 + len(changes)
 
@@ -246,7 +261,7 @@ def test_run_fields_are_no_part_of_the_cell():
 @pytest.mark.parametrize("wrap", [dict, ml_collections.ConfigDict])
 def test_specs_survive_a_config(wrap):
     optimizer = OptimizerSpec(**OTHER_OPTIMIZER)
-    cell = CellSpec(optimizer=optimizer, **OTHER | {"dtype": "float32"})
+    cell = CapacitySpec(optimizer=optimizer, **OTHER | {"dtype": "float32"})
     run = RunSpec(data_dir="x", dense_arm="narrow", networks_per_program=3)
     config = wrap(specs.to_config(cell, run))
     assert specs.from_config(config) == (cell, run)
@@ -258,7 +273,7 @@ def test_a_cell_survives_json():
 
 
 def test_an_empty_config_is_the_defaults():
-    assert specs.from_config({}) == (CellSpec(), RunSpec())
+    assert specs.from_config({}) == (CapacitySpec(), RunSpec())
 
 
 @pytest.mark.parametrize(
@@ -280,14 +295,64 @@ def test_a_lower_precision_is_one_of_float32():
         cell_of(precision="bfloat16", dtype="float64")
 
 
-def test_results_of_earlier_versions_are_still_named_by_their_configs():
-    """Fields that came later are no part of the name where they have no effect."""
+def test_committed_results_are_named_by_their_configs():
     files = sorted((ROOT / "experiments").glob("*/cells/*.parquet"))
     assert files
     for file in files:
         row = pq.read_table(file, columns=["config"]).slice(0, 1).to_pylist()[0]
         cell, _ = specs.from_config(json.loads(row["config"]))
         assert cell.hash == file.stem
+
+
+def test_a_field_that_is_added_renames_no_cell():
+    """Names are made of what differs from the defaults, and of the kind."""
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Later(CapacitySpec):
+        later: int = 0
+
+    assert Later(epochs=7).hash == CapacitySpec(epochs=7).hash
+    assert Later(epochs=7, later=1).hash != CapacitySpec(epochs=7).hash
+    assert Later(epochs=7, later=1).identity() == {
+        "dense_widths": (7, 20, 34, 48, 61),
+        "epochs": 7,
+        "later": 1,
+    }
+
+
+def test_cells_of_different_kinds_have_different_names():
+    capacity = CapacitySpec(activation="elu")
+    masked = MaskedSpec(dataset="digits", model="mlp_2_100", activation="elu")
+    assert capacity.kind != masked.kind
+    assert capacity.hash != masked.hash
+
+
+@pytest.mark.parametrize("kind", [CapacitySpec, MaskedSpec])
+def test_a_new_config_is_that_of_the_defaults(kind):
+    assert specs.from_config(specs.new_config(kind)) == (kind(), RunSpec())
+
+
+def test_images_and_networks_that_are_made_smaller():
+    cell = CapacitySpec(dataset="fashion_mnist", image_size=14, max_width=200)
+    assert cell.info.input_dim == 196
+    # 4 pixels of 28 are 2 of 14.
+    assert cell.info.crop_padding == 2
+    assert cell.dense_widths == (20, 60, 100, 140, 180)
+    assert cell.num_active(40) == (196 * 40, 1600, 1600, 1600, 400)
+    with pytest.raises(UserError, match=r"image_size is 29.*1\.\.28"):
+        CapacitySpec(dataset="fashion_mnist", image_size=29)
+    with pytest.raises(UserError, match="maximum width 200"):
+        dataclasses.replace(cell, dense_widths=(40, 201))
+
+
+def test_every_kind_has_a_schedule_and_a_precision():
+    schedule = ScheduleSpec("step", (5,), 0.1)
+    cell = CapacitySpec(schedule=schedule, epochs=10, tost="gsk")
+    assert cell.ghosts.alpha.last_epoch == 5
+    masked = MaskedSpec(dataset="digits", model="mlp_2_100", precision="bfloat16")
+    assert masked.make_model().precision == "bfloat16"
+    with pytest.raises(UserError, match=r"precision is 'bfloat16'.*resnet20"):
+        MaskedSpec(precision="bfloat16")
 
 
 def test_specs_are_frozen_and_hashable():

@@ -17,7 +17,7 @@ from sparse_gf.experiment import capacity, masked
 from sparse_gf.models import catalog, layers, mobilenet, resnet, vgg, wide_resnet
 from sparse_gf.reporting import comparison
 from sparse_gf.specs import (
-    CellSpec,
+    CapacitySpec,
     MaskedSpec,
     MaskSpec,
     RunSpec,
@@ -43,7 +43,7 @@ CELL = MaskedSpec(
     lrsi=LrsiSpec(iterations=3, batch_size=32),
     measurements=4,
 )
-SC_SDC = CellSpec(
+SC_SDC = CapacitySpec(
     dense_widths=(30,),
     seeds=(4,),
     hidden_layers=2,
@@ -93,17 +93,20 @@ def test_options_count_only_where_they_are_used():
         assert found == used
 
 
+def only_chunk(cell):
+    (chunk,) = experiment.job(cell, RunSpec()).plan()
+    return chunk
+
+
 @pytest.mark.parametrize("cell", [CELL, SC_SDC])
 def test_off_is_the_plain_run(cell):
     """The same programs: nothing is left that could differ by a bit."""
-    kind = experiment.KINDS[type(cell)]
-    (chunk,) = kind.plan(cell, RunSpec())
-    networks = kind.ensemble_of(cell, chunk)
+    networks = only_chunk(cell).make()
     for group in networks.groups:
         assert group.recipe.ghosts is None
         assert group.recipe.label_smoothing == 0
     options = {"gsw": GswSpec(end=7.0), "ls": LsSpec(0.3), "tost": ""}
-    unused = kind.ensemble_of(dataclasses.replace(cell, **options), chunk)
+    unused = only_chunk(dataclasses.replace(cell, **options)).make()
     assert [g.recipe for g in unused.groups] == [g.recipe for g in networks.groups]
     assert cell.rescaling is None
 
@@ -285,9 +288,7 @@ def test_smoothing_is_of_the_training_loss_alone():
 
 def first_states(cell):
     """The networks of a cell before the first step."""
-    kind = experiment.KINDS[type(cell)]
-    (chunk,) = kind.plan(cell, RunSpec())
-    networks = kind.ensemble_of(cell, chunk)
+    networks = only_chunk(cell).make()
     part = data.stratified(data.load("digits"), cell.train_examples, cell.test_examples)
     on_device = ensemble.to_device(part, cell.dtype)
     (group,) = networks.groups

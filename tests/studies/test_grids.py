@@ -10,7 +10,7 @@ import pytest
 from sparse_gf import specs
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import cost
-from sparse_gf.specs import CellSpec, OptimizerSpec, RunSpec
+from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
 from sparse_gf.studies import jaiswal2022, masked_paper, tessera2021
 from sparse_gf.studies import sweep as sweep_lib
 
@@ -53,7 +53,7 @@ def test_a_grid_of_ones_own():
     )
     cells = sweep_lib.expand(config).study.cells
     assert cells == tuple(
-        CellSpec(optimizer=OptimizerSpec(name, 0.1), hidden_layers=depth)
+        CapacitySpec(optimizer=OptimizerSpec(name, 0.1), hidden_layers=depth)
         for depth in (1, 4)
         for name in ("sgd", "adam")
     )
@@ -123,7 +123,7 @@ def test_what_is_refused(changes, message):
 
 
 def test_the_work_of_a_cell_by_hand():
-    cell = CellSpec(
+    cell = CapacitySpec(
         dataset="digits",
         hidden_layers=2,
         dense_widths=(7,),
@@ -138,9 +138,9 @@ def test_the_work_of_a_cell_by_hand():
 
 
 def test_the_speed_of_finished_cells_tells_the_time_of_others():
-    cell = CellSpec(epochs=10)
+    cell = CapacitySpec(epochs=10)
     config = json.dumps(specs.to_config(cell, RunSpec()))
     speed = cost.Speed([(config, 30.0), (config, 20.0), (config, 100.0), ("{", 1.0)])
     assert str(speed) == "3 finished cells"
-    assert speed.seconds(CellSpec(epochs=20)) == pytest.approx(2 * 30.0)
-    assert math.isnan(speed.seconds(CellSpec(dataset="cifar10")))
+    assert speed.seconds(CapacitySpec(epochs=20)) == pytest.approx(2 * 30.0)
+    assert math.isnan(speed.seconds(CapacitySpec(dataset="cifar10")))
