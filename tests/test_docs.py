@@ -37,6 +37,17 @@ OTHERS = {"jaxpruner", "open_lth", "PyTorch", "PyHessian"}
 MOST_LINES = 19
 """Of a change in extending.md."""
 
+FILES = {
+    "An optimizer": 1,
+    "An activation": 1,
+    "A score": 2,
+    "A model": 2,
+    "A variant": 2,
+    "A data set": 1,
+    "A measure": 1,
+}
+"""How many files of the package a change in extending.md touches."""
+
 
 class Block(NamedTuple):
     """A fenced block of a page."""
@@ -160,8 +171,15 @@ def extended(tmp_path):
     return tmp_path
 
 
+def test_changes_are_in_few_files():
+    touched = {
+        title: len(re.findall(r"^\+\+\+ b/sparse_gf/", change, re.M))
+        for title, (change, _) in sections().items()
+    }
+    assert touched == FILES
+
+
 def test_changes_are_short_and_apply(extended):
-    assert len(sections()) == 5
     for title, (change, _) in sections().items():
         assert 0 < len(changed_lines(change)) <= MOST_LINES, title
     for file in (extended / "sparse_gf").rglob("*.py"):
@@ -197,11 +215,23 @@ TINY = {
 """What makes the cell of a command train in no time, beside the number of epochs."""
 
 
+def write_usps(folder):
+    """Writes noise of the sizes of the data set that extending.md adds."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in {"train": 7291, "test": 2007}.items():
+        shape = (count, 16, 16, 1)
+        arrays[f"{split}_images"] = rng.integers(0, 256, shape, np.uint8)
+        arrays[f"{split}_labels"] = np.arange(count) % 10
+    np.savez(folder / "usps.npz", **arrays)
+
+
 @pytest.mark.thorough
 def test_networks_train_with_what_changes_have_added(extended):
+    write_usps(extended)
     commands = []
     for _, command in sections().values():
-        given = re.findall(r"--config\S*", command)
+        given = re.findall(r"--config\S*", command.replace("FOLDER", str(extended)))
         config = given[0].removeprefix("--config=")
         shared = "--config.epochs=1", "--config.seeds=(0,)", "--config.measurements=1"
         commands.append([*given, *shared, *TINY[config]])
@@ -221,8 +251,11 @@ def test_networks_train_with_what_changes_have_added(extended):
         "mask_method": "gradient",
         "model": "convnet",
         "variant": "SC_CL",
+        "dataset": "usps",
     }.items():
         assert name in set(rows[column])
+    # The norm of one layer is no larger than the mean.
+    assert rows["weakest"].between(0, rows["egf2"]).all()
     assert rows["test_loss"].map(np.isfinite).all()
 
 
