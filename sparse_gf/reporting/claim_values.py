@@ -1,0 +1,364 @@
+"""What decides claims, computed from result rows: values of pairs, taus of cells.
+
+``frames`` sorts networks into settings, and ``values`` gives what a statistic is made
+of in one of them. ``studies.claims.kinds`` says what the statistics are, ``claims``
+what verdict they lead to.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sparse_gf import stats
+from sparse_gf.specs import RunSpec
+from sparse_gf.studies.claims import kinds
+from sparse_gf.studies.claims.kinds import (
+    Association,
+    Contrast,
+    Onset,
+    Ranking,
+    Statistic,
+    Trend,
+    Where,
+)
+
+NETWORK = ["config_hash", "arm", "dense_width", "density", "seed"]
+"""What tells a network from all others."""
+
+_UNIT = ("arm", "dense_width", "density", "seed")
+"""What tells a network from others of its cell."""
+
+_KEPT = frozenset(
+    {
+        *(*NETWORK, *kinds.MEASURES, "config", "variant", "activation", "diverged"),
+        *("dataset_title", "train_examples", "test_examples", "epochs", "model"),
+        *("hidden_layers", "image_size", "max_width"),
+    }
+)
+"""Columns that are compared, counted, or said."""
+
+_RUN = frozenset(field.name for field in dataclasses.fields(RunSpec))
+_MEMBERS = frozenset({"seeds", "dense_widths", "mask.density"})
+"""Keys of a config that say which networks a cell has; rows say it of each."""
+
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "optimizer": ("optimizer.name", "optimizer.weight_decay"),
+    "learning_rate": ("optimizer.learning_rate",),
+    "weight_decay": ("optimizer.weight_decay",),
+    "mask_method": ("mask.",),
+    "mask_schedule": ("mask.",),
+    "tost": ("tost", "gsw.", "gsk.", "lrsi.", "ls."),
+    "gsw.schedule": ("gsw.",),
+    "gsk.schedule": ("gsk.",),
+    "gsw.last_epoch": ("gsw.",),
+    "gsk.last_epoch": ("gsk.",),
+}
+"""Keys of a config, or how they begin, that a column stands for; others are called
+alike."""
+
+_COMPARED = (
+    *("optimizer", "learning_rate", "variant", "activation", "tost", "mask_method"),
+)
+_COMPARED_UNDER_MASKS = ("l2", "data_augmentation", "norm", "skip")
+"""What networks of one setting may differ in. Of SC-SDC, the strength of L2 is part of
+the setting: the variant says whether there is any."""
+
+
+class Values(NamedTuple):
+    """What a statistic is made of.
+
+    Attributes:
+        values: One number per unit; +-inf where one of its networks has diverged.
+        rows: Of the networks behind them.
+        left_out: Units without a value.
+    """
+
+    values: pd.Series
+    rows: pd.DataFrame
+    left_out: int = 0
+
+
+NOTHING = Values(pd.Series(dtype=float), pd.DataFrame(columns=[*NETWORK, "diverged"]))
+"""Where no network was trained."""
+
+
+class Frame(NamedTuple):
+    """Networks of one setting, ready to be compared.
+
+    Attributes:
+        setting: A name that no other setting has.
+        rows: One row per network, with its measures, the keys of its config, and
+            ``density`` rounded to two digits; 0 for SC-SDC, where the width says it.
+        measurements: One row per network and measured epoch; None if not at hand.
+    """
+
+    setting: str
+    rows: pd.DataFrame
+    measurements: pd.DataFrame | None = None
+
+
+def frames(
+    rows: pd.DataFrame,
+    measurements: pd.DataFrame | None = None,
+    analyses: pd.DataFrame | None = None,
+) -> tuple[Frame, ...]:
+    """Sorts networks into settings.
+
+    A setting is all that a config says but what claims compare: optimizer and its
+    rates, variant, activation, mask, tweaks, and which widths and seeds there are.
+
+    Args:
+        rows: As ``results.read`` gives them, of any cells.
+        measurements: As ``results.read_measurements`` does.
+        analyses: As ``analyse`` writes them.
+    """
+    if rows.empty:
+        return ()
+    ready = _with_measures(rows, analyses)
+    places = zip(ready["dataset_title"], ready["config"], strict=True)
+    settings = [f"{title} {_setting(config)}" for title, config in places]
+    groups = ready.groupby(settings, sort=False)
+    return tuple(Frame(_digest(name), part, measurements) for name, part in groups)
+
+
+def values(statistic: Statistic, frame: Frame) -> Values:
+    """Computes what a statistic is made of.
+
+    Args:
+        statistic: Of a claim.
+        frame: Networks of one setting.
+    """
+    match statistic:
+        case Contrast():
+            return _contrast(statistic, frame.rows)
+        case Trend(contrast=contrast) | Onset(contrast=contrast):
+            return _contrast(contrast, frame.rows)
+        case Association():
+            return _association(statistic, frame.rows)
+        case Ranking():
+            return _ranking(statistic, frame)
+
+
+def _contrast(contrast: Contrast, rows: pd.DataFrame) -> Values:
+    weights, wheres = zip(*contrast.terms, strict=True)
+    terms = [_selected(rows, where) for where in wheres]
+    if any(term.empty for term in terms):
+        return NOTHING
+    changed = _changed(wheres)
+    terms = [_by_unit(term, changed) for term in terms]
+    shared = functools.reduce(pd.Index.intersection, (term.index for term in terms))
+    parts = [term.loc[shared] for term in terms]
+    numbers = np.array([part[contrast.measure].to_numpy(float) for part in parts])
+    known = ~np.isnan(numbers).any(axis=0)
+    with np.errstate(invalid="ignore"):
+        total = np.asarray(weights) @ numbers[:, known]
+    # Two infinite ones are equal. Rounded, so that equal changes are ties.
+    total = np.round(np.where(np.isnan(total), 0.0, total), 9)
+    found = pd.Series(total, index=shared[known])
+    used = pd.concat([part[known] for part in parts]).reset_index()
+    return Values(found, used, int((~known).sum()))
+
+
+def _changed(wheres: Collection[Where]) -> frozenset[str]:
+    """The columns that selections differ in."""
+    names = {name for where in wheres for name in where}
+    return frozenset(
+        name for name in names if len({repr(where.get(name)) for where in wheres}) > 1
+    )
+
+
+def _selected(rows: pd.DataFrame, where: Where) -> pd.DataFrame:
+    """The rows that have the wanted values, with the columns that are looked at."""
+    kept = np.ones(len(rows), bool)
+    for name, wanted in where.items():
+        if name not in rows:
+            return rows.iloc[:0]
+        fit = [value for value in rows[name].unique() if kinds.fits(value, wanted)]
+        kept &= rows[name].isin(fit).to_numpy()
+        if not kept.any():
+            return rows.iloc[:0]
+    return rows.loc[kept, [name for name in rows if name in _KEPT]]
+
+
+def _by_unit(rows: pd.DataFrame, changed: frozenset[str]) -> pd.DataFrame:
+    """Rows by what they have in common with those of other terms, each once.
+
+    A network that is in several cells is the same in all; the first cell's counts.
+    """
+    names = [name for name in _UNIT if name not in changed]
+    rest = [_rest(config, changed) for config in rows["config"]]
+    keyed = rows.assign(rest=rest).sort_values("config_hash", kind="stable")
+    return keyed.drop_duplicates([*names, "rest"]).set_index([*names, "rest"])
+
+
+def _association(statistic: Association, rows: pd.DataFrame) -> Values:
+    wheres = [where for where in (statistic.where, statistic.against) if where]
+    changed = _changed(wheres) | {statistic.across}
+    found = [_taus(statistic, where, rows, changed) for where in wheres]
+    shared = functools.reduce(pd.Index.intersection, (taus.index for taus, _ in found))
+    own, *other = (taus[shared] for taus, _ in found)
+    total = own - other[0] if other else own
+    used = pd.concat([used for _, used in found])
+    return Values(total, used if len(shared) else rows.iloc[:0])
+
+
+def _taus(
+    statistic: Association, where: Where, rows: pd.DataFrame, changed: frozenset[str]
+) -> tuple[pd.Series, pd.DataFrame]:
+    """Tau of every unit over the choices that it has; 0 where a measure is constant."""
+    chosen = _selected(rows, {**where, statistic.across: statistic.among})
+    chosen = chosen.assign(rest=[_rest(config, changed) for config in chosen["config"]])
+    taus, used = {}, []
+    for unit, part in chosen.groupby([*_UNIT, "rest"], sort=False):
+        part = part.sort_values("config_hash").drop_duplicates(statistic.across)
+        if len(part) >= kinds.LEAST_ASSOCIATED:
+            pair = (
+                part[[name]].to_numpy(float).T for name in (statistic.x, statistic.y)
+            )
+            taus[unit] = float(np.nan_to_num(stats.kendall_taus(*pair)[0]))
+            used.append(part)
+    index = pd.MultiIndex.from_tuples(list(taus), names=[*_UNIT, "rest"])
+    found = pd.Series(list(taus.values()), index=index, dtype=float)
+    return found, pd.concat(used) if used else rows.iloc[:0]
+
+
+def _ranking(statistic: Ranking, frame: Frame) -> Values:
+    rows = frame.rows
+    rows = rows[(rows["arm"] == statistic.arm) & (rows["dense_width"] > 0)]
+    points = _points(statistic, rows, frame.measurements)
+    own, rival = (_mean_taus(points, measure) for measure in statistic.measures)
+    # Rounded, so that equal correlations are ties.
+    differences = (own - rival).round(9)
+    found = differences.dropna()
+    used = rows[rows["config_hash"].isin(found.index)]
+    return Values(found, used, len(differences) - len(found))
+
+
+def _points(
+    statistic: Ranking, rows: pd.DataFrame, measurements: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Measures and the final score; at each measured epoch, or averaged over them."""
+    columns = ["config_hash", "arm", "dense_width", "seed"]
+    score = rows[statistic.score]
+    # As in Table 1: a loss that is not finite ranks last.
+    final = rows[columns].assign(score=score.where(np.isfinite(score), np.inf))
+    if statistic.reading == "mean":
+        return final.assign(epoch=0).join(rows[list(statistic.measures)])
+    if measurements is None:
+        return final.iloc[:0].assign(epoch=0, **dict.fromkeys(statistic.measures, 0.0))
+    return measurements[[*columns, "epoch", *statistic.measures]].merge(final)
+
+
+def _mean_taus(points: pd.DataFrame, measure: str) -> pd.Series:
+    """|tau| between a measure and the score, averaged over a cell's points.
+
+    Points without a tau are left out; NaN for a cell that has none.
+    """
+    x, y = points[measure].to_numpy(float), points["score"].to_numpy(float)
+    groups = points.groupby(["config_hash", "epoch"], sort=False).indices
+    taus = {
+        place: abs(stats.kendall_taus([x[rows]], [y[rows]])[0])
+        for place, rows in groups.items()
+    }
+    index = pd.MultiIndex.from_tuples(list(taus), names=["config_hash", "epoch"])
+    found = pd.Series(list(taus.values()), index=index, dtype=float)
+    return found.groupby(level="config_hash", sort=False).mean()
+
+
+def _with_measures(rows: pd.DataFrame, analyses: pd.DataFrame | None) -> pd.DataFrame:
+    """Rows with the measures of claims and the keys of their configs."""
+    flat = {text: _flat(json.loads(text)) for text in rows["config"].unique()}
+    keys = pd.DataFrame([flat[text] for text in rows["config"]], index=rows.index)
+    ready = pd.concat([rows, keys[keys.columns.difference(rows.columns)]], axis=1)
+    ready = ready.assign(
+        density=_density(rows),
+        accuracy=100 * rows["test_accuracy"],
+        flow=_log(rows["egf2"]),
+    )
+    ready = ready.merge(_of_saved(analyses), on=NETWORK, how="left")
+    # Selecting compares texts, which is slow in Arrow's memory.
+    return ready.astype(dict.fromkeys(ready.select_dtypes("string"), object))
+
+
+def _density(rows: pd.DataFrame) -> list[float]:
+    """Two digits of the density; 0 where the dense width says the size."""
+    density = rows["density"].where(rows["dense_width"] == 0, 0.0)
+    return [float(f"{value:.2g}") for value in density]
+
+
+def _log(measure: pd.Series) -> pd.Series:
+    """Natural logarithm; what is not finite is larger than everything else."""
+    finite = measure.where(np.isfinite(measure), np.inf)
+    with np.errstate(divide="ignore"):
+        return pd.Series(np.log(finite.clip(lower=0)), index=measure.index)
+
+
+def _of_saved(analyses: pd.DataFrame | None) -> pd.DataFrame:
+    """The measures of saved networks, one row per network."""
+    names = ["eigenvalue", "sharpness", "input_sharpness", "activity"]
+    if analyses is None or analyses.empty:
+        return pd.DataFrame(columns=[*NETWORK, *names])
+    rows = analyses.assign(density=_density(analyses), y=analyses["y"].fillna(0.0))
+    last = rows[rows["epoch"] == rows.groupby(NETWORK)["epoch"].transform("max")]
+    top = rows[(rows["kind"] == "eigenvalues") & (rows["x"] == 0) & (rows["epoch"] > 0)]
+    top = top.assign(value=_log(top["value"]))
+    shares = last[last["kind"] == "activity"]
+    found = {
+        "eigenvalue": top.groupby(NETWORK)["value"].mean(),
+        "sharpness": _rise(last[last["kind"] == "along"]),
+        "input_sharpness": _rise(last[last["kind"] == "input"]),
+        "activity": 100 * shares.groupby(NETWORK)["value"].mean(),
+    }
+    return pd.concat(found, axis=1).reset_index()
+
+
+def _rise(surface: pd.DataFrame) -> pd.Series:
+    """Mean over a curve or a plane, minus the value at its centre."""
+    centre = surface[["x", "y"]].abs().max(axis=1) < 1e-9
+    around = surface[~centre].groupby(NETWORK)["value"].mean()
+    return around - surface[centre].groupby(NETWORK)["value"].mean()
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested config with dots in its keys."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def _digest(text: Any) -> str:
+    return hashlib.sha256(str(text).encode()).hexdigest()[:8]
+
+
+def _setting(config: str) -> str:
+    """What networks must share to decide a claim together."""
+    columns = frozenset(_COMPARED)
+    if "model" in json.loads(config):
+        columns |= frozenset(_COMPARED_UNDER_MASKS)
+    return _rest(config, columns)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _rest(config: str, columns: frozenset[str]) -> str:
+    """What a config says beside some columns, which networks it has, and how it ran."""
+    free = {key for name in columns for key in _KEYS.get(name, (name,))}
+    beginnings = tuple(key for key in free if key.endswith("."))
+    kept = {
+        # A key that is younger than a result is 0, empty or false where it is missing.
+        key: value
+        for key, value in _flat(json.loads(config)).items()
+        if value
+        and key not in free | _RUN | _MEMBERS
+        and not key.startswith(beginnings)
+    }
+    return json.dumps(kept, sort_keys=True)

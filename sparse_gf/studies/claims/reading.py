@@ -1,0 +1,58 @@
+"""Which cells of studies a claim reads."""
+
+import operator
+from typing import Any
+
+from sparse_gf.studies import sweep, tessera2021
+from sparse_gf.studies.claims.kinds import Claim, Where, fits, selections
+from sparse_gf.studies.tessera2021 import Study
+
+
+def cells(claim: Claim, scale: str = "paper") -> tuple[Any, ...]:
+    """The cells that a claim reads, each once, in the order of its studies.
+
+    Args:
+        claim: A claim.
+        scale: Of its studies.
+    """
+    wanted = [where for part in claim.parts for where in selections(part.statistic)]
+    found = {
+        entry.cell: None
+        for name in claim.studies
+        for entry in _study(name, scale).entries
+        if any(is_read(entry.cell, where) for where in wanted)
+    }
+    return tuple(found)
+
+
+def is_read(cell: Any, where: Where) -> bool:
+    """Whether a cell has networks that are selected."""
+    return all(
+        any(fits(value, wanted) for value in _column(cell, name))
+        for name, wanted in where.items()
+    )
+
+
+def _column(cell: Any, name: str) -> tuple[Any, ...]:
+    """The values that the networks of a cell have in a column of the results."""
+    if name == "arm":
+        return ("sparse",) if hasattr(cell, "mask") else ("sparse", "dense")
+    if name == "model":
+        return (getattr(cell, "model", "mlp"),)
+    if name in ("mask_method", "mask_schedule"):
+        mask = getattr(cell, "mask", None)
+        return (getattr(mask, name.removeprefix("mask_"), None),)
+    if name == "dense_width":
+        return getattr(cell, "dense_widths", (0,))
+    if name == "density":
+        return cell.mask.density if hasattr(cell, "mask") else ()
+    place = {
+        "optimizer": "optimizer.name",
+        "learning_rate": "optimizer.learning_rate",
+        "weight_decay": "optimizer.decay",
+    }.get(name, name)
+    return (operator.attrgetter(place)(cell),)
+
+
+def _study(name: str, scale: str) -> Study:
+    return sweep.MASKED_STUDIES.get(name, tessera2021.study)(name, scale)
