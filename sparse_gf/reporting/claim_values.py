@@ -230,7 +230,7 @@ def _taus(
 
 def _ranking(statistic: Ranking, frame: Frame) -> Values:
     rows = frame.rows
-    rows = rows[(rows["arm"] == statistic.arm) & (rows["dense_width"] > 0)]
+    rows = rows[(rows["arm"] == statistic.arm) & (rows["kind"] == "capacity")]
     points = _points(statistic, rows, frame.measurements)
     own, rival = (_mean_taus(points, measure) for measure in statistic.measures)
     # Rounded, so that equal correlations are ties.
@@ -283,7 +283,7 @@ def _with_measures(rows: pd.DataFrame, analyses: pd.DataFrame | None) -> pd.Data
     )
     ready = ready.merge(_of_saved(analyses), on=NETWORK, how="left")
     # Selecting compares texts, which is slow in Arrow's memory.
-    return ready.astype(dict.fromkeys(ready.select_dtypes("string"), object))
+    return ready.astype(dict.fromkeys(ready.select_dtypes("string"), object)).copy()
 
 
 def _density(rows: pd.DataFrame) -> list[float]:
@@ -342,10 +342,9 @@ def _digest(text: Any) -> str:
 
 def _setting(config: str) -> str:
     """What networks must share to decide a claim together."""
-    columns = frozenset(_COMPARED)
-    if "model" in json.loads(config):
-        columns |= frozenset(_COMPARED_UNDER_MASKS)
-    return _rest(config, columns)
+    under_masks = "model" in json.loads(config)
+    columns = (*_COMPARED, *(_COMPARED_UNDER_MASKS if under_masks else ()))
+    return _rest(config, frozenset(columns))
 
 
 @functools.lru_cache(maxsize=100_000)

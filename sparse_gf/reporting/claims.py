@@ -31,9 +31,9 @@ Units and tests, by statistic:
 Infinite values, of diverged networks, take part in tests, not in effects and
 intervals.
 
-A claim agrees if all its parts do, or more than half of them where it says most; it
-does not if one part does not, or half of them. It is not run if no part is, and
-otherwise cannot be decided.
+A claim agrees if all its parts that were run do; where it says most, more than half of
+them; where it says some, one. It does not if one part does not, half of them, or all.
+Otherwise it cannot be decided. How many parts were run stands beside it.
 """
 
 import math
@@ -149,19 +149,21 @@ def together(found: Sequence[str], holds: str) -> str:
     """The verdict about a claim from those about its parts.
 
     Args:
-        found: Of all parts, at least one.
+        found: Of all parts; those that were not run do not count.
         holds: As in ``Claim``.
     """
-    agree, disagree = found.count(AGREES), found.count(DOES_NOT)
-    if found.count(NOT_RUN) == len(found):
+    run = [one for one in found if one != NOT_RUN]
+    if not run:
         return NOT_RUN
-    if holds == "all":
-        if disagree:
-            return DOES_NOT
-        return AGREES if agree == len(found) else UNDECIDED
-    if 2 * disagree >= len(found):
-        return DOES_NOT
-    return AGREES if 2 * agree > len(found) else UNDECIDED
+    agree, disagree = run.count(AGREES), run.count(DOES_NOT)
+    supported, refuted = {
+        "all": (agree == len(run), disagree > 0),
+        "most": (2 * agree > len(run), 2 * disagree >= len(run)),
+        "some": (agree > 0, disagree == len(run)),
+    }[holds]
+    if supported:
+        return AGREES
+    return DOES_NOT if refuted else UNDECIDED
 
 
 def verdict(evidence: Evidence, region: Region, level: float) -> str:

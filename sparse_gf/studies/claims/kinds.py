@@ -216,7 +216,8 @@ class Claim:
         parts: Decided one by one, corrected for being several (Holm 1979).
         published: What the paper prints about it, in numbers if it has any.
         note: What was chosen where the paper leaves it open, and what it contradicts.
-        holds: ``"all"``: every part must agree; ``"most"``: more than half.
+        holds: ``"all"``: every part must agree; ``"most"``: more than half;
+            ``"some"``: one.
         level: Of the tests.
     """
 

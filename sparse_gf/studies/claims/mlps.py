@@ -36,7 +36,7 @@ LOW_TABLES = ("table3a", "table4", "table5a", "table6a")
 HIGH_TABLES = ("table3b", "table5b")
 ACTIVATION_TABLES = ("table3c", "table6b")
 
-MLP: dict[str, Any] = {"model": "mlp"}
+MLP: dict[str, Any] = {"kind": "capacity"}
 RELU: dict[str, Any] = {**MLP, "activation": "relu"}
 
 

@@ -36,14 +36,10 @@ def is_read(cell: Any, where: Where) -> bool:
 def _column(cell: Any, name: str) -> tuple[Any, ...]:
     """The values that the networks of a cell have in a column of the results."""
     if name == "arm":
-        return ("sparse",) if hasattr(cell, "mask") else ("sparse", "dense")
-    if name == "model":
-        return (getattr(cell, "model", "mlp"),)
+        return ("sparse", "dense") if cell.kind == "capacity" else ("sparse",)
     if name in ("mask_method", "mask_schedule"):
         mask = getattr(cell, "mask", None)
         return (getattr(mask, name.removeprefix("mask_"), None),)
-    if name == "dense_width":
-        return getattr(cell, "dense_widths", (0,))
     if name == "density":
         return cell.mask.density if hasattr(cell, "mask") else ()
     place = {

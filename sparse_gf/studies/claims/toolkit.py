@@ -20,11 +20,14 @@ from sparse_gf.studies.claims.kinds import (
 )
 
 MASKS: dict[str, Where] = {
-    "Random Pruning": {"mask_method": "random", "mask_schedule": "init"},
-    "SNIP": {"mask_method": "snip", "mask_schedule": "init"},
-    "GraSP": {"mask_method": "grasp", "mask_schedule": "init"},
-    "SynFlow": {"mask_method": "synflow", "mask_schedule": "init"},
-    "LTH": {"mask_method": "magnitude", "mask_schedule": "imp"},
+    name: {"kind": "masks", "mask_method": method, "mask_schedule": schedule}
+    for name, method, schedule in (
+        ("Random Pruning", "random", "init"),
+        ("SNIP", "snip", "init"),
+        ("GraSP", "grasp", "init"),
+        ("SynFlow", "synflow", "init"),
+        ("LTH", "magnitude", "imp"),
+    )
 }
 """By the paper's name, which columns tell."""
 
