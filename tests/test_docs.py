@@ -29,6 +29,25 @@ from pictures import floors  # noqa: E402
 
 PAGES = {str(p.relative_to(DOCS)): p.read_text() for p in sorted(DOCS.rglob("*.md"))}
 
+CONTRACT = (
+    "budgets.uniform",
+    "curvature.trace",
+    "ensemble.fit",
+    "experiment.run",
+    "gradient_flow.measure",
+    "masks.from_scores",
+    "masks.load",
+    "masks.random",
+    "optimizers.make",
+    "results.read",
+    "scores.snip",
+    "specs.CapacitySpec",
+    "specs.MaskedSpec",
+    "specs.RunSpec",
+    "stats.wilcoxon_greater",
+)
+"""Some of the names that the API's pages must have."""
+
 BASES = ROOT / "sparse_gf", ROOT, ROOT / "benchmarks"
 
 OTHERS = {"jaxpruner", "open_lth", "PyTorch", "PyHessian"}
@@ -360,6 +379,8 @@ def test_the_site_builds_without_warnings(tmp_path):
     )
     assert built.returncode == 0, built.stderr
     assert (site / "method.html").read_text().count("<math") > 20
+    api = "".join(page.read_text() for page in (site / "api").iterdir())
+    assert [name for name in CONTRACT if f'id="sparse_gf.{name}"' not in api] == []
     # Nothing is fetched when a page is read.
     for page in site.rglob("*.html"):
         fetched = re.findall(
