@@ -45,7 +45,7 @@ def job(cell: CapacitySpec, options: RunSpec) -> Job:
             members_lib.name(groups),
             _work(cell, groups),
             tuple(tuple(identities(cell, group)) for group in groups),
-            functools.partial(ensemble_of, cell, groups),
+            lambda workdir: ensemble_of(cell, groups),
         )
 
     return Job(

@@ -44,7 +44,7 @@ def train_all(
     for number, chunk in enumerate(chunks):
         label = f"part {number + 1}/{len(chunks)}, " if len(chunks) > 1 else ""
         share = chunk.work / total
-        networks = chunk.make()
+        networks = chunk.make(workdir)
         steps = checkpoints.Checkpoints(folder / chunk.name, monitor.note)
         start = _start(networks, data, steps, len(job.measured))
         if start.epoch:
@@ -123,8 +123,9 @@ class _Keeper:
 
     def _save(self, progress: ensemble.Progress, point: int) -> None:
         options, last = self._job.options, point == len(self._job.measured) - 1
+        masks_too = options.save_masks or self._job.cell.keeps_masks
         whole = options.save_networks == "measured" or (options.save_networks and last)
-        if not whole and not options.save_masks:
+        if not whole and not masks_too:
             return
         for identities, state, places in zip(
             self._chunk.identities, progress.state, self._places, strict=True
@@ -142,7 +143,7 @@ class _Keeper:
                     network = saved.Network(params, masks, batch_stats, about)
                     saved.save_network(self._folder, self._job, network)
                 # Masks that change are those of the end, each round's of its own.
-                if options.save_masks and point == identity.points[-1]:
+                if masks_too and point == identity.points[-1]:
                     saved.save_masks(self._folder, self._job, masks, about)
 
 

@@ -7,6 +7,7 @@ the same batches; random masks of a seed are nested, the sparser in the denser.
 
 import dataclasses
 import functools
+import pathlib
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -15,12 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sparse_gf import budgets, ensemble, initializers, masks
+from sparse_gf import budgets, ensemble, initializers, masks, results
 from sparse_gf.core import streams, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import Params
 from sparse_gf.experiment import members as members_lib
+from sparse_gf.experiment import saved
 from sparse_gf.experiment.members import Chunk, Group, Groups, Identity, Job
 from sparse_gf.models import ghosts
 from sparse_gf.specs import MaskedSpec, RunSpec
@@ -105,11 +107,19 @@ def check(cell: MaskedSpec) -> None:
     """
     members(cell, Group(_networks(cell)[:1]))
     for seed in cell.seeds if cell.mask.file else ():
-        _read_masks(cell, seed)
+        _given(cell, None, seed, None)
 
 
-def ensemble_of(cell: MaskedSpec, groups: Groups) -> ensemble.Ensemble:
-    """The networks of groups, to be trained."""
+def ensemble_of(
+    cell: MaskedSpec, groups: Groups, workdir: pathlib.Path | None = None
+) -> ensemble.Ensemble:
+    """The networks of groups, to be trained.
+
+    Args:
+        cell: The cell.
+        groups: Of its networks.
+        workdir: Where the masks of tickets are; None for masks of ones in their place.
+    """
     own = recipe(cell)
     return ensemble.Ensemble(
         tuple(
@@ -117,7 +127,7 @@ def ensemble_of(cell: MaskedSpec, groups: Groups) -> ensemble.Ensemble:
                 own,
                 _state_shapes(cell, own),
                 np.array([seed for _, seed in group.networks], np.int32),
-                members(cell, group),
+                members(cell, group, workdir),
             )
             for group in groups
         ),
@@ -125,11 +135,13 @@ def ensemble_of(cell: MaskedSpec, groups: Groups) -> ensemble.Ensemble:
     )
 
 
-def members(cell: MaskedSpec, group: Group) -> Member:
+def members(
+    cell: MaskedSpec, group: Group, workdir: pathlib.Path | None = None
+) -> Member:
     """The arrays [networks, ...] in which a group's networks differ."""
     params = _shapes(cell)["params"]
     counts = [_counts(cell, params, density) for density, _ in group.networks]
-    read = [_read_masks(cell, seed) for _, seed in group.networks]
+    read = [_given(cell, density, seed, workdir) for density, seed in group.networks]
     rates = np.full(group.size, cell.optimizer.learning_rate, cell.dtype)
 
     def stack(trees: list[Any]) -> Any:
@@ -164,7 +176,7 @@ def init_network(
     if spec.schedule in ("one_shot", "gradual", "imp"):
         first = masks.ones(params)
         memory = {pruning.NUM_ACTIVE: member.counts}
-    elif spec.method == "file":
+    elif spec.file or spec.schedule == "ticket":
         first = member.masks
     else:
         first, finite = criteria.prune(
@@ -251,7 +263,7 @@ def _counts(cell: MaskedSpec, params: Params, density: float | None) -> Any:
                     f"0..{sizes[path]}."
                 )
         return {path: np.array([count], np.int32) for path, count in given.items()}
-    if density is None:
+    if density is None or spec.schedule == "ticket":
         return {path: np.array([size], np.int32) for path, size in sizes.items()}
     budget = functools.partial(
         budgets.in_rounds,
@@ -269,20 +281,37 @@ def _counts(cell: MaskedSpec, params: Params, density: float | None) -> Any:
     return jax.tree.map(lambda count: count[0], budget(density))
 
 
-def _read_masks(cell: MaskedSpec, seed: int) -> Any:
-    """A network's masks from a file, checked; empty without a file."""
-    if not cell.mask.file:
-        return {}
-    path = cell.mask_file(seed)
-    found, _ = masks.load(path)
+def _given(
+    cell: MaskedSpec, density: float | None, seed: int, workdir: pathlib.Path | None
+) -> Any:
+    """A network's masks where they are given, checked; empty where they are made."""
     params = _shapes(cell)["params"]
+    if cell.mask.file:
+        return _read(cell.mask_file(seed), "config.mask.file", cell, params)
+    if cell.mask.schedule != "ticket":
+        return {}
+    if workdir is None or density == 1:
+        return jax.tree.map(lambda leaf: np.ones(leaf.shape, bool), params)
+    (search,) = cell.needs
+    path = saved.masks_path(
+        results.cell_folder(workdir, search.dataset, search.hash),
+        {"kind": search.kind, "density": density, "seed": seed},
+    )
+    return _read(path, f"the ticket of cell {search.hash}", cell, params)
+
+
+def _read(path: Any, what: str, cell: MaskedSpec, params: Params) -> Any:
+    """Masks in a file for the kernels of a network."""
+    found, _ = masks.load(path)
+    kernels = tree.kernels(found)
     try:
-        masks.check(found, params)
+        masks.check(kernels, tree.kernels(params))
     except UserError as error:
-        raise UserError(
-            f"config.mask.file {path} is not of {cell.model}: {error}"
-        ) from (error)
-    return jax.tree.map(np.asarray, found)
+        raise UserError(f"{what} {path} is not of {cell.model}: {error}") from error
+    # Other leaves may differ: ghosts have some, which no mask is for.
+    dense = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
+    whole = tree.map_kernels(lambda path, _: kernels[path], lambda leaf: leaf, dense)
+    return jax.tree.map(np.asarray, whole)
 
 
 def _variables(cell: MaskedSpec, model: nn.Module, key: Any) -> Any:

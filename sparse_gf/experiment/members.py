@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -183,13 +184,14 @@ class Chunk:
         name: Fit for a folder; no other chunk of the cell has it.
         work: Relative time that it takes.
         identities: Of each of its groups, the rows that its networks make.
-        make: Makes its ensemble.
+        make: Makes its ensemble, given the work directory, which has the masks of the
+            cells that this one needs.
     """
 
     name: str
     work: float
     identities: tuple[tuple[Identity, ...], ...]
-    make: Callable[[], ensemble.Ensemble]
+    make: Callable[[pathlib.Path], ensemble.Ensemble]
 
     @property
     def num_networks(self) -> int:

@@ -118,6 +118,8 @@ def train_cell(
             _check_same(cell, dataset, workdir)
             monitor.note(f"Cell {cell.hash} is finished; nothing to train.")
         else:
+            for needed in cell.needs:
+                _have(needed, options, dataset, workdir, monitor)
             start = time.monotonic()
             job = kinds.job(cell, options)
             trained, share = chunk.train_all(job, dataset, workdir, monitor)
@@ -125,6 +127,25 @@ def train_cell(
             results.write_cell(workdir, cell.hash, trained, seconds)
         # Also for a finished cell: its process may have been killed right here.
         checkpoints.remove(workdir, cell.hash)
+
+
+def _have(
+    cell: Cell,
+    options: RunSpec,
+    dataset: Dataset,
+    workdir: pathlib.Path,
+    monitor: Monitor,
+) -> None:
+    """Makes sure that a cell whose masks are needed is finished, and has them."""
+    monitor.note(f"First the masks of cell {cell.hash}: {cell.what}.")
+    train_cell(cell, options, dataset, workdir, monitor, wait=True)
+    folder = results.cell_folder(workdir, cell.dataset, cell.hash) / "masks"
+    if not any(folder.glob("*.npz")):
+        path = results.cell_path(workdir, cell.hash)
+        raise UserError(
+            f"{folder} has no masks, though cell {cell.hash} is finished; remove "
+            f"{path} to train it again."
+        )
 
 
 def _check_dtype(cell: Cell) -> None:

@@ -104,7 +104,8 @@ def save_masks(
         masks: Of the network.
         about: Which network of the cell it is, and the epoch.
     """
-    own = _of_cell(job) | dict(about) | {"density": masks_lib.density(masks)}
+    # The density that was wanted, where there is one: whole weights may miss it.
+    own = _of_cell(job) | {"density": masks_lib.density(masks)} | dict(about)
     metadata = {
         **job.masked,
         "method": own["mask_method"],
@@ -116,7 +117,12 @@ def save_masks(
         "dataset": own["dataset"],
         "config_hash": own["config_hash"],
     }
-    masks_lib.save(folder / "masks" / f"{which(own)}.npz", masks, metadata)
+    masks_lib.save(masks_path(folder, own), masks, metadata)
+
+
+def masks_path(folder: pathlib.Path, about: Mapping[str, Any]) -> pathlib.Path:
+    """Where the masks of one network are, below the folder of its cell."""
+    return folder / "masks" / f"{which(about)}.npz"
 
 
 def _of_cell(job: Job) -> dict[str, Any]:

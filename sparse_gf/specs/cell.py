@@ -144,6 +144,16 @@ class Cell(fields.Spec, abc.ABC):
         """The networks in a few words."""
 
     @property
+    def needs(self) -> "tuple[Cell, ...]":
+        """Cells to be finished before this one, whose masks it takes."""
+        return ()
+
+    @property
+    def keeps_masks(self) -> bool:
+        """Whether masks are written to files whether or not that is asked for."""
+        return False
+
+    @property
     def files(self) -> DatasetInfo:
         """What is known of the data set, as it is stored."""
         if self.dataset == data_lib.IMAGE_FOLDER and self.image_size:

@@ -1,14 +1,33 @@
 """Which masks a network gets, and when."""
 
 import dataclasses
+import itertools
+import math
 import re
+from collections.abc import Collection
 from typing import Any, ClassVar
 
-from sparse_gf import budgets
+from sparse_gf import activations, budgets
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.specs import fields
 from sparse_gf.training import criteria, pruning
+
+
+def rounds_of_20_percent(wanted: Collection[float]) -> tuple[float, ...]:
+    """Densities after rounds that prune 20% each, and those wanted, in falling order.
+
+    A round that ends at a wanted density, within a thousandth of it, is that density's.
+    """
+    rounds = itertools.takewhile(
+        lambda density: density > min(wanted), (0.8**e for e in itertools.count(1))
+    )
+    others = {
+        density
+        for density in rounds
+        if not any(math.isclose(density, own, rel_tol=1e-3) for own in wanted)
+    }
+    return tuple(sorted({*others, *wanted}, reverse=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +36,9 @@ class MaskSpec(fields.Spec):
 
     Attributes:
         method: One of ``criteria.PROTOCOLS``, or ``"file"``.
-        schedule: One of ``pruning.METHODS``: ``"init"``, before training.
+        schedule: One of ``pruning.METHODS``: ``"init"``, before training;
+            ``"ticket"``: lottery tickets, masks that an iterative pruning (``"imp"``)
+            of the plain network ends with, trained from its initial weights.
         density: Active over all weights of the layers that are pruned, for each network
             of a seed. Not looked at where a file, ``num_active`` or a pattern says it;
             empty for ``"imp"``: rounds of 20% to 0.8^15.
@@ -39,6 +60,9 @@ class MaskSpec(fields.Spec):
         drop: Share of a layer's active weights that moves at first (``"set"``,
             ``"rigl"``).
         rewind_epoch: To whose end ``"imp"`` goes back; 0 for the initial weights.
+        search: Densities after the rounds of the search for tickets; empty for rounds
+            of 20% and all densities that are wanted.
+        search_activation: Of the network that is searched; empty for the cell's own.
     """
 
     PLACE: ClassVar[str] = "config.mask"
@@ -60,6 +84,8 @@ class MaskSpec(fields.Spec):
     every: int = fields.at_least(100, 1)
     drop: float = fields.rate(0.3, below=1.0)
     rewind_epoch: int = fields.at_least(0, 0)
+    search: tuple[float, ...] = ()
+    search_activation: str = fields.one_of("", {"", *activations.NAMES})
 
     def __post_init__(self):
         super().__post_init__()
@@ -71,6 +97,7 @@ class MaskSpec(fields.Spec):
             names = {*budgets.DISTRIBUTIONS, "2:4"}
             errors.one_of("config.mask.distribution", self.distribution, names)
         self._check_magnitude()
+        self._check_search()
 
     def identity(self) -> dict[str, Any]:
         """As for every spec; the same masks in another place are the same."""
@@ -103,7 +130,7 @@ class MaskSpec(fields.Spec):
 
     def _check_magnitude(self) -> None:
         """What is pruned in training is pruned by magnitude."""
-        in_training = ("one_shot", "gradual", "imp")
+        in_training = ("one_shot", "gradual", "imp", "ticket")
         if self.schedule in in_training and self.method != "magnitude":
             raise UserError(
                 f"config.mask.method is {self.method!r}; with config.mask.schedule "
@@ -114,6 +141,30 @@ class MaskSpec(fields.Spec):
                 f"config.mask.schedule is {self.schedule!r}, which needs densities; "
                 "patterns and num_active are for masks made before training."
             )
+
+    def _check_search(self) -> None:
+        """Completes the densities that tickets are searched at."""
+        if self.schedule != "ticket":
+            if self.search or self.search_activation:
+                raise UserError(
+                    f"config.mask.schedule is {self.schedule!r}; config.mask.search "
+                    "and search_activation are for 'ticket'."
+                )
+            return
+        wanted = {density for density in self.density if density < 1}
+        if not wanted or self.rewind_epoch:
+            raise UserError(
+                f"config.mask.schedule is 'ticket', with density {self.density!r} and "
+                f"rewind_epoch {self.rewind_epoch}; tickets have densities below 1 and "
+                "start from the initial weights."
+            )
+        given = tuple(map(float, self.search)) or rounds_of_20_percent(wanted)
+        if not wanted <= set(given) or max(given) >= 1 or min(given) <= 0:
+            raise UserError(
+                f"config.mask.search is {given!r}; its values must be above 0 and "
+                f"below 1, those of config.mask.density among them."
+            )
+        self._spell("search", tuple(sorted(set(given), reverse=True)))
 
     def _check_density(self) -> None:
         density = self.density

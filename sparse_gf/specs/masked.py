@@ -4,9 +4,10 @@ import dataclasses
 from typing import Any, ClassVar
 
 from sparse_gf.core import errors
+from sparse_gf.core.errors import UserError
 from sparse_gf.masks import files as mask_files
 from sparse_gf.models import catalog, layers, variants
-from sparse_gf.specs import fields
+from sparse_gf.specs import fields, toolkit
 from sparse_gf.specs.cell import Cell
 from sparse_gf.specs.mask import MaskSpec
 from sparse_gf.specs.optimizer import OptimizerSpec
@@ -53,6 +54,12 @@ class MaskedSpec(Cell):
         super().__post_init__()
         self.make_model()
         self.pruning()
+        if self.mask.schedule == "ticket" and self.initializer_reference != "dense":
+            raise UserError(
+                f"config.initializer_reference is {self.initializer_reference!r}; "
+                "tickets start from the initial weights of the search, so that it "
+                "must be 'dense'."
+            )
         if self.mask.file:
             digests = [mask_files.read_digest(self.mask_file(s)) for s in self.seeds]
             joined = " ".join(digests if "{seed}" in self.mask.file else digests[:1])
@@ -99,6 +106,40 @@ class MaskedSpec(Cell):
         when = "" if schedule == "init" else f" {schedule}"
         return f"{self.model}, {self.mask.method}{when}, {self.variant}"
 
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        """The search for tickets, where the cell trains some.
+
+        The plain network by the same recipe, without tweaks: recipes with different
+        tweaks train the same tickets.
+        """
+        mask = self.mask
+        if mask.schedule != "ticket":
+            return ()
+        search = MaskSpec(
+            mask.method,
+            "imp",
+            density=mask.search,
+            distribution=mask.distribution,
+            dense_layers=mask.dense_layers,
+        )
+        return (
+            dataclasses.replace(
+                self,
+                tost="",
+                activation=mask.search_activation or self.activation,
+                mask=search,
+                # It is measured at the ends of its trainings.
+                measurements=MaskedSpec.measurements,
+                **{name: getattr(MaskedSpec, name) for name in toolkit.NAMES},
+            ),
+        )
+
+    @property
+    def keeps_masks(self) -> bool:
+        """Whether masks are kept: those of iterative pruning are what it is for."""
+        return self.mask.schedule == "imp"
+
     def pruning(self) -> train.Static:
         """How masks change in training."""
         mask, epochs = self.mask, self.epochs
@@ -116,7 +157,7 @@ class MaskedSpec(Cell):
             return pruning.Iterative(
                 epochs, rounds, mask.rewind_epoch, mask.dense_layers
             )
-        if mask.schedule == "init":
+        if mask.schedule in ("init", "ticket"):
             return train.Static()
         errors.in_range("config.mask.end_epoch", end, start + 1, epochs)
         if mask.schedule == "gradual":

@@ -334,10 +334,14 @@ def _best(values: Array, count: Int[Array, ""]) -> Bool[Array, "..."]:
 
 METHODS: Mapping[str, type[Static]] = {
     "init": Static,
+    "ticket": Static,
     "one_shot": OneShot,
     "gradual": Gradual,
     "imp": Iterative,
     "set": Dynamic,
     "rigl": Dynamic,
 }
-"""When a network is pruned: before training, or by one of the classes above."""
+"""When a network is pruned: before training, or by one of the classes above.
+
+``"ticket"``: before training, by an iterative pruning of the plain network.
+"""
