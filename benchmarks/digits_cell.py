@@ -8,10 +8,13 @@ import json  # noqa: E402 - the clock starts before the imports.
 
 import jax  # noqa: E402
 
-from sparse_gf import data, ensemble  # noqa: E402
+from sparse_gf import (  # noqa: E402
+    data,
+    ensemble,
+    training,
+)
 from sparse_gf.experiment import capacity  # noqa: E402
 from sparse_gf.specs import CapacitySpec, RunSpec  # noqa: E402
-from sparse_gf.training import train  # noqa: E402
 
 
 def main() -> None:
@@ -24,7 +27,7 @@ def main() -> None:
     (chunk,) = capacity.plan(cell, RunSpec())
     networks = capacity.ensemble_of(cell, chunk)
     device_data = ensemble.to_device(data.load(cell.dataset), cell.dtype)
-    measured = train.measured_epochs(cell.epochs, cell.measurements)
+    measured = training.measured_epochs(cell.epochs, cell.measurements)
     shapes = ensemble.prepare(networks, device_data, len(measured))
     progress = ensemble.begin(networks, device_data, shapes)
     for program in networks.programs:

@@ -14,10 +14,9 @@ import jax
 import numpy as np
 
 from benchmarks import cells, harness
-from sparse_gf import ensemble
+from sparse_gf import ensemble, training
 from sparse_gf.experiment import capacity
 from sparse_gf.specs import CapacitySpec, RunSpec
-from sparse_gf.training import train
 
 STEPS = 4
 
@@ -107,7 +106,7 @@ def _most_bytes(networks: ensemble.Ensemble, programs: ensemble.Programs) -> int
     def shape(*sizes: int, dtype: str) -> Any:
         return jax.ShapeDtypeStruct(sizes, np.dtype(dtype))
 
-    data = train.Data(
+    data = training.Data(
         train_images=shape(50_000, 32, 32, 3, dtype="uint8"),
         train_labels=shape(50_000, dtype="int32"),
         test_images=shape(10_000, 32, 32, 3, dtype="uint8"),

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from sparse_gf import ensemble
+from sparse_gf import ensemble, training
 from sparse_gf.core.types import Dataset
 from sparse_gf.experiment import capacity
 from sparse_gf.models import products
 from sparse_gf.specs import CapacitySpec, RunSpec
-from sparse_gf.training import train
 
 
 def finished(cell: CapacitySpec, dataset: Dataset) -> tuple[tuple, Any]:
@@ -24,7 +23,7 @@ def finished(cell: CapacitySpec, dataset: Dataset) -> tuple[tuple, Any]:
     ((group,),) = capacity.plan(cell, RunSpec())
     networks = capacity.ensemble_of(cell, (group,))
     data = ensemble.to_device(dataset, cell.dtype)
-    measured = train.measured_epochs(cell.epochs, cell.measurements)
+    measured = training.measured_epochs(cell.epochs, cell.measurements)
     shapes = ensemble.prepare(networks, data, len(measured))
     start = ensemble.begin(networks, data, shapes)
     (history,) = ensemble.fit(networks, data, start, measured).history

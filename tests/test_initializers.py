@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sparse_gf import initializers, masks
+from sparse_gf import initializers, masks, training
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import capacity
 from sparse_gf.initializers import Fans
 from sparse_gf.specs import CapacitySpec
-from sparse_gf.training import train
 
 # Variance from fan-in and fan-out, and the half-width of the support.
 FAMILIES = {
@@ -22,7 +21,7 @@ FAMILIES = {
     "xavier_uniform": (lambda i, o: 2 / (i + o), lambda i, o: np.sqrt(6 / (i + o))),
 }
 
-NO_DATA = train.Data(
+NO_DATA = training.Data(
     jnp.zeros((0, 8, 8, 1), jnp.uint8),
     jnp.zeros(0, jnp.int32),
     jnp.zeros((0, 8, 8, 1), jnp.uint8),

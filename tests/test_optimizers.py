@@ -8,11 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from sparse_gf import masks, optimizers
+from sparse_gf import masks, optimizers, training
 from sparse_gf.core.errors import UserError
 from sparse_gf.models import mlp
 from sparse_gf.models.variants import Variant
-from sparse_gf.training import train
 
 NAMES = ["adagrad", "adam", "adamw", "momentum", "rmsprop", "sgd"]
 PRESETS = ["optax", "paper", "torch"]
@@ -260,14 +259,14 @@ def at_masked(tree, state):
 @each_scaling
 def test_masked_weights_and_their_moments_never_move(small, name, preset):
     model, variables, mask = small
-    recipe = train.Recipe(
+    recipe = training.Recipe(
         model, name, preset, batch_size=8, l2=0.1, l1=0.1, weight_decay=0.1
     )
-    state = train.create(
+    state = training.create(
         recipe, variables["params"], mask, variables["batch_stats"], 0.1
     )
     before = state.params
-    step = jax.jit(functools.partial(train.step, recipe))
+    step = jax.jit(functools.partial(training.step, recipe))
     key = jax.random.key(2)
     for number in range(4):
         images = jax.random.normal(jax.random.fold_in(key, number), (8, 5))

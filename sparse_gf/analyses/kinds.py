@@ -13,7 +13,7 @@ import functools
 import math
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float
 
-from sparse_gf import curvature, experiment, losses, specs
+from sparse_gf import curvature, experiment, losses, specs, training
 from sparse_gf.analyses import activity
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
@@ -31,8 +31,7 @@ from sparse_gf.data import augment
 from sparse_gf.experiment import saved
 from sparse_gf.models.ghosts import Gates
 from sparse_gf.specs import Cell, RunSpec
-from sparse_gf.training import train
-from sparse_gf.training.criteria import BATCH_NORM_MODES
+from sparse_gf.training import logits
 
 Row = tuple[str, float, float, float]
 """Layer, x, y and value; what does not apply is empty or NaN."""
@@ -73,7 +72,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        errors.one_of("--batch_norm", self.batch_norm, BATCH_NORM_MODES)
+        errors.one_of("--batch_norm", self.batch_norm, logits.MODES)
         for name, low in {
             "examples": 0,
             "batch_size": 1,
@@ -95,7 +94,7 @@ class Subject(NamedTuple):
         settings: How it is looked at.
     """
 
-    recipe: train.Recipe
+    recipe: training.Recipe
     network: saved.Network
     gates: Gates | None
     train: tuple[Array, Array]
@@ -113,19 +112,20 @@ class Subject(NamedTuple):
     ) -> Callable[[Params, tuple[Array, Array]], Float[Array, ""]]:
         def loss_fn(params: Params, batch: tuple[Array, Array]) -> Float[Array, ""]:
             images, labels = batch
-            logits = self.logits(params, images, mode)
-            return losses.cross_entropy(logits, labels)
+            return losses.cross_entropy(self.logits(params, images, mode), labels)
 
         return loss_fn
 
     def logits(self, params: Params, images: Array, mode: str) -> Array:
-        """The network's; ``mode`` is one of ``criteria.BATCH_NORM_MODES``."""
-        variables = {"params": params, "batch_stats": self.network.batch_stats}
-        call = train.with_gates(self.gates)
-        if mode == "train":
-            call |= {"train": True, "mutable": ["batch_stats"]}
-            return self.recipe.model.apply(variables, images, **call)[0]
-        return cast(Array, self.recipe.model.apply(variables, images, **call))
+        """The network's; ``mode`` is one of ``logits.MODES``."""
+        return logits.logits(
+            self.recipe.model,
+            params,
+            self.network.batch_stats,
+            images,
+            mode=mode,
+            gates=self.gates,
+        )
 
     @property
     def masks(self) -> Any:
@@ -207,8 +207,8 @@ def _input(subject: Subject) -> Any:
     images, labels = subject.test[0][:size], subject.test[1][:size]
 
     def loss(images: Array) -> Float[Array, ""]:
-        logits = subject.logits(subject.network.params, images, "eval")
-        return losses.cross_entropy(logits, labels)
+        found = subject.logits(subject.network.params, images, "eval")
+        return losses.cross_entropy(found, labels)
 
     distances = _distances(subject.settings, subject.settings.input_radius)
     return distances, landscapes.input_surface(subject.key, loss, images, distances)
@@ -226,7 +226,7 @@ def _activity(subject: Subject) -> dict[str, float]:
         subject.test[0],
         threshold=subject.settings.threshold,
         batch_size=subject.settings.batch_size,
-        **train.with_gates(subject.gates),
+        **training.with_gates(subject.gates),
     )
 
 
@@ -383,7 +383,7 @@ def _run(kind: Kind, subject: Subject) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _program(
-    function: Callable[[Subject], Any], recipe: train.Recipe, settings: Settings
+    function: Callable[[Subject], Any], recipe: training.Recipe, settings: Settings
 ) -> Callable[..., Any]:
     def run(network: Any, gates: Any, some: Any, test: Any) -> Any:
         return function(Subject(recipe, network, gates, some, test, settings))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sparse_gf.core import batches as batches_lib
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import LossFn, Params
@@ -43,15 +44,9 @@ class BatchedLoss:
 
     def average(self, measure: Callable[[LossFn], Measured]) -> Measured:
         """The mean over batches of what is measured of one batch's loss function."""
-        one = jax.tree.map(lambda leaf: leaf[0], self.batches)
-        like = jax.eval_shape(lambda batch: measure(self._loss_of(batch)), one)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
-
-        def add(total: Any, batch: Any) -> tuple[Any, None]:
-            part = measure(self._loss_of(batch))
-            return jax.tree.map(jnp.add, total, part), None
-
-        total, _ = jax.lax.scan(add, zeros, self.batches)
+        total = batches_lib.total(
+            lambda batch: measure(self._loss_of(batch)), self.batches
+        )
         return jax.tree.map(lambda leaf: leaf / len(self), total)
 
     def _loss_of(self, batch: Any) -> LossFn:
@@ -106,7 +101,7 @@ def in_batches(examples: Any, batch_size: int) -> Batches:
             raise UserError(
                 f"batch_size is {batch_size}; it must divide the {len(leaf)} examples."
             )
-    return jax.tree.map(lambda x: x.reshape(-1, batch_size, *x.shape[1:]), examples)
+    return batches_lib.cut(examples, batch_size)
 
 
 def average(loss_fn: LossFn, measure: Callable[[LossFn], Measured]) -> Measured:

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from sparse_gf.training import train
+from sparse_gf import training
 
 MAX_CPU_DEVICES = 16
 """Most cores that become devices: each holds the whole data set."""
@@ -29,7 +29,7 @@ def use_all_cores() -> None:
         jax.config.update("jax_num_cpu_devices", min(cores, MAX_CPU_DEVICES))
 
 
-def network_bytes(shapes: train.TrainState) -> float:
+def network_bytes(shapes: training.TrainState) -> float:
     """Bytes of device memory that one network needs in training.
 
     Its state, gradients like the params, and half as much again for activations and

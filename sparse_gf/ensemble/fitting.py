@@ -15,13 +15,13 @@ import jax
 import numpy as np
 from jax.sharding import PartitionSpec
 
+from sparse_gf import training
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Dataset
 from sparse_gf.ensemble import mapping
 from sparse_gf.ensemble.mapping import InitFn, Programs
 from sparse_gf.ensemble.places import MEMBERS, Places, divide, sharding_of
 from sparse_gf.ensemble.program import release_memory
-from sparse_gf.training import train
 
 
 class Group(NamedTuple):
@@ -34,8 +34,8 @@ class Group(NamedTuple):
         members: Arrays [networks, ...] in which the networks differ besides.
     """
 
-    recipe: train.Recipe
-    shapes: train.TrainState
+    recipe: training.Recipe
+    shapes: training.TrainState
     seeds: np.ndarray
     members: Any
 
@@ -69,7 +69,7 @@ class Progress:
 
     Attributes:
         epoch: Epochs trained.
-        state: A ``train.TrainState`` per group, with a leading axis of places: those
+        state: A ``training.TrainState`` per group, with a leading axis of places: those
             of the first device, of the second, and so on.
         history: A ``Measurement`` per group, of NumPy arrays [points, networks],
             filled up to the epoch and zeros beyond.
@@ -80,24 +80,15 @@ class Progress:
     history: Any
 
 
-def to_device(dataset: Dataset, dtype: str) -> train.Data:
+def to_device(dataset: Dataset, dtype: str) -> training.Data:
     """Puts a data set on every device, images as uint8."""
-    mean, std = dataset.channel_statistics()
-    arrays = {
-        "train_images": dataset.train_images,
-        "train_labels": dataset.train_labels,
-        "test_images": dataset.test_images,
-        "test_labels": dataset.test_labels,
-        "mean": mean.astype(dtype),
-        # A constant channel has no spread to divide by.
-        "std": np.where(std > 0, std, 1).astype(dtype),
-    }
+    arrays = training.arrays(dataset, dtype)
     # Here and not in every call of a program, which would copy it every time.
-    return train.Data(**jax.device_put(arrays, sharding_of(PartitionSpec())))
+    return training.Data(**jax.device_put(arrays, sharding_of(PartitionSpec())))
 
 
 def prepare(
-    ensemble: Ensemble, data: train.Data, points: int, *, init: bool = True
+    ensemble: Ensemble, data: training.Data, points: int, *, init: bool = True
 ) -> Progress:
     """Starts compiling, and gives an ensemble's progress as shapes only.
 
@@ -113,7 +104,7 @@ def prepare(
     places = _places(ensemble)
     sharding = sharding_of(PartitionSpec(MEMBERS))
 
-    def in_places(shapes: train.TrainState, at: Places) -> Any:
+    def in_places(shapes: training.TrainState, at: Places) -> Any:
         return jax.tree.map(
             lambda s: jax.ShapeDtypeStruct(
                 (at.num_places, *s.shape), s.dtype, sharding=sharding
@@ -139,7 +130,7 @@ def prepare(
     return Progress(0, state, history)
 
 
-def begin(ensemble: Ensemble, data: train.Data, shapes: Progress) -> Progress:
+def begin(ensemble: Ensemble, data: training.Data, shapes: Progress) -> Progress:
     """Makes the networks before the first step, and an empty history.
 
     One network at a time on each device: its random numbers need more memory than it
@@ -186,7 +177,7 @@ def begin(ensemble: Ensemble, data: train.Data, shapes: Progress) -> Progress:
 
 def fit(
     ensemble: Ensemble,
-    data: train.Data,
+    data: training.Data,
     progress: Progress,
     measured: Sequence[int],
     after_epoch: Callable[[Progress], None] = lambda progress: None,

@@ -19,15 +19,14 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Int
 
-from sparse_gf import gradient_flow
+from sparse_gf import gradient_flow, training
 from sparse_gf import masks as masks_lib
 from sparse_gf.core import tree
 from sparse_gf.ensemble.places import MEMBERS, on_each_device
 from sparse_gf.ensemble.program import Program
 from sparse_gf.models.ghosts import Gates
-from sparse_gf.training import train
 
-InitFn = Callable[[Int[Array, ""], Any, train.Data], train.TrainState]
+InitFn = Callable[[Int[Array, ""], Any, training.Data], training.TrainState]
 """``init(seed, member, data)`` makes one network; hashable: programs are reused."""
 
 
@@ -44,7 +43,7 @@ class Measurement(NamedTuple):
     """
 
     flow: gradient_flow.GradientFlow
-    test: train.Evaluation
+    test: training.Evaluation
     diverged: Bool[Array, ""]
     num_active: dict[str, Int[Array, ""]]
     isolated_units: Int[Array, ""]
@@ -146,7 +145,7 @@ ONE_BY_ONE = Mapping(_update_one_by_one, _collect_one_by_one)
 
 @functools.lru_cache(maxsize=64)
 def programs(
-    recipes: tuple[train.Recipe, ...], init: InitFn, mapping: Mapping
+    recipes: tuple[training.Recipe, ...], init: InitFn, mapping: Mapping
 ) -> Programs:
     """Maps the functions of one network over the networks of all groups.
 
@@ -160,12 +159,12 @@ def programs(
     """
 
     def init_all(
-        seeds: Int[Array, " places"], members: Any, data: train.Data
-    ) -> train.TrainState:
+        seeds: Int[Array, " places"], members: Any, data: training.Data
+    ) -> training.TrainState:
         return jax.lax.map(lambda own: init(own[0], own[1], data), (seeds, members))
 
     def advance(
-        state: Any, data: train.Data, seeds: Any, counts: Any, epoch: Int[Array, ""]
+        state: Any, data: training.Data, seeds: Any, counts: Any, epoch: Int[Array, ""]
     ) -> Any:
         return tuple(
             mapping.update(
@@ -180,7 +179,7 @@ def programs(
         )
 
     def measure(
-        state: Any, data: train.Data, counts: Any, epoch: Int[Array, ""]
+        state: Any, data: training.Data, counts: Any, epoch: Int[Array, ""]
     ) -> Any:
         return tuple(
             mapping.collect(
@@ -205,33 +204,33 @@ def programs(
 
 
 def _epoch(
-    recipe: train.Recipe,
-    state: train.TrainState,
+    recipe: training.Recipe,
+    state: training.TrainState,
     seed: Int[Array, ""],
-    data: train.Data,
+    data: training.Data,
     number: Int[Array, ""],
-) -> train.TrainState:
-    return train.epoch(recipe, state, data, seed, number)
+) -> training.TrainState:
+    return training.epoch(recipe, state, data, seed, number)
 
 
 def _measure(
-    recipe: train.Recipe,
-    state: train.TrainState,
-    data: train.Data,
+    recipe: training.Recipe,
+    state: training.TrainState,
+    data: training.Data,
     number: Int[Array, ""],
 ) -> Measurement:
     def scores(
-        state: train.TrainState, gates: Gates | None
-    ) -> tuple[train.Evaluation, gradient_flow.GradientFlow]:
+        state: training.TrainState, gates: Gates | None
+    ) -> tuple[training.Evaluation, gradient_flow.GradientFlow]:
         images, labels = data.test_images, data.test_labels
         return (
-            train.evaluate(recipe, state, images, labels, data, gates),
-            train.measure(recipe, state, data, gates),
+            training.evaluate(recipe, state, images, labels, data, gates),
+            training.measure.flow(recipe, state, data, gates),
         )
 
     # The network as it was in the epoch that is over.
     number = recipe.pruning.schedule_epoch(number)
-    test, flow = train.in_phase(recipe, number, scores, state)
+    test, flow = training.in_phase(recipe, number, scores, state)
     kernels = tree.kernels(state.masks)
     finite = jnp.isfinite(flow.loss) & jnp.isfinite(test.loss)
     return Measurement(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from sparse_gf import ensemble, initializers
+from sparse_gf import ensemble, initializers, training
 from sparse_gf import masks as masks_lib
 from sparse_gf.core import streams
 from sparse_gf.core.streams import Purpose
@@ -23,7 +23,6 @@ from sparse_gf.experiment.members import Chunk, Group, Groups, Identity, Job
 from sparse_gf.models import mlp
 from sparse_gf.specs import CapacitySpec, RunSpec
 from sparse_gf.specs.toolkit import LrsiSpec
-from sparse_gf.training import train
 
 ARMS = ("sparse", "dense")
 
@@ -88,7 +87,7 @@ class Member(NamedTuple):
     learning_rate: Float[Array, ""]
 
 
-def recipe(cell: CapacitySpec, width: int) -> train.Recipe:
+def recipe(cell: CapacitySpec, width: int) -> training.Recipe:
     """The static part of the programs whose networks have ``width`` hidden units."""
     model = mlp.MLP(
         width=width,
@@ -160,14 +159,14 @@ def members(cell: CapacitySpec, group: Group) -> Member:
 
 
 def init_network(
-    recipe: train.Recipe,
+    recipe: training.Recipe,
     initializer: str,
     of_weights: LrsiSpec | None,
     input_dim: int,
     seed: Int[Array, ""],
     member: Member,
-    data: train.Data,
-) -> train.TrainState:
+    data: training.Data,
+) -> training.TrainState:
     """Draws the weights and the mask of one network.
 
     At the maximum width, whose leading blocks a narrow dense network is: it starts the
@@ -210,12 +209,12 @@ def init_network(
         params = members_lib.rescaled(
             of_weights, recipe, params, batch_stats, masks, data, seed
         )
-    return train.create(recipe, params, masks, batch_stats, member.learning_rate)
+    return training.create(recipe, params, masks, batch_stats, member.learning_rate)
 
 
 def measured(cell: CapacitySpec) -> tuple[int, ...]:
     """Epochs, from 1, at whose end the networks are measured."""
-    return train.measured_epochs(cell.epochs, cell.measurements)
+    return training.measured_epochs(cell.epochs, cell.measurements)
 
 
 def _work(cell: CapacitySpec, groups: Groups) -> float:
@@ -269,23 +268,23 @@ def _is_padded(cell: CapacitySpec, run: RunSpec) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _network_shapes(recipe: train.Recipe, input_dim: int) -> train.TrainState:
+def _network_shapes(recipe: training.Recipe, input_dim: int) -> training.TrainState:
     """Shapes of the state of one network."""
 
-    def make() -> train.TrainState:
+    def make() -> training.TrainState:
         model = recipe.model
         example = jnp.zeros((1, input_dim), model.param_dtype)
         variables = model.init(jax.random.key(0), example)
         params = variables["params"]
         batch_stats = variables.get("batch_stats", {})
-        return train.create(recipe, params, masks_lib.ones(params), batch_stats, 0.0)
+        return training.create(recipe, params, masks_lib.ones(params), batch_stats, 0.0)
 
     return jax.eval_shape(make)
 
 
 @functools.lru_cache(maxsize=64)
 def _init(
-    recipe: train.Recipe,
+    recipe: training.Recipe,
     initializer: str,
     of_weights: LrsiSpec | None,
     input_dim: int,

@@ -8,12 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from sparse_gf import ensemble, results, specs
+from sparse_gf import ensemble, results, specs, training
 from sparse_gf.core.types import Dataset
 from sparse_gf.experiment import checkpoints, loggers, rows, saved
 from sparse_gf.experiment.members import Chunk, Job
 from sparse_gf.experiment.monitor import Monitor
-from sparse_gf.training import train
 
 CHECKPOINT_SHARE = 0.05
 """Most of the time that may go into checkpoints."""
@@ -62,7 +61,7 @@ def train_all(
 
 def _start(
     networks: ensemble.Ensemble,
-    data: train.Data,
+    data: training.Data,
     steps: checkpoints.Checkpoints,
     points: int,
 ) -> ensemble.Progress:

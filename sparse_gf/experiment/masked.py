@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sparse_gf import budgets, ensemble, initializers, masks, results
+from sparse_gf import budgets, ensemble, initializers, masks, results, training
 from sparse_gf.core import streams, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.streams import Purpose
@@ -26,7 +26,7 @@ from sparse_gf.experiment import saved
 from sparse_gf.experiment.members import Chunk, Group, Groups, Identity, Job
 from sparse_gf.models import ghosts
 from sparse_gf.specs import MaskedSpec, RunSpec
-from sparse_gf.training import criteria, pruning, train
+from sparse_gf.training import criteria, pruning
 
 EVALUATION_BATCH = 250
 """Most images of a convolutional network that is scored; they need memory each."""
@@ -80,7 +80,7 @@ class Member(NamedTuple):
     learning_rate: Float[Array, ""]
 
 
-def recipe(cell: MaskedSpec) -> train.Recipe:
+def recipe(cell: MaskedSpec) -> training.Recipe:
     """The static part of the programs of a cell."""
     return members_lib.recipe(
         cell,
@@ -95,7 +95,7 @@ def measured(cell: MaskedSpec) -> tuple[int, ...]:
     method = cell.pruning()
     if isinstance(method, pruning.Iterative):
         return method.ends
-    return train.measured_epochs(cell.epochs, cell.measurements)
+    return training.measured_epochs(cell.epochs, cell.measurements)
 
 
 def check(cell: MaskedSpec) -> None:
@@ -153,11 +153,11 @@ def members(
 
 def init_network(
     cell: MaskedSpec,
-    recipe: train.Recipe,
+    recipe: training.Recipe,
     seed: Int[Array, ""],
     member: Member,
-    data: train.Data,
-) -> train.TrainState:
+    data: training.Data,
+) -> training.TrainState:
     """Draws the weights of one network and makes its first mask.
 
     Args:
@@ -196,7 +196,7 @@ def init_network(
         params = members_lib.rescaled(
             cell.rescaling, recipe, params, batch_stats, first, data, seed
         )
-    state = train.create(
+    state = training.create(
         recipe, params, first, batch_stats, member.learning_rate, memory
     )
     return dataclasses.replace(state, diverged=~finite)
@@ -317,7 +317,7 @@ def _read(path: Any, what: str, cell: MaskedSpec, params: Params) -> Any:
 def _variables(cell: MaskedSpec, model: nn.Module, key: Any) -> Any:
     example = jnp.zeros((1, *cell.info.image_shape), cell.dtype)
     gates = cell.ghosts.gates(1) if cell.ghosts else None
-    return model.init(key, example, **train.with_gates(gates))
+    return model.init(key, example, **training.with_gates(gates))
 
 
 @functools.lru_cache(maxsize=16)
@@ -328,7 +328,7 @@ def _shapes(cell: MaskedSpec) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def _state_shapes(cell: MaskedSpec, recipe: train.Recipe) -> train.TrainState:
+def _state_shapes(cell: MaskedSpec, recipe: training.Recipe) -> training.TrainState:
     """Shapes of the state of one network."""
     info, shape = cell.info, jax.ShapeDtypeStruct
     images = shape((cell.num_examples, *info.image_shape), np.uint8)
@@ -337,11 +337,11 @@ def _state_shapes(cell: MaskedSpec, recipe: train.Recipe) -> train.TrainState:
     arrays: Any = (images, labels, images, labels, statistics, statistics)
     member = jax.tree.map(lambda x: x[0], members(cell, Group(_networks(cell)[:1])))
     seed = shape((), np.int32)
-    return jax.eval_shape(_init(cell, recipe), seed, member, train.Data(*arrays))
+    return jax.eval_shape(_init(cell, recipe), seed, member, training.Data(*arrays))
 
 
 @functools.lru_cache(maxsize=64)
-def _init(cell: MaskedSpec, recipe: train.Recipe) -> ensemble.InitFn:
+def _init(cell: MaskedSpec, recipe: training.Recipe) -> ensemble.InitFn:
     """``init_network`` of one cell, the same object for equal arguments."""
     return functools.partial(init_network, cell, recipe)
 

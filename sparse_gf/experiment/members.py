@@ -10,11 +10,11 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Int
 
-from sparse_gf import ensemble
+from sparse_gf import ensemble, training
 from sparse_gf.core.types import Masks, Params
 from sparse_gf.specs import Cell, RunSpec
 from sparse_gf.specs.toolkit import LrsiSpec
-from sparse_gf.training import rescaling, train
+from sparse_gf.training import rescaling
 
 FREE = 0.2
 """Share of a device's memory that is left to the data set and the compiler."""
@@ -71,7 +71,7 @@ def name(groups: Groups) -> str:
     return hashlib.sha256(repr(groups).encode()).hexdigest()[:12]
 
 
-def recipe(cell: Cell, model: nn.Module, **of_kind: Any) -> train.Recipe:
+def recipe(cell: Cell, model: nn.Module, **of_kind: Any) -> training.Recipe:
     """The static part of the programs of a cell's networks.
 
     Args:
@@ -81,7 +81,7 @@ def recipe(cell: Cell, model: nn.Module, **of_kind: Any) -> train.Recipe:
     """
     info = cell.info
     l2, l1 = cell.penalties
-    return train.Recipe(
+    return training.Recipe(
         model=model,
         optimizer=cell.optimizer.name,
         preset=cell.optimizer.preset,
@@ -101,11 +101,11 @@ def recipe(cell: Cell, model: nn.Module, **of_kind: Any) -> train.Recipe:
 
 def rescaled(
     spec: LrsiSpec,
-    recipe: train.Recipe,
+    recipe: training.Recipe,
     params: Params,
     batch_stats: Any,
     masks: Masks,
-    data: train.Data,
+    data: training.Data,
     seed: Int[Array, ""],
 ) -> Params:
     """Rescales the initial weights of one network; see ``rescaling``."""
@@ -218,7 +218,7 @@ class Job:
     measured: tuple[int, ...]
     columns: dict[str, Any]
     masked: dict[str, Any]
-    recipe: Callable[[Any], train.Recipe]
+    recipe: Callable[[Any], training.Recipe]
     plan: Callable[[], Sequence[Chunk]]
 
     @property

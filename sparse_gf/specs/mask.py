@@ -11,7 +11,7 @@ from sparse_gf import activations, budgets
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.specs import fields
-from sparse_gf.training import criteria, pruning
+from sparse_gf.training import criteria, logits, pruning
 
 
 def rounds_of_20_percent(wanted: Collection[float]) -> tuple[float, ...]:
@@ -77,7 +77,7 @@ class MaskSpec(fields.Spec):
     digest: str = ""
     rounds: int = fields.at_least(0, 0)
     examples: int = fields.at_least(0, 0)
-    batch_norm: str = fields.one_of("", {"", *criteria.BATCH_NORM_MODES})
+    batch_norm: str = fields.one_of("", {"", *logits.MODES})
     temperature: float = fields.rate(0.0)
     start_epoch: int = fields.at_least(0, 0)
     end_epoch: int = fields.at_least(0, 0)

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar
 
+from sparse_gf import training
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.masks import files as mask_files
@@ -11,7 +12,7 @@ from sparse_gf.specs import fields, toolkit
 from sparse_gf.specs.cell import Cell
 from sparse_gf.specs.mask import MaskSpec
 from sparse_gf.specs.optimizer import OptimizerSpec
-from sparse_gf.training import pruning, train
+from sparse_gf.training import pruning
 
 STEMS = {64: "tinyimagenet", 224: "imagenet"}
 """Image size to the stem that it gets where a config does not say; CIFAR's for
@@ -140,7 +141,7 @@ class MaskedSpec(Cell):
         """Whether masks are kept: those of iterative pruning are what it is for."""
         return self.mask.schedule == "imp"
 
-    def pruning(self) -> train.Static:
+    def pruning(self) -> training.Static:
         """How masks change in training."""
         mask, epochs = self.mask, self.epochs
         end = mask.end_epoch or -(-3 * epochs // 4)
@@ -158,7 +159,7 @@ class MaskedSpec(Cell):
                 epochs, rounds, mask.rewind_epoch, mask.dense_layers
             )
         if mask.schedule in ("init", "ticket"):
-            return train.Static()
+            return training.Static()
         errors.in_range("config.mask.end_epoch", end, start + 1, epochs)
         if mask.schedule == "gradual":
             return pruning.Gradual(start, end, mask.every, mask.dense_layers)

@@ -19,11 +19,9 @@ from sparse_gf import masks as masks_lib
 from sparse_gf.core import streams
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import LossFn, Masks, Params
-from sparse_gf.data import augment
 from sparse_gf.scores import Scores
-from sparse_gf.training import train
-
-BATCH_NORM_MODES = frozenset({"train", "eval"})
+from sparse_gf.training import logits
+from sparse_gf.training.network import Data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +151,7 @@ def prune(
     model: nn.Module,
     params: Params,
     batch_stats: Any,
-    data: train.Data,
+    data: Data,
     num_classes: int,
     seed: Int[Array, ""],
     counts: scores.Counts,
@@ -184,8 +182,7 @@ def prune(
 
     def apply_fn(params: Params, x: Array) -> Array:
         positive = jax.tree.map(jnp.abs, batch_stats)
-        logits: Any = model.apply({"params": params, "batch_stats": positive}, x)
-        return logits
+        return logits.logits(model, params, positive, x, mode="eval")
 
     def score(masks: Masks) -> Scores:
         subject = Subject(
@@ -216,17 +213,12 @@ def _loss(
     images: Array,
     labels: Array,
 ) -> Float[Array, ""]:
-    variables = {"params": params, "batch_stats": batch_stats}
-    logits: Any
-    if protocol.batch_norm == "train":
-        logits, _ = model.apply(variables, images, train=True, mutable=["batch_stats"])
-    else:
-        logits = model.apply(variables, images)
-    return losses.cross_entropy(logits / protocol.temperature, labels)
+    found = logits.logits(model, params, batch_stats, images, mode=protocol.batch_norm)
+    return losses.cross_entropy(found / protocol.temperature, labels)
 
 
 def _batches(
-    protocol: Protocol, num_classes: int, data: train.Data, seed: Int[Array, ""]
+    protocol: Protocol, num_classes: int, data: Data, seed: Int[Array, ""]
 ) -> list[tuple[Array, Array]]:
     """Draws the images that a score is computed on, without augmentation."""
     if not protocol.examples:
@@ -243,9 +235,7 @@ def _batches(
         index = order[: protocol.examples * num_classes]
     else:
         index = jnp.argsort(noise)[: protocol.examples]
-    images = augment.normalise(
-        data.train_images[index], data.mean, data.std, data.mean.dtype
-    )
+    images = data.normalised(data.train_images[index])
     return list(
         zip(
             jnp.array_split(images, protocol.batches),

@@ -1,6 +1,6 @@
 """Pruning over training: once, gradually, iteratively with rewinding, dynamically.
 
-Every method is a ``train.Static`` that changes masks at some epochs or steps; what
+Every method is a ``network.Static`` that changes masks at some epochs or steps; what
 differs between networks (how many weights are to stay, the weights to go back to) is in
 ``TrainState.pruning``, so that checkpoints, ensembles and every optimizer work with all
 of them. To add a method, add a class here and its name to ``METHODS``.
@@ -21,7 +21,7 @@ from sparse_gf import schedules, scores
 from sparse_gf.core import streams, tree
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import Masks, Params
-from sparse_gf.training.train import Recipe, Static, TrainState
+from sparse_gf.training.network import Recipe, Static, TrainState
 
 NUM_ACTIVE = "num_active"
 """Key in ``TrainState.pruning``: final counts per kernel path, or of all together."""
@@ -124,7 +124,7 @@ class Gradual(Static):
 
     @property
     def changes_in_steps(self) -> bool:
-        """It does."""
+        """Whether ``after_step`` does anything: always."""
         return True
 
     def after_step(
@@ -266,7 +266,7 @@ class Dynamic(Static):
 
     @property
     def changes_in_steps(self) -> bool:
-        """It does."""
+        """Whether ``after_step`` does anything: always."""
         return True
 
     def after_step(

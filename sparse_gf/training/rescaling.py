@@ -20,13 +20,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from sparse_gf import losses
 from sparse_gf import masks as masks_lib
 from sparse_gf.core import streams, tree
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import Masks, Params
-from sparse_gf.data import augment
-from sparse_gf.training import train
+from sparse_gf.training import logits
+from sparse_gf.training.network import Data, Recipe
 
 STEPS = {"sgd": 2, "adam": 1}
 """Kind of step to the order of the norm that is bounded."""
@@ -129,11 +128,11 @@ def rescale(
 def rescale_network(
     settings: Settings,
     batch_size: int,
-    recipe: train.Recipe,
+    recipe: Recipe,
     params: Params,
     batch_stats: Any,
     masks: Masks | None,
-    data: train.Data,
+    data: Data,
     seed: Int[Array, ""],
 ) -> tuple[Params, Record]:
     """Rescales the initial weights of one network.
@@ -159,22 +158,17 @@ def rescale_network(
     def take(number: Int[Array, ""]) -> tuple[Array, Array]:
         start = number % (examples // half) * half
         index = jax.lax.dynamic_slice_in_dim(order, start, half)
-        images = augment.normalise(
-            data.train_images[index], data.mean, data.std, data.mean.dtype
-        )
-        return images, data.train_labels[index]
+        return data.normalised(data.train_images[index]), data.train_labels[index]
 
     def loss_fn(params: Params, batch: tuple[Array, Array]) -> Float[Array, ""]:
-        images, labels = batch
-        logits, _ = recipe.model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            images,
-            train=True,
-            mutable=["batch_stats"],
-            **train.with_gates(gates),
-        )
-        return losses.cross_entropy(
-            logits, labels, label_smoothing=recipe.label_smoothing
+        return logits.loss(
+            recipe.model,
+            params,
+            batch_stats,
+            *batch,
+            mode="train",
+            gates=gates,
+            label_smoothing=recipe.label_smoothing,
         )
 
     return rescale(loss_fn, params, masks, take, settings)

@@ -4,10 +4,9 @@ import pathlib
 
 import pytest
 
-from sparse_gf import data, ensemble
+from sparse_gf import data, ensemble, training
 from sparse_gf.experiment import capacity
 from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
-from sparse_gf.training import train
 
 FOLDER = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -20,7 +19,7 @@ def train_dense_arm(cell, dataset):
     device_data = ensemble.to_device(dataset, cell.dtype)
     shapes = ensemble.prepare(networks, device_data, 1)
     start = ensemble.begin(networks, device_data, shapes)
-    measured = train.measured_epochs(cell.epochs, cell.measurements)
+    measured = training.measured_epochs(cell.epochs, cell.measurements)
     (history,) = ensemble.fit(networks, device_data, start, measured).history
     return history.test.num_correct.item() / len(dataset.test_labels)
 

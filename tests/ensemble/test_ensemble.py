@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sparse_gf import data, ensemble
+from sparse_gf import data, ensemble, training
 from sparse_gf.core import streams
 from sparse_gf.core.streams import Purpose
 from sparse_gf.data import augment
 from sparse_gf.ensemble import mapping as mapping_lib
 from sparse_gf.experiment import capacity
 from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
-from sparse_gf.training import train
 
 CELL = CapacitySpec(
     dense_widths=(9, 30),
@@ -70,7 +69,7 @@ def step_alone(recipe, state, device_data, seed, epoch, number):
     images = augment.normalise(images, device_data.mean, device_data.std, jnp.float64)
     labels = device_data.train_labels[index]
     key = streams.key(seed, Purpose.DROPOUT, epoch, number)
-    state, _ = train.step(recipe, state, images, labels, key)
+    state, _ = training.step(recipe, state, images, labels, key)
     return state
 
 

@@ -6,11 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from sparse_gf import budgets, data, ensemble, masks, optimizers
+from sparse_gf import budgets, data, ensemble, masks, optimizers, training
 from sparse_gf.core import tree
 from sparse_gf.experiment import capacity, members
 from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
-from sparse_gf.training import train
 
 EPOCHS = 2
 
@@ -46,7 +45,7 @@ def train_chunk(cell, chunk, dataset):
     """The states [networks, ...] after every epoch and the history, per group."""
     networks = capacity.ensemble_of(cell, chunk)
     device_data = ensemble.to_device(dataset, cell.dtype)
-    measured = train.measured_epochs(cell.epochs, cell.measurements)
+    measured = training.measured_epochs(cell.epochs, cell.measurements)
     shapes = ensemble.prepare(networks, device_data, len(measured))
     start = ensemble.begin(networks, device_data, shapes)
     states = [jax.device_get(start.state)]
@@ -254,7 +253,7 @@ def test_making_networks_needs_memory_for_one_of_them():
     image, label = np.zeros((1, 28, 28, 1), np.uint8), np.zeros(1, np.int32)
     one, unused = np.ones(1, np.float32), (image, label, image, label)
     program = networks.programs.init.compiled(
-        sparse.seeds, sparse.members, train.Data(*unused, one, one)
+        sparse.seeds, sparse.members, training.Data(*unused, one, one)
     )
     memory = program.memory_analysis()
     assert len(sparse.seeds) == 6

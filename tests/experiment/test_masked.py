@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparse_gf import data, ensemble, experiment, losses, masks, scores, specs
+from sparse_gf import data, ensemble, experiment, losses, masks, scores, specs, training
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.data import augment
 from sparse_gf.experiment import Monitor, masked
 from sparse_gf.reporting import comparison, densities
 from sparse_gf.specs import MaskedSpec, MaskSpec, RunSpec, ScheduleSpec
-from sparse_gf.training import criteria, train
+from sparse_gf.training import criteria
 
 CELL = MaskedSpec(
     dataset="digits",
@@ -323,7 +323,7 @@ def test_members_of_convolutional_networks_agree_however_they_are_mapped(x64, mo
     images = jax.random.randint(jax.random.key(0), (8, 32, 32, 3), 0, 256)
     labels = jnp.arange(8) % 10
     some = images.astype(jnp.uint8), labels
-    on_device = train.Data(*some, *some, jnp.full(3, 0.5), jnp.ones(3))
+    on_device = training.Data(*some, *some, jnp.full(3, 0.5), jnp.ones(3))
     (chunk,) = masked.plan(cell, RunSpec())
     networks = masked.ensemble_of(cell, chunk)
     shapes = ensemble.prepare(networks, on_device, 1)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparse_gf import data, ensemble, experiment, losses, masks, specs
+from sparse_gf import data, ensemble, experiment, losses, masks, specs, training
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import capacity, masked
@@ -25,7 +25,6 @@ from sparse_gf.specs import (
     toolkit,
 )
 from sparse_gf.specs.toolkit import GskSpec, GswSpec, LrsiSpec, LsSpec
-from sparse_gf.training import train
 
 ALL = ",".join(toolkit.NAMES)
 
@@ -143,14 +142,14 @@ def epochs_of(model, cell, numbers):
     some = images_of(24)
     gates = recipe.ghosts.gates(1) if recipe.ghosts else None
     example = jnp.zeros((1, 8, 8, 3))
-    variables = model.init(jax.random.key(0), example, **train.with_gates(gates))
+    variables = model.init(jax.random.key(0), example, **training.with_gates(gates))
     params = variables["params"]
     counts = {
         path: max(kernel.size // 3, 1) for path, kernel in tree.kernels(params).items()
     }
     own = masks.random(jax.random.key(2), params, counts)
-    state = train.create(recipe, params, own, variables.get("batch_stats", {}), 0.1)
-    advance = jax.jit(lambda s, n: train.epoch(recipe, s, some, jnp.int32(0), n))
+    state = training.create(recipe, params, own, variables.get("batch_stats", {}), 0.1)
+    advance = jax.jit(lambda s, n: training.epoch(recipe, s, some, jnp.int32(0), n))
     states = []
     for number in numbers:
         state = advance(state, jnp.int32(number))
@@ -163,7 +162,7 @@ def images_of(count):
     images = jnp.asarray(rng.integers(0, 256, (count, 8, 8, 3), np.uint8))
     labels = jnp.arange(count) % 10
     half = jnp.full(3, 0.5)
-    return train.Data(images, labels, images, labels, half, half)
+    return training.Data(images, labels, images, labels, half, half)
 
 
 def check_removal(name):
@@ -196,11 +195,11 @@ def test_after_the_switch_an_mlp_is_the_plain_one_bit_for_bit(as_in_use):
         def both(state, gates):
             images, labels = some.test_images, some.test_labels
             return (
-                train.measure(recipe, state, some, gates),
-                train.evaluate(recipe, state, images, labels, some, gates),
+                training.measure.flow(recipe, state, some, gates),
+                training.evaluate(recipe, state, images, labels, some, gates),
             )
 
-        return jax.jit(lambda s, n: train.in_phase(recipe, n, both, s))
+        return jax.jit(lambda s, n: training.in_phase(recipe, n, both, s))
 
     jax.tree.map(
         np.testing.assert_array_equal,
@@ -239,7 +238,7 @@ def test_permanent_tweaks_stay():
     cell = with_tost("gsw,gsk", gsw=GswSpec("permanent"), gsk=GskSpec("permanent"))
     recipe = masked.recipe(cell)
     seen = []
-    train.in_phase(recipe, jnp.int32(4), lambda _, gates: seen.append(gates), None)
+    training.in_phase(recipe, jnp.int32(4), lambda _, gates: seen.append(gates), None)
     assert [float(seen[0].beta), float(seen[0].alpha)] == [1, 1]
 
 
@@ -253,10 +252,10 @@ def test_smoothing_is_of_the_training_loss_alone():
     labels = jnp.arange(32) % 10
     variables = model.init(jax.random.key(1), x)
     params = variables["params"]
-    state = train.create(
+    state = training.create(
         plain, params, masks.ones(params), variables["batch_stats"], 0.1
     )
-    _, found = train.step(smooth, state, x, labels, jax.random.key(2))
+    _, found = training.step(smooth, state, x, labels, jax.random.key(2))
 
     def loss_fn(params):
         logits, _ = model.apply(
@@ -272,15 +271,15 @@ def test_smoothing_is_of_the_training_loss_alone():
         wanted,
     )
     image = jnp.zeros((32, 8, 8, 1), jnp.uint8)
-    some = train.Data(image, labels, image, labels, jnp.zeros(1), jnp.ones(1))
+    some = training.Data(image, labels, image, labels, jnp.zeros(1), jnp.ones(1))
     for function in (
-        lambda recipe: train.evaluate(recipe, state, image, labels, some),
-        lambda recipe: train.measure(recipe, state, some),
+        lambda recipe: training.evaluate(recipe, state, image, labels, some),
+        lambda recipe: training.measure.flow(recipe, state, some),
     ):
         jax.tree.map(np.testing.assert_array_equal, function(smooth), function(plain))
     logits = model.apply(variables, jnp.zeros((32, 64)))
     np.testing.assert_allclose(
-        train.evaluate(smooth, state, image, labels, some).loss,
+        training.evaluate(smooth, state, image, labels, some).loss,
         losses.cross_entropy(logits, labels),
         rtol=1e-6,
     )

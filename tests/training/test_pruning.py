@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sparse_gf import masks, optimizers
+from sparse_gf import masks, optimizers, training
 from sparse_gf.core import tree
 from sparse_gf.core.streams import Purpose, key
-from sparse_gf.training import pruning, train
+from sparse_gf.training import pruning
 
 STEPS = 4  # Of an epoch.
 
@@ -31,11 +31,11 @@ def data():
     images = jax.random.randint(jax.random.key(5), (32, 2, 2, 1), 0, 256)
     labels = jax.random.randint(jax.random.key(6), (32,), 0, 3)
     images = images.astype(jnp.uint8)
-    return train.Data(images, labels, images, labels, jnp.full(1, 0.5), jnp.ones(1))
+    return training.Data(images, labels, images, labels, jnp.full(1, 0.5), jnp.ones(1))
 
 
 def make(method, counts=None, optimizer="momentum", mask=None, **recipe):
-    recipe = train.Recipe(
+    recipe = training.Recipe(
         Network(), optimizer, "torch", batch_size=8, pruning=method, **recipe
     )
     variables = Network().init(jax.random.key(0), jnp.zeros((1, 2, 2, 1)))
@@ -43,14 +43,14 @@ def make(method, counts=None, optimizer="momentum", mask=None, **recipe):
     if mask is None:
         mask = masks.ones(params)
     memory = {} if counts is None else {pruning.NUM_ACTIVE: counts}
-    state = train.create(recipe, params, mask, variables["batch_stats"], 0.1, memory)
+    state = training.create(recipe, params, mask, variables["batch_stats"], 0.1, memory)
     return recipe, state
 
 
 def run(recipe, state, data, epochs, first=1):
     """The states after each epoch."""
     advance = jax.jit(
-        lambda state, number: train.epoch(recipe, state, data, jnp.int32(3), number)
+        lambda state, number: training.epoch(recipe, state, data, jnp.int32(3), number)
     )
     found = []
     for number in range(first, epochs + 1):
@@ -88,7 +88,7 @@ DYNAMIC = [
 
 
 def random_mask(counts):
-    params = make(train.Static())[1].params
+    params = make(training.Static())[1].params
     return masks.random(jax.random.key(9), params, counts)
 
 
@@ -130,7 +130,7 @@ def test_masks_are_fixed_between_updates_and_after_the_end(data, method):
 
 def test_rigl_moves_what_it_says():
     """Two of four active weights move: the smallest go, the largest gradients come."""
-    _, state = make(train.Static())
+    _, state = make(training.Static())
     kernel = jnp.array([[4.0, -1.0, 3.0, 0.5, 0, 0, 0, 0]])
     mask = jnp.array([[True] * 4 + [False] * 4])
     growth = jnp.array([[0.0, 8.0, 0.0, 1.0, 2.0, 9.0, 7.0, 3.0]])
@@ -179,7 +179,7 @@ def test_one_shot_pruning_removes_the_smallest_weights_once(data):
     for path in active(states[2]):
         np.testing.assert_array_equal(active(states[2])[path], active(states[3])[path])
     assert_zero_where_masked(states[3])
-    dense_recipe, dense = make(train.Static())
+    dense_recipe, dense = make(training.Static())
     jax.tree.map(
         np.testing.assert_array_equal,
         states[1].params,
@@ -220,7 +220,7 @@ def test_iterative_pruning_rewinds_and_its_masks_are_nested(data, rewind):
         # keeps the largest weights of the training before.
         counts = [30, 11][number]
         kept = pruning.smallest(trained[number].params, trained[number].masks, counts)
-        plain, fresh = make(train.Static(), mask=kept)
+        plain, fresh = make(training.Static(), mask=kept)
         fresh = dataclasses.replace(
             fresh,
             params=masks.apply(start.params, kept),
@@ -258,7 +258,7 @@ def test_growth_of_set_is_random_by_seed(data):
 
     def end(seed):
         return jax.jit(
-            lambda s: train.epoch(recipe, s, data, jnp.int32(seed), jnp.int32(1))
+            lambda s: training.epoch(recipe, s, data, jnp.int32(seed), jnp.int32(1))
         )(state)
 
     first, again, other = end(0), end(0), end(1)

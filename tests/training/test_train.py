@@ -7,12 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sparse_gf import data, ensemble, masks
+from sparse_gf import data, ensemble, masks, training
 from sparse_gf.core import tree
 from sparse_gf.data import augment
 from sparse_gf.models.mlp import MLP
 from sparse_gf.models.variants import Variant
-from sparse_gf.training import train
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def make_recipe(**changes):
         "preset": "torch",
         "batch_size": 32,
     }
-    return train.Recipe(**settings | changes)
+    return training.Recipe(**settings | changes)
 
 
 def make_state(recipe, learning_rate=0.05):
@@ -52,7 +51,7 @@ def make_state(recipe, learning_rate=0.05):
     counts = {path: kernel.size // 3 for path, kernel in tree.kernels(params).items()}
     mask = masks.random(jax.random.key(1), params, counts)
     stats = variables.get("batch_stats", {})
-    return train.create(recipe, params, mask, stats, learning_rate)
+    return training.create(recipe, params, mask, stats, learning_rate)
 
 
 def logits_by_hand(params, images):
@@ -72,7 +71,9 @@ def test_evaluation_counts_every_example_once(device_data, limit):
     recipe = make_recipe(evaluation_batch=limit)
     state = make_state(recipe)
     images, labels = device_data.test_images, np.asarray(device_data.test_labels)
-    found = train.evaluate(recipe, state, images, device_data.test_labels, device_data)
+    found = training.evaluate(
+        recipe, state, images, device_data.test_labels, device_data
+    )
     logits = logits_by_hand(
         jax.device_get(state.params), np.asarray(normalised(images, device_data))
     )
@@ -100,7 +101,7 @@ def test_measurement_is_the_gradient_of_the_mean_loss_over_the_probe(
         )
 
     loss, grads = jax.value_and_grad(loss_fn)(state.params)
-    flow = train.measure(recipe, state, device_data)
+    flow = training.measure.flow(recipe, state, device_data)
     np.testing.assert_allclose(flow.loss, loss, rtol=1e-12)
     norms = []
     for path, kernel in tree.kernels(grads).items():
@@ -126,8 +127,10 @@ def test_measurement_uses_batch_statistics_and_leaves_the_network_alone(device_d
     )
     state = make_state(recipe)
     shifted = jax.tree.map(lambda x: x + 3.0, state.batch_stats)
-    first = train.measure(recipe, state, device_data)
-    second = train.measure(recipe, state.replace(batch_stats=shifted), device_data)
+    first = training.measure.flow(recipe, state, device_data)
+    second = training.measure.flow(
+        recipe, state.replace(batch_stats=shifted), device_data
+    )
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
@@ -141,7 +144,7 @@ def test_a_step_is_sgd_on_the_masked_gradient(device_data):
         log_p = jax.nn.log_softmax(recipe.model.apply({"params": params}, images))
         return -log_p[jnp.arange(32), labels].mean()
 
-    after, _ = train.step(recipe, state, images, labels, jax.random.key(0))
+    after, _ = training.step(recipe, state, images, labels, jax.random.key(0))
     grads = jax.grad(loss_fn)(state.params)
     for path, kernel in tree.kernels(after.params).items():
         before = np.asarray(tree.kernels(state.params)[path])
@@ -155,11 +158,11 @@ def test_a_non_finite_loss_is_flagged_for_good(device_data):
     state = make_state(recipe, learning_rate=1e200)
     seed = jnp.int32(0)
     for number in (1, 2):
-        state = train.epoch(recipe, state, device_data, seed, jnp.int32(number))
+        state = training.epoch(recipe, state, device_data, seed, jnp.int32(number))
     assert bool(state.diverged)
     for path, kernel in tree.kernels(state.params).items():
         assert (np.asarray(kernel)[~tree.kernels(state.masks)[path]] == 0).all()
-    score = train.evaluate(
+    score = training.evaluate(
         recipe, state, device_data.test_images, device_data.test_labels, device_data
     )
     assert 0 <= int(score.num_correct) <= 53
@@ -180,7 +183,7 @@ def test_an_epoch_sees_every_full_batch_once_in_a_fresh_order(device_data):
     orders = []
     for number in (1, 2):
         seen.clear()
-        train.epoch(recipe, state, device_data, jnp.int32(5), jnp.int32(number))
+        training.epoch(recipe, state, device_data, jnp.int32(5), jnp.int32(number))
         jax.effects_barrier()
         orders.append(np.concatenate(seen).reshape(-1, 64))
     assert orders[0].shape[0] == 4 * 32
@@ -205,4 +208,4 @@ def test_an_epoch_sees_every_full_batch_once_in_a_fresh_order(device_data):
     ],
 )
 def test_measured_epochs_are_even_and_include_both_ends(epochs, points, expected):
-    assert train.measured_epochs(epochs, points) == expected
+    assert training.measured_epochs(epochs, points) == expected
