@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 from absl import flags
 
-from sparse_gf import data, results, specs, stats
+from sparse_gf import data, results, specs, stats, studies
 from sparse_gf.core import errors, files, words
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import comparison as comparison_lib
@@ -44,7 +44,6 @@ from sparse_gf.reporting import p_values as tables
 from sparse_gf.reporting.comparison import Comparison
 from sparse_gf.specs import Cell
 from sparse_gf.studies import sweep as sweep_lib
-from sparse_gf.studies import tessera2021
 from sparse_gf.studies.sweep import Sweep
 from sparse_gf.terminal import cli
 
@@ -81,6 +80,10 @@ class Findings(NamedTuple):
     masked_sweeps: tuple[Sweep, ...] = ()
 
 
+UNDER_MASKS = ("accuracies", "densities")
+"""How studies of networks under masks are shown."""
+
+
 def find(
     workdir: str | os.PathLike[str], method: str = "auto", zero_method: str = "wilcox"
 ) -> Findings:
@@ -113,7 +116,7 @@ def find(
         compared = comparison_lib.compare(whole, method, zero_method)
         cells[spec.hash] = Finished(spec, whole, compared)
     sweeps, damaged = _sweeps(workdir)
-    under_masks = tuple(s for s in sweeps if s.study.name in sweep_lib.MASKED_STUDIES)
+    under_masks = tuple(s for s in sweeps if s.study.shown in UNDER_MASKS)
     others = tuple(sweep for sweep in sweeps if sweep not in under_masks)
     return Findings(cells, others, (*refused, *damaged), masked, under_masks)
 
@@ -163,7 +166,7 @@ def _sweeps(workdir: str | os.PathLike[str]) -> tuple[tuple[Sweep, ...], list[st
     for name, config in configs.items():
         try:
             sweep = sweep_lib.expand(config)
-            if sweep.study.measures:
+            if sweep.study.shown == "p-values":
                 tables.p_values(sweep, {}, "")  # Has each cell its own place?
             sweeps.append(sweep)
         except (ValueError, TypeError, AttributeError) as error:
@@ -233,7 +236,7 @@ def _order(cell: Finished) -> tuple:
 
 
 def _sections(findings: Findings, folder: pathlib.Path) -> list[dict[str, Any]]:
-    """What the page says about studies, in the order of ``paper.STUDIES``."""
+    """What the page says about studies, in the order of ``studies.NAMES``."""
     sweeps = _shown(findings)
     names = _file_names(sweeps)
     return [_section(group, findings.cells, folder, names) for group in _groups(sweeps)]
@@ -244,15 +247,15 @@ def _shown(findings: Findings) -> list[Sweep]:
     asked = findings.sweeps
     shown = {(sweep.study.name, sweep.study.entries): sweep for sweep in asked}
     for sweep in asked:
-        for study in tessera2021.STUDIES if sweep.config.get("study") else ():
+        for study in studies.NAMES if sweep.config.get("study") else ():
             try:
                 other = sweep_lib.expand({**sweep.config, "study": study, "only": {}})
             except UserError:  # A setting that its data set does not allow.
                 continue
             done = all(cell.hash in findings.cells for cell in other.study.cells)
-            if done and other.study.measures:
+            if done and other.study.shown == "p-values":
                 shown.setdefault((study, other.study.entries), other)
-    rank = {study: number for number, study in enumerate(tessera2021.STUDIES)}
+    rank = {study: number for number, study in enumerate(studies.NAMES)}
     # Grids of one's own come last.
     return sorted(shown.values(), key=lambda sweep: rank.get(sweep.study.name, 1000))
 
@@ -297,7 +300,7 @@ def _section(
         "figures": [],
         "files": [names[sweep.name] for sweep in group],
     }
-    if done and first.study.measures:
+    if done and first.study.shown == "p-values":
         name = names[first.name]
         section["table"] = _table(first, cells, section["dataset"], folder, name)
         where = f"{section['dataset']}, {_epochs(done)}"

@@ -1,7 +1,8 @@
-"""Trains many cells: ``python -m sparse_gf.sweep --config=configs/sweeps/table4.py``.
+"""Trains many cells: ``python -m sparse_gf.sweep --config=FILE:STUDY,SCALE``.
 
-Finished cells are skipped and an unfinished one continues at its checkpoint, so the
-same command can be given again at any time.
+``FILE`` is a paper's, such as ``configs/sweeps/tessera2021.py``; without a study its
+studies are listed. Finished cells are skipped and an unfinished one continues at its
+checkpoint, so the same command can be given again at any time.
 """
 
 from absl import flags
@@ -11,9 +12,11 @@ from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.terminal import cli, console
 
 EXAMPLES = (
-    "--config=configs/sweeps/table4.py:smoke --workdir=W",
-    "--config=configs/sweeps/table4.py:small --config.data_dir=FOLDER --dry_run",
-    "--config=configs/sweeps/table4.py --config.only.optimizer=\"('adam','sgd')\"",
+    "--config=configs/sweeps/tessera2021.py:table4,smoke --workdir=W",
+    "--config=configs/sweeps/tessera2021.py:table4 --config.data_dir=FOLDER --dry_run",
+    "--config=configs/sweeps/tessera2021.py:table4,small "
+    "--config.only.optimizer=\"('adam','momentum')\"",
+    "--config=configs/sweeps/jaiswal2022.py",
     "--config=configs/sweeps/grid.py --engine=ray --ray_address=HOST:PORT",
 )
 
@@ -37,17 +40,28 @@ def main() -> None:
     )
 
     def command() -> int:
-        sweep = sweep_lib.expand(config.value)
+        asked = config.value
+        if "paper" in asked and not asked.study:
+            print(*sweep_lib.listing(asked.paper), sep="\n")
+            return 0
+        sweep = sweep_lib.expand(asked)
         if dry_run.value:
             return console.list_sweep(sweep, workdir.value)
-        return console.train_sweep(
+        status = console.train_sweep(
             sweep, workdir.value, engine.value, ray_address.value
         )
+        if analysis := sweep.study.analysis:
+            print(
+                f"Figure of saved networks: python -m sparse_gf.analyse "
+                f"--workdir={workdir.value} --of={analysis}"
+            )
+        return status
 
     cli.run(
         command,
         "Trains what is missing of a table or figure of a paper, or of a grid of your "
-        "own. Scales after the colon: paper (default), small, smoke.",
+        "own. After the colon: a study, and its scale if not the paper's: small, "
+        "smoke. Without them the paper's studies are listed.",
         EXAMPLES,
         config,
         sweep_lib.KEYS,

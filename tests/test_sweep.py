@@ -203,7 +203,7 @@ def command(workdir, *more):
         sys.executable,
         "-m",
         "sparse_gf.sweep",
-        f"--config={ROOT / 'configs' / 'sweeps' / 'table4.py'}:smoke",
+        f"--config={ROOT / 'configs' / 'sweeps' / 'tessera2021.py'}:table4,smoke",
         f"--workdir={workdir}",
         "--config.epochs=60",
         "--config.seeds=(0,1)",

@@ -5,22 +5,17 @@
 # pyright: reportGeneralTypeIssues=false, reportReturnType=false
 
 import dataclasses
-import functools
-import importlib.resources
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sparse_gf.core import errors, words
-from sparse_gf.studies import jaiswal2022
+from sparse_gf import studies
+from sparse_gf.core import words
+from sparse_gf.studies.study import Entry
 from sparse_gf.studies.sweep import Sweep
-from sparse_gf.studies.tessera2021 import Entry
-
-PUBLISHED = ("tost_table2", "tost_table3", "tost_table4")
-"""Studies whose accuracies are in the package; those of Table 5 were not at hand."""
 
 COLUMNS = {
     "architecture": "Architecture",
@@ -46,9 +41,6 @@ OWN_COLUMNS = {
 
 NOT_RUN = "not run"
 
-_NAMES = {"tiny_imagenet": "tinyimagenet"}
-"""Data sets of the files that are called otherwise in ``data.INFO``."""
-
 _TOLERANCE = 0.02
 """Relative: whole weights are not exactly the wanted share. Rounds of a ticket are
 further apart."""
@@ -71,50 +63,12 @@ class Table:
     notes: tuple[str, ...]
 
 
-@functools.cache
-def published(study: str) -> pd.DataFrame:
-    """The accuracies that the paper printed for a study.
+def compare(entries: Iterable[Entry], rows: pd.DataFrame) -> pd.DataFrame:
+    """Sets every accuracy that was published for entries of a study beside ours.
 
     Args:
-        study: One of ``PUBLISHED``.
-
-    Returns:
-        One row per number: ``architecture`` and ``mask`` as the paper names them,
-        ``mask`` ``"dense"`` for none, ``dataset`` as we do, ``tweak`` a key of
-        ``tost_paper.TWEAKS``, ``sparsity`` the removed share, ``accuracy_mean`` and
-        ``accuracy_std`` in percent; the latter is NaN where none was printed.
-
-    Raises:
-        errors.UserError: If the study has none.
-    """
-    errors.one_of("study with published accuracies", study, PUBLISHED)
-    file = importlib.resources.files("sparse_gf") / "published" / f"{study}.csv"
-    with file.open() as lines:
-        frame = pd.read_csv(lines)
-    if "recipe" in frame:  # Such as "LTH + GSk".
-        parts = frame["recipe"].str.partition(" + ")
-        frame = frame.assign(mask=parts[0], tweak=parts[2].replace("", "plain"))
-    else:
-        frame = frame.assign(tweak=frame["tost"].map({"no": "plain", "yes": "ToST"}))
-    frame = frame.assign(dataset=frame["dataset"].replace(_NAMES))
-    kept = ["architecture", "dataset", "mask", "tweak", "sparsity"]
-    return frame[[*kept, "accuracy_mean", "accuracy_std"]]
-
-
-def compare(
-    study: str,
-    scale: str,
-    rows: pd.DataFrame,
-    entries: Sequence[Entry] | None = None,
-) -> pd.DataFrame:
-    """Sets every published accuracy of a study beside ours.
-
-    Args:
-        study: One of ``PUBLISHED``.
-        scale: One of ``paper.SCALES``.
+        entries: Of the study, their rows as ``"ARCHITECTURE, DATA SET, MASK"``.
         rows: One row per network, of any cells.
-        entries: Those of a sweep that was narrowed or changed; the study's own if left
-            out.
 
     Returns:
         ``COLUMNS``, and as numbers in percent ``published_mean``, ``published_std``,
@@ -123,32 +77,23 @@ def compare(
         the paper's names say. ``same_sign`` is ``"yes"`` if what a tweak adds to the
         plain training has the same sign in the paper and here, ``"no"`` if not, and
         empty where it has none or one of the four is missing.
-
-    Raises:
-        errors.UserError: If the study has no published accuracies, or there is no such
-            scale.
     """
-    theirs = published(study)
-    if entries is None:
-        entries = jaiswal2022.study(study, scale).entries
-    places = {(entry.row, entry.column): entry for entry in entries}
     lines = []
-    for number in theirs.itertuples(index=False):
-        row = jaiswal2022.place(number.architecture, number.dataset, number.mask)
-        entry = places.get((row, number.tweak))
-        lines.append(
-            {
-                "architecture": number.architecture,
-                "dataset": row.split(", ")[1],
-                "mask": number.mask,
-                "tweak": number.tweak,
-                "sparsity": round(100 * number.sparsity, 6),
-                "published_mean": number.accuracy_mean,
-                "published_std": number.accuracy_std,
-                "published": _spread(number.accuracy_mean, number.accuracy_std),
-                **_ours(entry, 1 - number.sparsity, rows),
-            }
-        )
+    for entry in entries:
+        for number in entry.accuracies:
+            std = math.nan if number.std is None else number.std
+            place = entry.row.split(", ")
+            lines.append(
+                dict(zip(("architecture", "dataset", "mask"), place, strict=True))
+                | {
+                    "tweak": entry.column,
+                    "sparsity": round(100 * number.sparsity, 6),
+                    "published_mean": number.mean,
+                    "published_std": std,
+                    "published": _spread(number.mean, std),
+                    **_ours(entry, number.density, rows),
+                }
+            )
     frame = pd.DataFrame(lines)
     return frame.assign(same_sign=_same_signs(frame))
 
@@ -178,14 +123,14 @@ def found(entries: Iterable[Entry], rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def tables(sweeps: Iterable[Sweep], rows: pd.DataFrame) -> list[Table]:
-    """The studies of the paper among sweeps, as they are shown.
+    """The studies among sweeps that are shown as accuracies.
 
     Args:
-        sweeps: Those of other studies are left out.
+        sweeps: Others are left out.
         rows: One row per network under masks.
     """
-    own = [sweep for sweep in sweeps if sweep.study.name in jaiswal2022.STUDIES]
-    own.sort(key=lambda sweep: jaiswal2022.STUDIES.index(sweep.study.name))
+    own = [sweep for sweep in sweeps if sweep.study.shown == "accuracies"]
+    own.sort(key=lambda sweep: studies.NAMES.index(sweep.study.name))
     names = [sweep.study.name for sweep in own]
     return [
         _table(sweep, rows, sweep.name if names.count(name) > 1 else name)
@@ -209,8 +154,8 @@ def markdown(table: Table) -> str:
 
 def _table(sweep: Sweep, rows: pd.DataFrame, name: str) -> Table:
     study = sweep.study
-    if study.name in PUBLISHED:
-        frame = compare(study.name, sweep.scale, rows, study.entries)
+    if any(entry.accuracies for entry in study.entries):
+        frame = compare(study.entries, rows)
         columns = dict(COLUMNS)
     else:
         frame, columns = found(study.entries, rows), dict(OWN_COLUMNS)
@@ -232,12 +177,10 @@ def _table(sweep: Sweep, rows: pd.DataFrame, name: str) -> Table:
     return Table(name, study.title + scale, shown.rename(columns=columns), tuple(notes))
 
 
-def _ours(entry: Entry | None, density: float, rows: pd.DataFrame) -> dict[str, Any]:
+def _ours(entry: Entry, density: float, rows: pd.DataFrame) -> dict[str, Any]:
     """What an entry's networks reach at a density."""
-    own = rows.iloc[:0]
-    if entry is not None:
-        close = np.isclose(rows["density"], density, rtol=_TOLERANCE, atol=0)
-        own = rows[close & (rows["config_hash"] == entry.cell.hash)]
+    close = np.isclose(rows["density"], density, rtol=_TOLERANCE, atol=0)
+    own = rows[close & (rows["config_hash"] == entry.cell.hash)]
     if own.empty:
         nothing = {"mean": math.nan, "std": math.nan, "seeds": 0}
         return {"ours": NOT_RUN, "setting": "", **nothing}

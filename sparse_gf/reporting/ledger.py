@@ -17,10 +17,11 @@ from sparse_gf import data
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import p_values as tables
 from sparse_gf.reporting.comparison import Comparison
+from sparse_gf.studies import SCALES, published, tessera2021
 from sparse_gf.studies import sweep as sweep_lib
-from sparse_gf.studies import tessera2021
+from sparse_gf.studies.published import Correlation
+from sparse_gf.studies.study import Entry
 from sparse_gf.studies.sweep import Sweep
-from sparse_gf.studies.tessera2021 import Correlation, Entry
 
 COLUMNS = (
     "study",
@@ -169,7 +170,7 @@ def _p_values(
     own = sweep_lib.expand({"study": table, "scale": "paper"})
     variants: list[tuple[Sweep, set[str]]] = [(own, set())]
     # What is finished at another scale counts, even if the record of its sweep is lost.
-    unasked = [({"scale": scale}, set()) for scale in tessera2021.SCALES]
+    unasked = [({"scale": scale}, set()) for scale in SCALES]
     for setting, hashes in [*asked, *unasked]:
         try:
             variants.append((sweep_lib.expand({"study": table, **setting}), hashes))
@@ -243,18 +244,18 @@ def _same_sign(ours: float, theirs: float) -> bool | None:
 
 def _correlations(ours: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The lines of Table 1."""
-    published = {
+    values = {
         (line.dataset, line.measure, *place): value
-        for line in tessera2021.correlations()
+        for line in published.correlations()
         for place, value in line.values.items()
     }
-    for theirs in tessera2021.correlations():
+    for theirs in published.correlations():
         found = ours[ours["dataset"] == theirs.dataset]
         groups = [group for _, group in found.groupby("group")] or [found]
         for arm, metric in theirs.values:
             for group in groups:
                 by_measure = group.set_index("measure")
-                yield _correlation(theirs, arm, metric, by_measure, published)
+                yield _correlation(theirs, arm, metric, by_measure, values)
 
 
 def _correlation(

@@ -6,6 +6,7 @@
 
 import collections
 import dataclasses
+import functools
 import html as html_lib
 import json
 import math
@@ -16,14 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sparse_gf import data, stats
+from sparse_gf import data, specs, stats, studies
 from sparse_gf.core import words
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting.comparison import Comparison
-from sparse_gf.specs import CapacitySpec
+from sparse_gf.specs import CapacitySpec, toolkit
+from sparse_gf.studies import published as printed
 from sparse_gf.studies import tessera2021
-from sparse_gf.studies.sweep import SETTINGS, Sweep
-from sparse_gf.studies.tessera2021 import Entry
+from sparse_gf.studies.study import Entry
+from sparse_gf.studies.sweep import Sweep, places
 
 LEVEL = 0.05
 """A p-value below it is called significant."""
@@ -141,7 +143,7 @@ def correlations(rows: pd.DataFrame) -> pd.DataFrame:
     accuracy of the arm's networks; then the mean of |tau| over the cells of a group. A
     diverged network's loss counts as infinite, the worst. A cell has no tau where a
     value is the same for all networks or NaN. Cells are of one group if they have the
-    same data and the same values of ``grids.SETTINGS``.
+    same data and are trained alike but for what the paper compares.
 
     Args:
         rows: One row per network, of any number of cells.
@@ -171,7 +173,7 @@ def differences(config: str, theirs: CapacitySpec) -> str:
 
     Args:
         config: Of the cell, in JSON.
-        theirs: The other. Compared are the data set and ``grids.SETTINGS``.
+        theirs: The other. What the paper compares is not looked at.
     """
     ours, wanted = _settings(config), _settings(json.dumps(dataclasses.asdict(theirs)))
     return "; ".join(
@@ -221,7 +223,7 @@ def _correlation_lines(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
     }
     published = {
         (line.measure, *place): value
-        for line in tessera2021.correlations()
+        for line in printed.correlations()
         if line.dataset == first["dataset"]
         for place, value in line.values.items()
     }
@@ -246,11 +248,21 @@ def _correlation(rows: pd.DataFrame, measure: str, metric: str) -> dict[str, flo
     return {"": mean, "_low": low, "_high": high, "_without_tau": missing}
 
 
+_COMPARED = (
+    *("hidden_layers", "optimizer", "learning_rate", "variant", "activation"),
+    "tost",
+)
+"""What cells that are averaged over may differ in."""
+
+
 def _settings(config: str) -> dict[str, Any]:
     """What cells must share to be averaged over."""
-    values = json.loads(config)
-    values |= values["optimizer"]
-    return {name: values.get(name) for name in ("dataset", *SETTINGS)}
+    cell, _ = specs.from_config(json.loads(config))
+    return {
+        name: functools.reduce(getattr, place, cell)
+        for name, place in places(CapacitySpec).items()
+        if name not in _COMPARED and place[0] not in toolkit.NAMES
+    }
 
 
 def _from_paper(rows: pd.DataFrame) -> str:
@@ -272,7 +284,7 @@ def _other_cells(rows: pd.DataFrame) -> Iterator[str]:
     theirs = {
         _place(dataclasses.asdict(entry.cell))
         for table in tessera2021.TABLES
-        for entry in tessera2021.study(table).entries
+        for entry in studies.get(table).entries
         if entry.cell.dataset == rows["dataset"].iloc[0]
     }
     ours = {_place(json.loads(config)) for config in rows["config"].unique()}
@@ -451,9 +463,7 @@ def _p_value_notes(table: PValues) -> Iterator[str]:
 
 def _papers_data(study: str) -> str:
     """What the paper trained a study's networks on."""
-    datasets = dict.fromkeys(
-        entry.cell.dataset for entry in tessera2021.study(study).entries
-    )
+    datasets = dict.fromkeys(entry.cell.dataset for entry in studies.get(study).entries)
     return " and ".join(
         f"{data.info(name).title}, {tessera2021.EPOCHS[name]} epochs"
         for name in datasets

@@ -17,18 +17,19 @@ training is drawn under SNIP masks.
 ``tost`` is a study of our own. Figures 3 and 5 need no training: see ``plots``.
 """
 
+import collections
 import dataclasses
-import functools
 import itertools
 import math
 from collections.abc import Callable
 from typing import Any
 
 from sparse_gf import data
-from sparse_gf.core import errors
 from sparse_gf.specs import MaskedSpec, MaskSpec, OptimizerSpec, ScheduleSpec
 from sparse_gf.specs.toolkit import GskSpec, LrsiSpec
-from sparse_gf.studies.tessera2021 import SCALES, Entry, Study
+from sparse_gf.studies import published
+from sparse_gf.studies.published import Accuracy
+from sparse_gf.studies.study import Entry, Paper, Study
 
 ALL = "gsw,gsk,lrsi,ls"
 
@@ -156,14 +157,8 @@ _ALONG = (0.1, 0.02)
 _DENSE = MaskSpec("random", density=(1.0,))
 
 
-def place(architecture: str, dataset: str, mask: str) -> str:
-    """The row of a study where networks of the paper stand.
-
-    Args:
-        architecture: A name of ``ARCHITECTURES``.
-        dataset: One of ``data.INFO``.
-        mask: A name of ``MASKS``, or ``"dense"``.
-    """
+def _row(architecture: str, dataset: str, mask: str) -> str:
+    """The row of a study where networks of the paper stand."""
     return f"{architecture}, {data.info(dataset).title}, {mask}"
 
 
@@ -186,7 +181,7 @@ def _entry(
         **fields,
     }
     cell = _cell(scale, TWEAKS[tweak], **own)
-    return Entry(place(architecture, dataset, mask), column or tweak, cell)
+    return Entry(_row(architecture, dataset, mask), column or tweak, cell)
 
 
 _TABLE4 = ("ResNet-18", "cifar100")
@@ -315,41 +310,57 @@ def _figure7(scale: str) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-_STUDIES: dict[str, tuple[str, Callable[[str], tuple[Entry, ...]]]] = {
-    "tost": ("The sparse training toolkit: each tweak alone, and all", _ours),
-    "tost_table1": ("ToST, Table 1: activations of sparse networks", _table1),
-    "tost_table2": ("ToST, Table 2: accuracy under five masks", _table2),
-    "tost_table3": ("ToST, Table 3: accuracy on TinyImageNet", _table3),
-    "tost_table4": ("ToST, Table 4: each tweak alone, and all", _table4),
-    "tost_table5": ("ToST, Table 5: ghosts at low and high sparsity", _table5),
-    "tost_figure2": (
-        "ToST, Figure 2: curvature, dense and sparse",
-        _figure2,
-    ),
-    "tost_figure6": ("ToST, Figure 6: ghosts, and permanent tweaks", _figure6),
-    "tost_figure7": ("ToST, Figure 7: VGG-16 and MobileNet", _figure7),
-    "tost_figure8": ("ToST, Figure 8: loss along the top eigenvector", _along),
-    "tost_figure9": ("ToST, Figure 9: curvature and gradient flow", _along),
-    "tost_figure10": ("ToST, Figure 10: loss against the input", _along),
+def _published(name: str) -> dict[tuple[str, str], tuple[Accuracy, ...]]:
+    """What was printed for a study, by place."""
+    found: dict[tuple[str, str], tuple[Accuracy, ...]] = collections.defaultdict(tuple)
+    for number in published.accuracies(name):
+        row = _row(number.architecture, number.dataset, number.mask)
+        found[row, number.tweak] += (number,)
+    return found
+
+
+def _make(name: str, scale: str) -> Study:
+    own = name.removeprefix(_PREFIX)
+    title, entries = _STUDIES[own]
+    made = entries(scale)
+    if own in _WITH_ACCURACIES:
+        printed = _published(name)
+        made = tuple(e._replace(accuracies=printed[e.row, e.column]) for e in made)
+    return Study(name, title, made, (), "accuracies", *_ANALYSES.get(own, ()))
+
+
+_PREFIX = "tost_"
+
+_WITH_ACCURACIES = ("table2", "table3", "table4")
+"""Studies whose accuracies are in the package; those of Table 5 were not at hand."""
+
+_ANALYSES = {
+    "table1": ("activity", "last"),
+    "figure2": ("eigenvalues", "measured"),
+    "figure8": ("along", "last"),
+    "figure9": ("eigenvalues", "measured"),
+    "figure10": ("input", "last"),
 }
-"""Name to a title and a function of the scale."""
+"""The analysis that makes a figure, and which networks that needs."""
 
-STUDIES = tuple(_STUDIES)
-"""Names of all studies."""
+_STUDIES: dict[str, tuple[str, Callable[[str], tuple[Entry, ...]]]] = {
+    "table1": ("ToST, Table 1: activations of sparse networks", _table1),
+    "table2": ("ToST, Table 2: accuracy under five masks", _table2),
+    "table3": ("ToST, Table 3: accuracy on TinyImageNet", _table3),
+    "table4": ("ToST, Table 4: each tweak alone, and all", _table4),
+    "table5": ("ToST, Table 5: ghosts at low and high sparsity", _table5),
+    "figure2": ("ToST, Figure 2: curvature, dense and sparse", _figure2),
+    "figure6": ("ToST, Figure 6: ghosts, and permanent tweaks", _figure6),
+    "figure7": ("ToST, Figure 7: VGG-16 and MobileNet", _figure7),
+    "figure8": ("ToST, Figure 8: loss along the top eigenvector", _along),
+    "figure9": ("ToST, Figure 9: curvature and gradient flow", _along),
+    "figure10": ("ToST, Figure 10: loss against the input", _along),
+    "toolkit": ("The sparse training toolkit: each tweak alone, and all", _ours),
+}
+"""Name to a title and a function of the scale that makes the entries."""
 
-
-@functools.cache
-def study(name: str, scale: str = "paper") -> Study:
-    """One table or figure at a scale.
-
-    Args:
-        name: One of ``STUDIES``.
-        scale: One of ``paper.SCALES``.
-
-    Raises:
-        UserError: If there is no such study or scale.
-    """
-    errors.one_of("study", name, STUDIES)
-    errors.one_of("scale", scale, SCALES)
-    title, entries = _STUDIES[name]
-    return Study(name, title, entries(scale), ())
+PAPER = Paper(
+    "Jaiswal, Ma, Chen, Ding, Wang 2022, ICML (ToST)",
+    _PREFIX,
+    dict.fromkeys(_STUDIES, _make),
+)

@@ -1,83 +1,69 @@
-"""Declarative grids: configs of sweeps, and the cells that they stand for."""
+"""Configs of sweeps, and the cells that they stand for.
+
+A sweep is a study of a paper, or a grid of one's own. What can be varied, narrowed to
+or set for all cells are the fields of cells. Fields of the specs within a cell go by
+their own names (``learning_rate``, ``density``), but an optimizer or a schedule is
+called by its name alone, and options of tweaks are written like ``gsw_schedule``.
+"""
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sparse_gf.core import errors
+from sparse_gf import specs, studies
+from sparse_gf.core import errors, words
 from sparse_gf.core.errors import UserError
-from sparse_gf.specs import CapacitySpec, MaskedSpec, OptimizerSpec, RunSpec, toolkit
-from sparse_gf.studies import jaiswal2022, masked_paper, tessera2021
-from sparse_gf.studies.tessera2021 import Entry, Study
+from sparse_gf.specs import CapacitySpec, Cell, MaskedSpec, RunSpec, toolkit
+from sparse_gf.studies.study import Entry, Study
 
-AXES = {
-    "dataset": str,
-    "hidden_layers": int,
-    "optimizer": str,
-    "learning_rate": float,
-    "variant": str,
-    "activation": str,
-    "tost": str,
+_KINDS = (CapacitySpec, MaskedSpec)
+
+
+@functools.cache
+def places(kind: type[Cell]) -> Mapping[str, tuple[str, ...]]:
+    """Where the values of a cell of a kind are, by their names in sweeps."""
+    fields = {field.name: field.default for field in dataclasses.fields(kind)}
+    found: dict[str, tuple[str, ...]] = {}
+    for name, default in fields.items():
+        if not dataclasses.is_dataclass(default):
+            found[name] = (name,)
+            continue
+        for field in dataclasses.fields(default):
+            if field.name == "name":
+                key = name
+            elif name in toolkit.NAMES or field.name in fields:
+                key = f"{name}_{field.name}"
+            else:
+                key = field.name
+            found[key] = (name, field.name)
+    return found
+
+
+def _value(cell: Cell, place: tuple[str, ...]) -> Any:
+    return functools.reduce(getattr, place, cell)
+
+
+_PLACES = {name: place for kind in _KINDS for name, place in places(kind).items()}
+
+_TYPES = {
+    name: type(_value(kind(), place))
+    for kind in _KINDS
+    for name, place in places(kind).items()
 }
-"""What a grid is made of, and the type of a value."""
+_TYPES["weight_decay"] = float  # None by default.
 
-_OF_OPTIMIZER = ("preset", "weight_decay")
-
-SETTINGS = (
-    *(
-        field.name
-        for field in dataclasses.fields(CapacitySpec)
-        if field.name not in ("optimizer", *toolkit.NAMES, *AXES)
-    ),
-    *_OF_OPTIMIZER,
-)
-"""What all cells of a sweep share; None leaves a cell as it is."""
-
-MASKED_STUDIES: Mapping[str, Callable[[str, str], Study]] = {
-    **dict.fromkeys(masked_paper.STUDIES, masked_paper.study),
-    **dict.fromkeys(jaiswal2022.STUDIES, jaiswal2022.study),
-}
-"""Studies of networks under masks: name to a function of the name and the scale."""
-
-MASKED_AXES = {
-    "dataset": str,
-    "model": str,
-    "optimizer": str,
-    "activation": str,
-    "method": str,
-    "tost": str,
-}
-"""What a study of networks under masks may be narrowed to, and the type of a value."""
-
-MASKED_SETTINGS = (
-    *(
-        field.name
-        for field in dataclasses.fields(MaskedSpec)
-        if field.name
-        not in (
-            "optimizer",
-            "activation",
-            "mask",
-            "schedule",
-            "l2",
-            "tost",
-            *toolkit.NAMES,
-        )
-    ),
-    "density",
-    *_OF_OPTIMIZER,
-)
-"""What all cells of a study of networks under masks share, likewise."""
+AXES = {name: kind for name, kind in _TYPES.items() if kind is not tuple}
+"""What grids vary and sweeps may be narrowed to, and the type of a value."""
 
 _RUN = tuple(field.name for field in dataclasses.fields(RunSpec))
 
 KEYS = frozenset(
-    {"study", "scale", *SETTINGS, *MASKED_SETTINGS, *_RUN}
+    {"paper", "study", "scale", *_PLACES, *_RUN}
     | {f"{group}.{axis}" for group in ("grid", "only") for axis in AXES}
-    | {f"only.{axis}" for axis in MASKED_AXES}
 )
 """What the config of a sweep may hold, nested keys with a dot."""
 
@@ -88,7 +74,7 @@ class Sweep:
 
     Attributes:
         study: Its entries' cells are what is trained.
-        scale: One of ``paper.SCALES``; empty for a grid of the user's own.
+        scale: One of ``studies.SCALES``; empty for a grid of the user's own.
         config: What the sweep was expanded from, plain and without how it is run:
             ``expand`` makes the same of it.
         run: How it is run.
@@ -110,16 +96,15 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
     """Makes the config of a sweep, to be overridden by flags.
 
     Args:
-        study: One of ``paper.STUDIES`` or ``MASKED_STUDIES``, or empty for a grid of
-            one's own.
-        scale: One of ``paper.SCALES`` for a study.
-        **grid: For each of ``AXES`` the values whose combinations are trained; one
-            that is left out has a cell's default. For a grid of one's own.
+        study: One of ``studies.NAMES``, or empty for a grid of one's own.
+        scale: One of ``studies.SCALES`` for a study.
+        **grid: For some of ``AXES`` the values whose combinations are trained; others
+            have a cell's default. With ``model``, cells are networks under masks.
 
     Returns:
         A ``ConfigDict`` with ``study``, ``scale``, ``grid``, ``only`` (values of axes
-        that the sweep is narrowed to), the fields of ``CapacitySpec`` that all
-        cells share and those of ``RunSpec``.
+        that the sweep is narrowed to), what all cells are to share, empty where a cell
+        keeps its own, and the fields of ``RunSpec``.
 
     Raises:
         UserError: If there is no such study, scale or axis.
@@ -127,20 +112,56 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
     from ml_collections import ConfigDict, config_dict
 
     if study:
-        _named(study, scale)  # Refuses wrong names before anything else happens.
-    masked = study in MASKED_STUDIES
+        studies.get(study, scale)  # Refuses wrong names before anything else happens.
     made = ConfigDict({"study": study, "scale": scale})
     made.grid = ConfigDict(_axes("config.grid", grid, AXES))
-    axes = MASKED_AXES if masked else AXES
-    made.only = ConfigDict({axis: config_dict.placeholder(tuple) for axis in axes})
-    defaults: Any = MaskedSpec() if masked else CapacitySpec()
-    for name in MASKED_SETTINGS if masked else SETTINGS:
-        holder = defaults.optimizer if name in _OF_OPTIMIZER else defaults
-        holder = defaults.mask if name == "density" else holder
-        kind = type(getattr(holder, name))
-        made[name] = config_dict.placeholder(float if kind is type(None) else kind)
+    made.only = ConfigDict({axis: config_dict.placeholder(tuple) for axis in AXES})
+    for name, kind in _TYPES.items():
+        made[name] = config_dict.placeholder(kind)
     made.update(dataclasses.asdict(RunSpec()))
+    made.save_networks = config_dict.placeholder(str)  # The study's own.
     return made
+
+
+def paper(name: str, setting: str) -> Any:
+    """Makes the config of a paper's study, to be overridden by flags.
+
+    Args:
+        name: One of ``studies.PAPERS``.
+        setting: ``STUDY`` or ``STUDY,SCALE``; empty for the list of studies.
+
+    Raises:
+        UserError: If there is no such study or scale.
+    """
+    own = studies.PAPERS[name]
+    if not setting:
+        made = config()
+        made.paper = name
+        return made
+    study, _, scale = setting.partition(",")
+    place = f"--config=configs/sweeps/{name}.py:STUDY[,SCALE]"
+    errors.one_of(f"STUDY of {place}", study, own.studies)
+    scale = scale or "paper"
+    errors.one_of(f"SCALE of {place}", scale, studies.SCALES)
+    return config(own.prefix + study, scale)
+
+
+def listing(name: str) -> Iterator[str]:
+    """The studies of a paper, a line each: name, cells, title.
+
+    Args:
+        name: One of ``studies.PAPERS``.
+    """
+    own = studies.PAPERS[name]
+    width = max(map(len, own.studies))
+    yield own.title
+    for study in own.studies:
+        made = studies.get(own.prefix + study)
+        number = len(made.cells)
+        yield f"{study:{width}}  {words.counted(number, 'cell'):>10}  {made.title}"
+    file = f"configs/sweeps/{name}.py"
+    yield f"Give one: --config={file}:STUDY or {file}:STUDY,SCALE"
+    yield f"Scales: {', '.join(studies.SCALES)}; without one the paper's, counted here."
 
 
 def expand(config: Any) -> Sweep:
@@ -155,29 +176,14 @@ def expand(config: Any) -> Sweep:
     """
     values = _plain(config)
     for key in values:
-        if key not in {name.partition(".")[0] for name in KEYS}:
-            raise errors.unknown("config key", key, KEYS)
-    run = RunSpec(**{name: values.pop(name) for name in _RUN if name in values})
+        errors.one_of("config key", key, {name.partition(".")[0] for name in KEYS})
+    values.pop("paper", None)
+    given = {name: values.pop(name) for name in _RUN if name in values}
     study = _study(values)
-    masked = study.name in MASKED_STUDIES
-    axes = MASKED_AXES if masked else AXES
-    only = _axes("config.only", values.get("only", {}), axes)
-    for axis, wanted in only.items():
-        known = {_axis(entry.cell, axis): None for entry in study.entries}
-        for value in wanted:
-            if value not in known:
-                raise errors.unknown(f"config.only.{axis}", value, map(str, known))
-    settings = MASKED_SETTINGS if masked else SETTINGS
-    changes = {name: values[name] for name in settings if name in values}
-    entries = tuple(
-        entry._replace(cell=_changed(entry.cell, changes))
-        for entry in study.entries
-        if all(_axis(entry.cell, axis) in allowed for axis, allowed in only.items())
-    )
-    if not entries:
-        raise UserError(f"config.only is {only!r}: no cell of the sweep is left.")
-    study = study._replace(entries=entries)
-    return Sweep(study, values.get("scale", ""), values, run)
+    run = dataclasses.replace(RunSpec(save_networks=study.saves), **given)
+    study = _narrowed(study, values.get("only", {}))
+    changes = {name: value for name, value in values.items() if name in _PLACES}
+    return Sweep(_changed(study, changes), values.get("scale", ""), values, run)
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -202,38 +208,59 @@ def _study(values: dict[str, Any]) -> Study:
                 f"config.grid is {grid!r}, but the sweep is the paper's "
                 f"{values['study']}; narrow it with config.only."
             )
-        return _named(values["study"], values.get("scale", "paper"))
+        return studies.get(values["study"], values.get("scale", "paper"))
     if not grid:
         raise UserError("config.study and config.grid are both empty: no cells.")
-    entries = []
-    for chosen in itertools.product(*grid.values()):
-        cell = dict(zip(grid, chosen, strict=True))
-        entries.append(_entry(cell, [axis for axis in grid if len(grid[axis]) > 1]))
-    return Study("grid", "A grid", tuple(entries), ("test_accuracy", "egf2"))
-
-
-def _named(name: str, scale: str) -> Study:
-    return MASKED_STUDIES.get(name, tessera2021.study)(name, scale)
+    varied = [axis for axis in grid if len(grid[axis]) > 1]
+    entries = tuple(
+        _entry(dict(zip(grid, chosen, strict=True)), varied)
+        for chosen in itertools.product(*grid.values())
+    )
+    shown = {"masks": "densities"}.get(entries[0].cell.kind, "p-values")
+    return Study("grid", "A grid", entries, ("test_accuracy", "egf2"), shown)
 
 
 def _entry(values: dict[str, Any], varied: list[str]) -> Entry:
     """A cell at its place: optimizers are rows, all else that varies is a column."""
-    fields = dict(values)
-    rates = {
-        field: fields.pop(axis)
-        for axis, field in (("optimizer", "name"), ("learning_rate", "learning_rate"))
-        if axis in fields
-    }
-    cell = CapacitySpec(optimizer=OptimizerSpec(**rates), **fields)
-    column = [
-        str(values[axis]) if axis != "hidden_layers" else f"{values[axis]} layers"
-        for axis in varied
-        if axis != "optimizer"
-    ]
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        group, *inner = _PLACES[name]
+        if inner:
+            nested.setdefault(group, {})[inner[0]] = value
+        else:
+            nested[group] = value
+    cell, _ = specs.from_config(nested)
+    column = [_spoken(axis, values[axis]) for axis in varied if axis != "optimizer"]
     return Entry(cell.optimizer.name, ", ".join(column) or cell.variant, cell)
 
 
-def _axes(place: str, values: Any, axes: dict[str, type]) -> dict[str, tuple]:
+def _spoken(axis: str, value: Any) -> str:
+    if axis == "hidden_layers":
+        return f"{value} layers"
+    plain = isinstance(value, str) or axis == "learning_rate"
+    return str(value) if plain else f"{axis} {value}"
+
+
+def _narrowed(study: Study, only: Any) -> Study:
+    """The study with those entries whose cells have some values."""
+    own = places(type(study.cells[0]))
+    allowed = {axis: AXES[axis] for axis in own if axis in AXES}
+    wanted = _axes("config.only", only, allowed)
+    for axis, values in wanted.items():
+        known = {str(_value(cell, own[axis])) for cell in study.cells}
+        for value in values:
+            errors.one_of(f"config.only.{axis}", str(value), known)
+    entries = tuple(
+        entry
+        for entry in study.entries
+        if all(_value(entry.cell, own[axis]) in wanted[axis] for axis in wanted)
+    )
+    if not entries:
+        raise UserError(f"config.only is {wanted!r}: no cell of the sweep is left.")
+    return study._replace(entries=entries)
+
+
+def _axes(place: str, values: Any, axes: Mapping[str, type]) -> dict[str, tuple]:
     """Checked values of axes."""
     for axis in values:
         errors.one_of(f"{place} axis", axis, axes)
@@ -255,22 +282,36 @@ def _axes(place: str, values: Any, axes: dict[str, type]) -> dict[str, tuple]:
     return found
 
 
-def _axis(cell: Any, axis: str) -> Any:
-    if axis == "method":
-        return cell.mask.method
-    if axis == "optimizer":
-        return cell.optimizer.name
-    if axis == "learning_rate":
-        return cell.optimizer.learning_rate
-    return getattr(cell, axis)
+def _changed(study: Study, changes: Mapping[str, Any]) -> Study:
+    """The study with values that all cells share."""
+    own = places(type(study.cells[0]))
+    for name in changes:
+        errors.one_of(f"config key of {study.name}", name, own)
+    entries = tuple(
+        entry._replace(cell=_with(entry.cell, own, changes)) for entry in study.entries
+    )
+    changed = study._replace(entries=entries)
+    if len(changed.cells) < len(study.cells):
+        shared = ", ".join(f"config.{name}" for name in changes)
+        raise UserError(
+            f"{shared}: cells that {study.name} compares become equal; narrow it with "
+            "config.only, for example to one value of what is set."
+        )
+    return changed
 
 
-def _changed(cell: Any, changes: dict[str, Any]) -> Any:
-    if "density" in changes:
-        mask = dataclasses.replace(cell.mask, density=changes["density"])
-        changes = {name: value for name, value in changes.items() if name != "density"}
-        cell = dataclasses.replace(cell, mask=mask)
-    rates = {name: value for name, value in changes.items() if name in _OF_OPTIMIZER}
-    fields = {name: value for name, value in changes.items() if name not in rates}
-    optimizer = dataclasses.replace(cell.optimizer, **rates)
-    return dataclasses.replace(cell, optimizer=optimizer, **fields)
+def _with(
+    cell: Cell, own: Mapping[str, tuple[str, ...]], changes: Mapping[str, Any]
+) -> Cell:
+    """A cell with some values changed."""
+    fields: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        group, *rest = own[name]
+        if rest:
+            inner.setdefault(group, {})[rest[0]] = value
+        else:
+            fields[group] = value
+    for group, values in inner.items():
+        fields[group] = dataclasses.replace(getattr(cell, group), **values)
+    return dataclasses.replace(cell, **fields)

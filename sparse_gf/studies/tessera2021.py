@@ -1,62 +1,30 @@
-"""The first paper's tables and figures as studies: which cells, laid out how.
+"""Tables and figures of Tessera, Hooker, Rosman 2021, arXiv:2102.01670, as studies.
 
-Tessera, Hooker, Rosman 2021, arXiv:2102.01670. The published p-values declare the
-tables' grids: each belongs to one cell. Cells that several studies share are equal, so
-they are trained once.
+The published p-values declare the tables' grids: each belongs to one cell. Cells that
+several studies share are equal, so they are trained once. Section 4.2 has wide ResNets
+on CIFAR-100 at densities of 1% to 100% under random masks (Figures 4 and 24), section
+4.3 the same under magnitude pruning (Figure 5); ``masks`` is a study of our own.
+Figures 1, 6 and 7 are drawings, and Figure 14 needs no training.
 """
 
-import csv
 import dataclasses
-import functools
-import importlib.resources
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from sparse_gf.core import errors, words
 from sparse_gf.models import variants
-from sparse_gf.specs import CapacitySpec, OptimizerSpec
-
-
-class Entry(NamedTuple):
-    """One cell at its place in a study.
-
-    Attributes:
-        row: Name of its row, and of its panel in a figure; mostly an optimizer.
-        column: Name of its column, and of its line in a figure.
-        cell: What is trained, a ``CapacitySpec`` or ``MaskedSpec``.
-        published: The p-value that the paper printed, three decimals; None if none.
-    """
-
-    row: str
-    column: str
-    cell: Any
-    published: float | None = None
-
-
-class Study(NamedTuple):
-    """A table or a figure.
-
-    Attributes:
-        name: Such as ``"table4"``.
-        title: In words, without the data set, which depends on the scale.
-        entries: Row by row.
-        measures: Columns of the results that its figure draws against dense width;
-            empty where a table of p-values and a figure would make no sense.
-    """
-
-    name: str
-    title: str
-    entries: tuple[Entry, ...]
-    measures: tuple[str, ...]
-
-    @property
-    def cells(self) -> tuple[Any, ...]:
-        """Its cells, each once, in the order of the entries."""
-        return tuple(dict.fromkeys(entry.cell for entry in self.entries))
-
+from sparse_gf.specs import (
+    CapacitySpec,
+    MaskedSpec,
+    MaskSpec,
+    OptimizerSpec,
+    ScheduleSpec,
+)
+from sparse_gf.studies import published
+from sparse_gf.studies.published import PValue
+from sparse_gf.studies.study import Entry, Paper, Study, once
 
 EPOCHS = {"fashion_mnist": 500, "cifar10": 1000, "cifar100": 1000}
-"""The paper's, by data set."""
+"""Of the comparisons, by data set (section 3.3)."""
 
 _SMALL_CIFAR = {
     "dataset": "cifar10",
@@ -68,25 +36,28 @@ _SMALL_CIFAR = {
     "probe_size": 512,
 }
 
+_SMALL_FASHION = {
+    "train_examples": 5120,
+    "epochs": 5,
+    "measurements": 3,
+    "probe_size": 1024,
+}
+
 _SMOKE = {"dataset": "digits", "epochs": 10, "measurements": 3}
 
-SCALES: dict[str, dict[str, dict[str, Any]]] = {
+_CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {name: {"epochs": epochs} for name, epochs in EPOCHS.items()},
-    # About three minutes a cell on two CPU cores.
     "small": {
-        "fashion_mnist": {
-            "train_examples": 5120,
-            "epochs": 5,
-            "measurements": 3,
-            "probe_size": 1024,
-        },
+        "fashion_mnist": _SMALL_FASHION,
         "cifar10": _SMALL_CIFAR,
         "cifar100": _SMALL_CIFAR,
     },
-    # Seconds a cell.
     "smoke": dict.fromkeys(EPOCHS, _SMOKE),
 }
-"""What replaces the fields of the paper's cells, by scale and the paper's data set."""
+"""What replaces fields of the paper's comparisons, by scale and the paper's data
+set."""
+
+_FLOW = ("test_accuracy", "egf2")
 
 TABLES = {
     "table3a": "Table 3a: regularization, learning rate 0.001",
@@ -100,8 +71,6 @@ TABLES = {
     "table6b": "Table 6b: activations, learning rate 0.001",
 }
 """Studies with published p-values, and their titles."""
-
-_FLOW = ("test_accuracy", "egf2")
 
 # The spec of each: the table whose cells it draws, and what it draws of them. Where the
 # paper's caption was not at hand (8-13, 15-17, 20-22), the figure is given the table
@@ -142,48 +111,16 @@ published p-value equals the ReLU column's. DA_SC_BN for the other optimizers, a
 all of them at 0.001 (Tables 5c and 6b), where the paper does not name it and DA_SC_BN's
 values are nearest to the ReLU column."""
 
-STUDIES = (
-    "table1",
-    "table2",
-    *TABLES,
-    *_FIGURES_OF_TABLES,
-    "figure19",
-    "figure23",
-)
-"""Names of all studies. Figure 14 needs no training; see ``plots``."""
+
+def _table(name: str, scale: str) -> Study:
+    return Study(name, TABLES[name], _printed(name, scale), _FLOW)
 
 
-def study(name: str, scale: str = "paper") -> Study:
-    """One table or figure at a scale.
-
-    Args:
-        name: One of ``STUDIES``.
-        scale: One of ``SCALES``.
-
-    Raises:
-        UserError: If there is no such study or scale.
-    """
-    errors.one_of("study", name, STUDIES)
-    errors.one_of("scale", scale, SCALES)
-    return _study(name, scale)
-
-
-@functools.cache
-def _study(name: str, scale: str) -> Study:
-    if name in TABLES:
-        return Study(name, TABLES[name], _table(name, scale), _FLOW)
-    if name in _FIGURES_OF_TABLES:
-        table, measures = _FIGURES_OF_TABLES[name]
-        what = TABLES[table].partition(": ")[2]
-        title = f"{_spoken(name)}: {what} (the cells of {_spoken(table)})"
-        return Study(name, title, _table(table, scale), measures)
-    make = {
-        "table1": _table1,
-        "table2": _table2,
-        "figure19": _figure19,
-        "figure23": _figure23,
-    }
-    return make[name](scale)
+def _figure_of_a_table(name: str, scale: str) -> Study:
+    table, measures = _FIGURES_OF_TABLES[name]
+    what = TABLES[table].partition(": ")[2]
+    title = f"{_spoken(name)}: {what} (the cells of {_spoken(table)})"
+    return Study(name, title, _printed(table, scale), measures)
 
 
 def _spoken(name: str) -> str:
@@ -192,22 +129,22 @@ def _spoken(name: str) -> str:
     return f"{kind.title()} {name.removeprefix(kind)}"
 
 
-def _table(name: str, scale: str) -> tuple[Entry, ...]:
+def _printed(table: str, scale: str) -> tuple[Entry, ...]:
     """The entries of a table of p-values, as printed, row by row."""
-    rows = (row for row in _published() if f"table{row['table']}" == name)
     return tuple(
-        Entry(row["optimizer"], _column(row), _cell(row, scale), float(row["p_value"]))
-        for row in rows
+        Entry(number.optimizer, _column(number), _cell(number, scale), number.value)
+        for number in published.p_values()
+        if number.study == table
     )
 
 
-def _table1(scale: str) -> Study:
+def _table1(name: str, scale: str) -> Study:
     """The cells of all tables: gradient flow is correlated over them."""
     title = "Table 1: correlation of gradient flow with performance"
-    return Study("table1", title, _once(_all_tables(scale)), ())
+    return Study(name, title, once(_all_printed(scale)), shown="correlations")
 
 
-def _table2(scale: str) -> Study:
+def _table2(name: str, scale: str) -> Study:
     """The grid of configurations.
 
     The paper gives its values and totals (over 600 networks on Fashion-MNIST, over
@@ -220,18 +157,19 @@ def _table2(scale: str) -> Study:
             published=entry.published if depth == entry.cell.hidden_layers else None,
         )
         for table in TABLES
-        for entry in _table(table, scale)
+        for entry in _printed(table, scale)
         for depth in (DEPTHS if table != "table4" else (entry.cell.hidden_layers,))
     ]
-    return Study("table2", "Table 2: the grid of configurations", _once(entries), ())
+    title = "Table 2: the grid of configurations"
+    return Study(name, title, once(entries), shown="cells")
 
 
-def _figure19(scale: str) -> Study:
+def _figure19(name: str, scale: str) -> Study:
     """Depths, with BatchNorm, without which four layers hardly train at 0.001."""
     entries = [
         Entry(
             row,
-            words.counted(depth, "hidden layer"),
+            f"{depth} hidden layer" + "s" * (depth > 1),
             _scaled(
                 scale,
                 dataset="cifar100",
@@ -244,10 +182,10 @@ def _figure19(scale: str) -> Study:
         for depth in DEPTHS
     ]
     title = "Figure 19: number of hidden layers, BN, learning rate 0.001"
-    return Study("figure19", title, tuple(entries), _FLOW)
+    return Study(name, title, tuple(entries), _FLOW)
 
 
-def _figure23(scale: str) -> Study:
+def _figure23(name: str, scale: str) -> Study:
     """Coupled L2 against decoupled decay, on the variants of the tables at 0.1."""
     entries = [
         Entry(
@@ -268,42 +206,34 @@ def _figure23(scale: str) -> Study:
         )
     ]
     title = "Figure 23: Adam with L2 and AdamW, learning rate 0.1"
-    return Study("figure23", title, tuple(entries), _FLOW)
+    return Study(name, title, tuple(entries), _FLOW)
 
 
-def _all_tables(scale: str) -> Iterable[Entry]:
-    return (entry for table in TABLES for entry in _table(table, scale))
+def _all_printed(scale: str) -> Iterable[Entry]:
+    return (entry for table in TABLES for entry in _printed(table, scale))
 
 
-def _once(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The first entry of each cell."""
-    first: dict[CapacitySpec, Entry] = {}
-    for entry in entries:
-        first.setdefault(entry.cell, entry)
-    return tuple(first.values())
-
-
-def _column(row: Mapping[str, str]) -> str:
+def _column(number: PValue) -> str:
     """How a column is headed: a chain of tokens, or an activation."""
-    if row["axis"] == "activation":
+    if number.axis == "activation":
         names = {"relu": "ReLU", "prelu": "PReLU", "srelu": "SReLU", "elu": "ELU"}
-        return names.get(row["variant"].lower(), row["variant"].title())
+        return names.get(number.variant.lower(), number.variant.title())
     # Table 4 writes the activation behind the variant, Table 6a a dot for a line.
-    return row["variant"].removesuffix("_Relu").replace(".", "_")
+    return number.variant.removesuffix("_Relu").replace(".", "_")
 
 
-def _cell(row: Mapping[str, str], scale: str) -> CapacitySpec:
-    optimizer = OptimizerSpec(OPTIMIZERS[row["optimizer"]], float(row["learning_rate"]))
-    if row["axis"] == "activation":
-        activation = _column(row).lower()
+def _cell(number: PValue, scale: str) -> CapacitySpec:
+    optimizer = OptimizerSpec(OPTIMIZERS[number.optimizer], number.learning_rate)
+    if number.axis == "activation":
+        activation = _column(number).lower()
         at_high_rate = _ACTIVATION_VARIANTS.get(optimizer.name, "DA_SC_BN")
         variant = at_high_rate if optimizer.learning_rate == 0.1 else "DA_SC_BN"
     else:
-        activation, variant = "relu", _column(row)
+        activation, variant = "relu", _column(number)
     return _scaled(
         scale,
-        dataset=row["dataset"],
-        hidden_layers=int(row["hidden_layers"]),
+        dataset=number.dataset,
+        hidden_layers=number.hidden_layers,
         optimizer=optimizer,
         variant=str(variants.parse(variant)),
         activation=activation,
@@ -311,48 +241,135 @@ def _cell(row: Mapping[str, str], scale: str) -> CapacitySpec:
 
 
 def _scaled(scale: str, dataset: str, **fields: Any) -> CapacitySpec:
-    """A cell of the paper at a scale."""
-    return CapacitySpec(**{"dataset": dataset, **fields, **SCALES[scale][dataset]})
+    """A cell of the paper's comparisons at a scale."""
+    return CapacitySpec(**{"dataset": dataset, **fields, **_CHANGES[scale][dataset]})
 
 
-class Correlation(NamedTuple):
-    """A row of the paper's Table 1: mean |tau| over the cells of a data set.
+# Wide ResNets under masks.
 
-    Attributes:
-        dataset: Ours for the paper's name.
-        measure: A column of the results: gf1, gf2, egf1 or egf2.
-        values: By (arm, column of the results that it is correlated with).
-    """
+DENSITIES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.01)
+"""The paper says 1% to 100%; its marks were not at hand."""
 
-    dataset: str
-    measure: str
-    values: dict[tuple[str, str], float]
+_WIDE_L2 = 5e-4
+"""Zagoruyko and Komodakis 2016, section 3."""
+
+_WIDE_RATES = {"momentum": 0.1, "adagrad": 0.001, "adam": 0.001, "adamw": 0.001}
+"""Momentum's is that of wide ResNets. The paper gives none for the adaptive optimizers
+here: theirs is the lower one of its other experiments."""
+
+_WIDE_ROWS = {
+    "adagrad": "Adagrad",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "momentum": "Mom (0.9)",
+}
+"""Our optimizers to the paper's."""
+
+_WIDE = MaskedSpec(
+    dataset="cifar100",
+    model="wrn_28_10",
+    optimizer=OptimizerSpec("momentum", 0.1),
+    schedule=ScheduleSpec("step", (60, 120, 160), 0.2),
+    mask=MaskSpec(density=DENSITIES),
+    epochs=200,
+)
+
+_SMALL_WIDE: dict[str, Any] = {
+    "dataset": "cifar10",
+    "model": "wrn_10_1",
+    "train_examples": 3840,
+    "test_examples": 2000,
+    "epochs": 10,
+    "schedule": ScheduleSpec("step", (3, 6, 8), 0.2),
+    "measurements": 3,
+    "probe_size": 1000,
+}
+
+_SMOKE_WIDE: dict[str, Any] = _SMALL_WIDE | {
+    "train_examples": 640,
+    "test_examples": 500,
+    "epochs": 2,
+    "schedule": ScheduleSpec("step", (1,), 0.2),
+    "measurements": 2,
+    "probe_size": 250,
+    "seeds": (0,),
+}
+
+_WIDE_CHANGES = {"paper": {}, "small": _SMALL_WIDE, "smoke": _SMOKE_WIDE}
+"""What replaces fields of wide ResNets, by scale."""
 
 
-def correlations() -> tuple[Correlation, ...]:
-    """The published Table 1, row by row."""
-    datasets = {"FMNIST": "fashion_mnist", "CIFAR-10": "cifar10"}
-    measures = {"||g||_1": "gf1", "||g||_2": "gf2", "EGF_1": "egf1", "EGF_2": "egf2"}
-    return tuple(
-        Correlation(
-            datasets.get(row["dataset"], "cifar100"),
-            measures[row["measure"]],
-            {
-                (arm, metric): float(row[f"{arm}_{metric}"])
-                for arm in ("sparse", "dense")
-                for metric in ("test_loss", "test_accuracy")
-            },
+def _wide_figure(name: str, scale: str) -> Study:
+    """Figures 4, 5 and 24."""
+    at_random = MaskSpec("random", density=DENSITIES)
+    halfway = MaskSpec("magnitude", "one_shot", density=DENSITIES)
+    where, mask = (
+        ("magnitude pruning", halfway) if name == "figure5" else ("random", at_random)
+    )
+    lines = [
+        (optimizer, "relu", l2)
+        for optimizer in ("adagrad", "adam", "momentum")
+        for l2 in (0.0, _WIDE_L2)
+    ]
+    if name == "figure24":
+        # Swish, and Swish with decoupled decay in place of L2.
+        lines = [(optimizer, "swish", l2) for optimizer, _, l2 in lines]
+        lines.append(("adamw", "swish", 0.0))
+    entries = tuple(
+        Entry(
+            _WIDE_ROWS[optimizer],
+            f"{activation}, L2" if l2 else activation,
+            _wide(scale, mask, optimizer, activation, l2),
         )
-        for row in _read("kendall_table1.csv")
+        for optimizer, activation, l2 in lines
+    )
+    title = f"{_spoken(name)}: wide ResNets, {where} masks"
+    return Study(name, title, entries, _FLOW, "densities")
+
+
+def _masks(name: str, scale: str) -> Study:
+    """Random and magnitude masks at 100 and 10%, and every criterion at 5%."""
+    masks = {
+        "random": MaskSpec(density=(1.0, 0.1, 0.05)),
+        "magnitude at half time": MaskSpec(
+            "magnitude", "one_shot", density=(0.1, 0.05)
+        ),
+        **{
+            method: MaskSpec(method, density=(0.05,))
+            for method in ("snip", "grasp", "synflow", "egf_normalised")
+        },
+    }
+    row = _WIDE_ROWS["momentum"]
+    entries = tuple(
+        Entry(row, column, _wide(scale, mask, "momentum", "relu", _WIDE_L2))
+        for column, mask in masks.items()
+    )
+    title = "Masks of one network: before training, and at half time"
+    return Study(name, title, entries, _FLOW, "densities")
+
+
+def _wide(
+    scale: str, mask: MaskSpec, optimizer: str, activation: str, l2: float
+) -> MaskedSpec:
+    return dataclasses.replace(
+        _WIDE,
+        mask=mask,
+        optimizer=OptimizerSpec(optimizer, _WIDE_RATES[optimizer]),
+        activation=activation,
+        l2=l2,
+        **_WIDE_CHANGES[scale],
     )
 
 
-@functools.cache
-def _published() -> tuple[dict[str, str], ...]:
-    return _read("wilcoxon_p_values.csv")
+_STUDIES: dict[str, Callable[[str, str], Study]] = {
+    "table1": _table1,
+    "table2": _table2,
+    **dict.fromkeys(TABLES, _table),
+    **dict.fromkeys(_FIGURES_OF_TABLES, _figure_of_a_table),
+    "figure19": _figure19,
+    "figure23": _figure23,
+    **dict.fromkeys(("figure4", "figure5", "figure24"), _wide_figure),
+    "masks": _masks,
+}
 
-
-def _read(name: str) -> tuple[dict[str, str], ...]:
-    file = importlib.resources.files("sparse_gf") / "published" / name
-    with file.open() as lines:
-        return tuple(csv.DictReader(lines))
+PAPER = Paper("Tessera, Hooker, Rosman 2021, arXiv:2102.01670", "", _STUDIES)

@@ -17,6 +17,7 @@ from sparse_gf.core import files
 from sparse_gf.core.errors import UserError
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.studies import tessera2021
+from sparse_gf.studies.study import Entry
 from sparse_gf.terminal import console
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -157,7 +158,7 @@ def test_sweeps_that_cannot_be_used_are_refused(workdir, tmp_path):
 def test_a_grid_of_ones_own_has_as_many_figures_as_its_lines_need(workdir):
     cells = report.find(workdir).cells
     entries = [
-        tessera2021.Entry("adam", f"line {number}", sweep().study.cells[number % 2])
+        Entry("adam", f"line {number}", sweep().study.cells[number % 2])
         for number in range(12)
     ]
     study = sweep().study._replace(entries=tuple(entries))

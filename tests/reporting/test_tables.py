@@ -17,8 +17,8 @@ from sparse_gf.reporting.comparison import Comparison
 from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.studies import tessera2021
+from sparse_gf.studies.study import Entry, Study
 from sparse_gf.studies.sweep import Sweep
-from sparse_gf.studies.tessera2021 import Entry, Study
 
 
 def compared(p, effect=0.5, diverged=0):
@@ -394,7 +394,7 @@ def test_cells_trained_otherwise_are_not_averaged():
     assert list(frame["num_cells"]) == [2] * 4 + [1] * 8
     assert list(frame["differences"].unique()) == [
         f"{NONE_OF_21}; 2 cells that its tables do not have",
-        f"epochs 5, not 500; l2 0.5, not 0.0001; {ONE_OF_21}",
+        f"l2 0.5, not 0.0001; epochs 5, not 500; {ONE_OF_21}",
         f"train_examples 5120, not all; epochs 5, not 500; {ONE_OF_21}",
     ]
     shown = tables.correlations_markdown(frame)

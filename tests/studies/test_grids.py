@@ -1,45 +1,90 @@
 """Configs of sweeps and the cells that they stand for."""
 
-import importlib.util
+import dataclasses
 import json
 import math
 import pathlib
+import runpy
 
 import pytest
 
-from sparse_gf import specs
+from sparse_gf import specs, studies
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import cost
-from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
-from sparse_gf.studies import jaiswal2022, masked_paper, tessera2021
+from sparse_gf.specs import CapacitySpec, MaskedSpec, MaskSpec, OptimizerSpec, RunSpec
 from sparse_gf.studies import sweep as sweep_lib
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs" / "sweeps"
 
 
-def load(path, *arguments):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(*arguments)
+def load(name, *arguments):
+    return runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"](*arguments)
 
 
-def test_there_is_one_config_per_study_and_one_to_copy():
-    studies = {*tessera2021.STUDIES, *masked_paper.STUDIES, *jaiswal2022.STUDIES}
-    assert {path.stem for path in CONFIGS.glob("*.py")} == {*studies, "grid"}
+def test_there_is_one_config_per_paper_and_one_to_copy():
+    assert {path.stem for path in CONFIGS.glob("*.py")} == {*studies.PAPERS, "grid"}
 
 
-@pytest.mark.parametrize("scale", tessera2021.SCALES)
-@pytest.mark.parametrize("name", tessera2021.STUDIES)
-def test_a_config_stands_for_its_study(name, scale):
-    sweep = sweep_lib.expand(load(CONFIGS / f"{name}.py", scale))
-    assert sweep.study == tessera2021.study(name, scale)
-    assert sweep.scale == scale
-    assert sweep.run == RunSpec()
+@pytest.mark.parametrize("paper", studies.PAPERS)
+@pytest.mark.parametrize("scale", studies.SCALES)
+def test_a_setting_stands_for_its_study(paper, scale):
+    own = studies.PAPERS[paper]
+    for name in own.studies:
+        study = studies.get(own.prefix + name, scale)
+        sweep = sweep_lib.expand(load(paper, f"{name},{scale}"))
+        assert sweep.study == study
+        assert sweep.scale == scale
+        assert sweep.run == RunSpec(save_networks=study.saves)
+        again = sweep_lib.expand(json.loads(json.dumps(sweep.config)))
+        assert (again.study, again.name) == (study, sweep.name)
+        places = {(entry.row, entry.column) for entry in study.entries}
+        assert len(places) == len(study.entries) or study.shown != "p-values"
+
+
+def test_the_papers_scale_is_the_default():
+    sweep = sweep_lib.expand(load("tessera2021", "table4"))
+    assert sweep.scale == "paper"
+    assert {cell.epochs for cell in sweep.study.cells} == {500}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("tabel4", r"tessera2021.py:STUDY.* is 'tabel4'.*Did you mean 'table4'\?"),
+        ("tost_table4", "STUDY.*Did you mean 'table4'"),
+        ("table4,smok", r"SCALE of .* is 'smok'.*Did you mean 'smoke'\?"),
+        ("table4,smoke,3", "SCALE of .* is 'smoke,3'"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused(setting, message):
+    with pytest.raises(UserError, match=message):
+        load("tessera2021", setting)
+
+
+def test_without_a_setting_there_is_a_list():
+    config = load("jaiswal2022")
+    assert (config.paper, config.study) == ("jaiswal2022", "")
+    lines = list(sweep_lib.listing("jaiswal2022"))
+    names = studies.PAPERS["jaiswal2022"].studies
+    assert [line.split()[0] for line in lines[1:-2]] == list(names)
+    (table2,) = (line for line in lines if line.startswith("table2 "))
+    assert table2.split(maxsplit=3)[1:3] == ["44", "cells"]
+    assert table2.endswith("ToST, Table 2: accuracy under five masks")
+    # A study may still be named by its key.
+    config.study, config.scale = "tost_table2", "smoke"
+    assert sweep_lib.expand(config).study == studies.get("tost_table2", "smoke")
+
+
+def test_names_are_of_one_study_each():
+    assert len(studies.NAMES) == len(set(studies.NAMES)) == 32 + 12
+    for name in studies.NAMES:
+        study = studies.get(name, "smoke")
+        assert study.name == name
+        assert study.shown in studies.SHOWN
 
 
 def test_the_config_to_copy_is_the_product_of_its_axes():
-    sweep = sweep_lib.expand(load(CONFIGS / "grid.py"))
+    sweep = sweep_lib.expand(load("grid"))
     assert len(sweep.study.cells) == 2 * 2 * 3
     assert {cell.epochs for cell in sweep.study.cells} == {100}
     places = [(entry.row, entry.column) for entry in sweep.study.entries]
@@ -54,8 +99,8 @@ def test_a_grid_of_ones_own():
     cells = sweep_lib.expand(config).study.cells
     assert cells == tuple(
         CapacitySpec(optimizer=OptimizerSpec(name, 0.1), hidden_layers=depth)
-        for depth in (1, 4)
         for name in ("sgd", "adam")
+        for depth in (1, 4)
     )
 
 
@@ -103,6 +148,8 @@ def test_what_is_written_down_makes_the_same_sweep():
     ("changes", "message"),
     [
         ({"study": "table44"}, "study is 'table44'.*Did you mean 'table4'"),
+        ({"variant": "BN"}, "config.variant: cells that table4 compares become equal"),
+        ({"model": "resnet20"}, "config key of table4 is 'model'"),
         ({"scale": "tiny"}, "scale is 'tiny'.*paper, small, smoke"),
         ({"study": ""}, "config.study and config.grid are both empty"),
         ({"epochs": 0}, "config.epochs is 0"),
@@ -122,6 +169,76 @@ def test_what_is_refused(changes, message):
         sweep_lib.expand(config)
 
 
+def test_a_study_of_masks_is_narrowed_and_changed():
+    config = sweep_lib.config("masks", "smoke")
+    config.only.method = ("snip", "grasp")
+    config.density = (0.5, 0.02)
+    config.epochs = 3
+    sweep = sweep_lib.expand(config)
+    assert [cell.mask.method for cell in sweep.study.cells] == ["snip", "grasp"]
+    for cell in sweep.study.cells:
+        assert (cell.mask.density, cell.epochs) == ((0.5, 0.02), 3)
+        assert cell.num_networks == 2
+    config.only.method = ("snap",)
+    with pytest.raises(UserError, match=r"only.method is 'snap'.*Did you mean 'snip'"):
+        sweep_lib.expand(config)
+
+
+def test_a_grid_of_masks():
+    config = sweep_lib.config(
+        model=("mlp_1_20",), method=("snip", "random"), dataset=("digits",)
+    )
+    config.density = (0.5,)
+    config.data_augmentation = False
+    sweep = sweep_lib.expand(config)
+    assert sweep.study.shown == "densities"
+    assert [(e.row, e.column) for e in sweep.study.entries] == [
+        ("momentum", "snip"),
+        ("momentum", "random"),
+    ]
+    mask = MaskSpec("random", density=(0.5,))
+    assert sweep.study.cells[1] == MaskedSpec(
+        dataset="digits", model="mlp_1_20", mask=mask, data_augmentation=False
+    )
+
+
+def test_what_all_cells_have_in_common_can_be_set():
+    entries = sweep_lib.expand(
+        {
+            "study": "table5a",
+            "dataset": "fashion_mnist",
+            "dense_widths": (),
+            "hidden_layers": 2,
+        }
+    ).study.entries
+    assert len({entry.cell for entry in entries}) == 25
+    assert {(e.cell.dataset, e.cell.hidden_layers) for e in entries} == {
+        ("fashion_mnist", 2)
+    }
+    changed = sweep_lib.expand(
+        {"study": "tost_table4", "gsw_schedule": "linear", "milestones": (60, 120)}
+    )
+    for cell in changed.study.cells:
+        assert cell.gsw.schedule == "linear"
+        assert cell.gsk.schedule == "linear"
+        assert cell.schedule.milestones == (60, 120)
+
+
+@pytest.mark.parametrize("kind", [CapacitySpec, MaskedSpec])
+def test_every_value_of_a_cell_has_one_name(kind):
+    values = dataclasses.asdict(kind())
+    wanted = set()
+    for name, value in values.items():
+        inner = value if isinstance(value, dict) else {None: None}
+        wanted |= {(name, key) if key else (name,) for key in inner}
+    places = sweep_lib.places(kind)
+    assert set(places.values()) == wanted
+    assert len(places) == len(wanted)
+    assert places["optimizer"] == ("optimizer", "name")
+    assert places["learning_rate"] == ("optimizer", "learning_rate")
+    assert places["lrsi_learning_rate"] == ("lrsi", "learning_rate")
+
+
 def test_the_work_of_a_cell_by_hand():
     cell = CapacitySpec(
         dataset="digits",
@@ -134,7 +251,7 @@ def test_the_work_of_a_cell_by_hand():
     )
     narrow = 64 * 7 + 7 * 7 + 7 * 10
     wide = 64 * 68 + 68 * 68 + 68 * 10
-    assert cost.work(cell) == (narrow + wide) * 2 * 100 * 3
+    assert cell.work == (narrow + wide) * 2 * 100 * 3
 
 
 def test_the_speed_of_finished_cells_tells_the_time_of_others():

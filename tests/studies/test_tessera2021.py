@@ -1,14 +1,14 @@
 """The studies of the paper, against counts and values read off its tables."""
 
 import collections
-import csv
-import pathlib
 
 import pytest
 
-from sparse_gf.core.errors import UserError
+from sparse_gf import data, studies
 from sparse_gf.specs import OptimizerSpec
-from sparse_gf.studies import tessera2021
+from sparse_gf.studies import published, tessera2021
+
+STUDIES = tuple(tessera2021.PAPER.studies)
 
 # Rows x columns, as the paper's tables are printed.
 SIZES = {
@@ -30,7 +30,7 @@ def networks(cells):
 
 @pytest.mark.parametrize("name", tessera2021.TABLES)
 def test_a_table_is_a_full_grid_of_distinct_cells(name):
-    study = tessera2021.study(name)
+    study = studies.get(name)
     places = {(entry.row, entry.column) for entry in study.entries}
     rows, columns = SIZES[name]
     assert len({row for row, _ in places}) == rows
@@ -39,16 +39,8 @@ def test_a_table_is_a_full_grid_of_distinct_cells(name):
 
 
 def test_every_published_value_is_in_one_place():
-    path = (
-        pathlib.Path(tessera2021.__file__).parents[1]
-        / "published"
-        / "wilcoxon_p_values.csv"
-    )
-    with path.open() as lines:
-        values = sorted(float(row["p_value"]) for row in csv.DictReader(lines))
-    entries = [
-        e for name in tessera2021.TABLES for e in tessera2021.study(name).entries
-    ]
+    values = sorted(number.value for number in published.p_values())
+    entries = [e for name in tessera2021.TABLES for e in studies.get(name).entries]
     assert len(values) == 254
     assert sorted(entry.published for entry in entries) == values
 
@@ -65,9 +57,7 @@ def test_every_published_value_is_in_one_place():
 )
 def test_entries_read_off_the_paper(table, row, column, published, fields):
     found = [
-        e
-        for e in tessera2021.study(table).entries
-        if (e.row, e.column) == (row, column)
+        e for e in studies.get(table).entries if (e.row, e.column) == (row, column)
     ]
     assert [entry.published for entry in found] == [published]
     cell = found[0].cell
@@ -78,7 +68,7 @@ def test_entries_read_off_the_paper(table, row, column, published, fields):
 
 def test_learning_rates_of_the_tables():
     rates = {
-        name: {cell.optimizer.learning_rate for cell in tessera2021.study(name).cells}
+        name: {cell.optimizer.learning_rate for cell in studies.get(name).cells}
         for name in tessera2021.TABLES
     }
     high = {name for name, found in rates.items() if found == {0.1}}
@@ -88,10 +78,8 @@ def test_learning_rates_of_the_tables():
 
 def test_the_relu_column_of_table_3c_is_the_best_variant_of_table_3b():
     """The published values say so: equal p-values, equal cells."""
-    variants = {
-        (e.row, e.cell): e.published for e in tessera2021.study("table3b").entries
-    }
-    relu = [e for e in tessera2021.study("table3c").entries if e.column == "ReLU"]
+    variants = {(e.row, e.cell): e.published for e in studies.get("table3b").entries}
+    relu = [e for e in studies.get("table3c").entries if e.column == "ReLU"]
     assert len(relu) == 5
     for entry in relu:
         assert variants[entry.row, entry.cell] == entry.published
@@ -100,7 +88,7 @@ def test_the_relu_column_of_table_3c_is_the_best_variant_of_table_3b():
 def test_the_size_of_the_whole_grid():
     """Over 600 networks on Fashion-MNIST, over 10,000 on CIFAR."""
     by_dataset = collections.defaultdict(list)
-    for cell in tessera2021.study("table2").cells:
+    for cell in studies.get("table2").cells:
         by_dataset[cell.dataset].append(cell)
     assert networks(by_dataset["fashion_mnist"]) == 3 * 7 * 30 == 630
     cifar = by_dataset["cifar10"] + by_dataset["cifar100"]
@@ -111,21 +99,19 @@ def test_the_size_of_the_whole_grid():
 
 
 def test_shared_cells_are_equal_and_counted_once():
-    assert set(tessera2021.study("table3a").cells) < set(
-        tessera2021.study("table6a").cells
-    )
-    assert tessera2021.study("figure2").cells == tessera2021.study("table3a").cells
-    assert len(tessera2021.study("table1").cells) == 21 + 183
-    assert set(tessera2021.study("table1").cells) < set(
-        tessera2021.study("table2").cells
-    )
+    assert set(studies.get("table3a").cells) < set(studies.get("table6a").cells)
+    assert studies.get("figure2").cells == studies.get("table3a").cells
+    assert len(studies.get("table1").cells) == 21 + 183
+    assert set(studies.get("table1").cells) < set(studies.get("table2").cells)
 
 
-@pytest.mark.parametrize("scale", tessera2021.SCALES)
-@pytest.mark.parametrize("name", tessera2021.STUDIES)
+@pytest.mark.parametrize("scale", studies.SCALES)
+@pytest.mark.parametrize("name", STUDIES)
 def test_every_study_expands_at_every_scale(name, scale):
-    study = tessera2021.study(name, scale)
+    study = studies.get(name, scale)
     assert study.entries
+    if "hidden_layers" not in vars(study.cells[0]):
+        return
     datasets = {cell.dataset for cell in study.cells}
     if scale == "smoke":
         assert datasets == {"digits"}
@@ -134,17 +120,14 @@ def test_every_study_expands_at_every_scale(name, scale):
         assert all(cell.epochs < 100 for cell in study.cells)
 
 
-def test_every_figure_of_multilayer_perceptrons_has_a_study():
-    numbers = {
-        int(n.removeprefix("figure")) for n in tessera2021.STUDIES if "figure" in n
-    }
-    assert numbers == {2, 3, *range(8, 14), *range(15, 24)}
+def test_every_figure_that_needs_training_has_a_study():
+    numbers = {int(n.removeprefix("figure")) for n in STUDIES if "figure" in n}
+    # 1, 6 and 7 are drawings, 14 is of functions.
+    assert numbers == {2, 3, 4, 5, *range(8, 14), *range(15, 25)}
 
 
 def test_figure_23_compares_decoupled_decay_with_l2():
-    cells = {
-        e.column: e.cell for e in tessera2021.study("figure23").entries if e.row == "BN"
-    }
+    cells = {e.column: e.cell for e in studies.get("figure23").entries if e.row == "BN"}
     assert cells["AdamW"].optimizer == OptimizerSpec("adamw", 0.1)
     assert cells["AdamW"].optimizer.decay > 0
     assert cells["AdamW"].variant == "BN"
@@ -152,16 +135,28 @@ def test_figure_23_compares_decoupled_decay_with_l2():
     assert cells["Adam + L2"].optimizer.decay == 0
 
 
-def test_published_correlations():
-    found = {(c.dataset, c.measure): c.values for c in tessera2021.correlations()}
-    assert len(found) == 12
-    assert found["cifar10", "egf2"]["sparse", "test_loss"] == 0.451
-    assert found["fashion_mnist", "gf2"]["dense", "test_accuracy"] == 0.329
-    assert found["cifar100", "gf1"]["dense", "test_loss"] == 0.325
+def test_the_papers_wide_resnets():
+    """Section 4.2, with the protocol of Zagoruyko and Komodakis (section 3.4)."""
+    for name, lines in {"figure4": 6, "figure5": 6, "figure24": 7}.items():
+        cells = studies.get(name).cells
+        assert len(cells) == lines
+        for cell in cells:
+            assert (cell.dataset, cell.model) == ("cifar100", "wrn_28_10")
+            assert (cell.epochs, cell.batch_size) == (200, 128)
+            assert cell.mask.density[0] == 1.0
+            assert cell.mask.density[-1] == 0.01
+            schedule = cell.learning_rate_schedule()
+            factors = [float(schedule(e)) for e in (60, 61, 120, 121, 160, 161)]
+            expected = [1, 0.2, 0.2, 0.04, 0.04, 0.008]
+            assert factors == pytest.approx(expected)
+            assert cell.l2 in (0.0, 5e-4)
+    magnitude = studies.get("figure5").cells[0]
+    assert magnitude.pruning().epoch == 100
+    assert {c.activation for c in studies.get("figure24").cells} == {"swish"}
 
 
-def test_unknown_names_are_refused():
-    with pytest.raises(UserError, match=r"study is 'table7'.*table3a"):
-        tessera2021.study("table7")
-    with pytest.raises(UserError, match="Did you mean 'smoke'"):
-        tessera2021.study("table4", "smok")
+def test_data_sets_of_wide_resnets_are_known():
+    for name in ("figure4", "figure5", "figure24", "masks"):
+        for scale in ("paper", "small"):
+            for cell in studies.get(name, scale).cells:
+                assert cell.info == data.info(cell.dataset)
