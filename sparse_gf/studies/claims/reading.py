@@ -3,9 +3,8 @@
 import operator
 from typing import Any
 
-from sparse_gf.studies import sweep, tessera2021
+from sparse_gf import studies
 from sparse_gf.studies.claims.kinds import Claim, Where, fits, selections
-from sparse_gf.studies.tessera2021 import Study
 
 
 def cells(claim: Claim, scale: str = "paper") -> tuple[Any, ...]:
@@ -19,7 +18,7 @@ def cells(claim: Claim, scale: str = "paper") -> tuple[Any, ...]:
     found = {
         entry.cell: None
         for name in claim.studies
-        for entry in _study(name, scale).entries
+        for entry in studies.get(name, scale).entries
         if any(is_read(entry.cell, where) for where in wanted)
     }
     return tuple(found)
@@ -48,7 +47,3 @@ def _column(cell: Any, name: str) -> tuple[Any, ...]:
         "weight_decay": "optimizer.decay",
     }.get(name, name)
     return (operator.attrgetter(place)(cell),)
-
-
-def _study(name: str, scale: str) -> Study:
-    return sweep.MASKED_STUDIES.get(name, tessera2021.study)(name, scale)
