@@ -154,7 +154,7 @@ _ACCURACY = (
         "alone.any_mask",
         "Abstract; 3.3",
         "Each tweak alone raises the accuracy under the other masks too.",
-        studies=("tost",),
+        studies=("tost_toolkit",),
         parts=tuple(
             Part(f"{tweak}, {name}", _gain("accuracy", after, **MASKS[name]), ABOVE)
             for name in MASKS
