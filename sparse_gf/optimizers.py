@@ -1,4 +1,4 @@
-"""The six optimizers as optax chains, with the hyperparameters of a named source.
+"""The optimizers as optax chains, with the hyperparameters of a named source.
 
 To add an optimizer, add its scaling to each preset in ``SCALINGS``.
 """
@@ -64,6 +64,7 @@ _TORCH: dict[str, Callable[[], Transform]] = {
     "rmsprop": lambda: optax.scale_by_rms(decay=0.99, eps=1e-8, eps_in_sqrt=False),
     "sgd": optax.identity,
     "momentum": lambda: optax.trace(decay=0.9, nesterov=False),
+    "nesterov": lambda: optax.trace(decay=0.9, nesterov=True),
 }
 
 SCALINGS: Mapping[str, Mapping[str, Callable[[], Transform]]] = {
@@ -110,7 +111,9 @@ def make(
     gradient is masked stays 0 under each of them.
 
     Args:
-        name: One of ``NAMES``; ``"momentum"`` is SGD with momentum 0.9.
+        name: One of ``NAMES``; ``"momentum"`` is SGD with momentum 0.9, ``"nesterov"``
+            the same with Nesterov's look ahead, as wide ResNets were trained by those
+            who made them (Zagoruyko and Komodakis 2016).
         learning_rate: Step size; may be traced, so that networks with different ones
             share a program.
         l2: lambda of the *coupled* penalty lambda / 2 ||theta||^2: its gradient

@@ -71,6 +71,11 @@ def _step(done: Float[Array, ""], ratio: float) -> Float[Array, ""]:
     return jnp.floor(4 * done) / 4
 
 
+def _abrupt(done: Float[Array, ""], ratio: float) -> Float[Array, ""]:
+    del ratio
+    return jnp.floor(done)
+
+
 Shape = Callable[[Float[Array, ""], float], Float[Array, ""]]
 
 SHAPES: Mapping[str, Shape] = {
@@ -78,11 +83,13 @@ SHAPES: Mapping[str, Shape] = {
     "cosine": _cosine,
     "exponential": _exponential,
     "step": _step,
+    "abrupt": _abrupt,
 }
 """How far a ``Ramp`` is, in 0..1, when a share of its time is over.
 
-``exponential``: by equal factors; ``step``: in four equal jumps. To add a shape, add a
-function of that share and of the end divided by the start.
+``exponential``: by equal factors; ``step``: in four equal jumps; ``abrupt``: not at all
+before the end. To add a shape, add a function of that share and of the end divided by
+the start.
 """
 
 RAMP_NAMES = frozenset({*SHAPES, "permanent"})

@@ -13,7 +13,7 @@ from sparse_gf.core.errors import UserError
 from sparse_gf.models import mlp
 from sparse_gf.models.variants import Variant
 
-NAMES = ["adagrad", "adam", "adamw", "momentum", "rmsprop", "sgd"]
+NAMES = ["adagrad", "adam", "adamw", "momentum", "nesterov", "rmsprop", "sgd"]
 PRESETS = ["optax", "paper", "torch"]
 
 # Every scaling that there is; the other pairs are PyTorch's too.
@@ -144,6 +144,7 @@ OPTAX = {
     "adam": optax.adam,
     "adamw": optax.adamw,
     "momentum": functools.partial(optax.sgd, momentum=0.9),
+    "nesterov": functools.partial(optax.sgd, momentum=0.9, nesterov=True),
     "rmsprop": optax.rmsprop,
     "sgd": optax.sgd,
 }
@@ -190,6 +191,20 @@ def test_penalties_and_decay_of_sgd_by_hand():
     np.testing.assert_array_equal(update(weight_decay=0.25)["kernel"], [-1.5, 0, -1])
 
 
+def test_nesterovs_momentum_by_hand():
+    """As PyTorch writes it: the buffer b = 0.9 b + g from 0, and a step of g + 0.9 b."""
+    params = {"kernel": jnp.zeros(1)}
+    optimizer = optimizers.make("nesterov", 1.0)
+    state, found = optimizer.init(params), []
+    for g in (1.0, 2.0, 0.0):
+        update, state = optimizer.update({"kernel": jnp.array([g])}, state, params)
+        found.append(float(update["kernel"][0]))
+    # Buffers 1, 2.9, 2.61.
+    assert found == pytest.approx([-(1 + 0.9), -(2 + 0.9 * 2.9), -0.9 * 2.61])
+    plain = first_update("momentum", {"kernel": jnp.ones(1)}, params)["kernel"]
+    assert float(plain[0]) == -1
+
+
 def test_coupled_penalties_are_scaled_and_decoupled_decay_is_not():
     # Adam's first step is the sign of what it sees, whatever its size.
     params, grads = {"kernel": jnp.array([1e3])}, {"kernel": jnp.array([1e-3])}
@@ -225,7 +240,8 @@ def test_learned_activation_parameters_receive_no_penalty(name, preset):
 # Where moments of masked weights start, and stay. Optax's own Adagrad starts its
 # accumulator at 0.1; everything else starts at 0.
 START = {("adagrad", "optax"): 0.1}
-MOMENTS = {"adagrad": 1, "adam": 2, "adamw": 2, "momentum": 1, "rmsprop": 1, "sgd": 0}
+MOMENTS = {"adagrad": 1, "adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
+MOMENTS |= {"momentum": 1, "nesterov": 1}
 
 
 @pytest.fixture(scope="module")

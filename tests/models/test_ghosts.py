@@ -28,6 +28,8 @@ TABLES = [
         [1, (10**-0.5 - 0.01) / 0.99, 0.09 / 0.99, (10**-1.5 - 0.01) / 0.99, 0, 0, 0],
     ),
     ("step", 1, 9, [1, 3, 5, 7, 9, 9, 9]),
+    ("abrupt", 1, 0, [1, 1, 1, 1, 0, 0, 0]),
+    ("abrupt", 1, 100, [1, 1, 1, 1, 100, 100, 100]),
     ("permanent", 1, 0, [1] * 7),
 ]
 
@@ -47,13 +49,21 @@ def test_a_step_ramp_has_four_jumps():
     assert values == [0.5, 0.5, 1.5, 1.5, 2.5, 2.5, 3.5, 3.5, 4.5, 4.5]
 
 
-@pytest.mark.parametrize("shape", ["linear", "cosine", "exponential", "step"])
+@pytest.mark.parametrize("shape", ["linear", "cosine", "exponential", "step", "abrupt"])
 @pytest.mark.parametrize("last", [2, 7, 90, 600])
 def test_gates_end_at_exactly_zero(shape, last):
     gate = jax.jit(Ramp(shape, 1.0, 0.0, last))
     assert gate(last) == 0
     assert gate(1) == 1
     assert 0 <= gate(last - 1) <= 1
+
+
+@pytest.mark.parametrize(("start", "end"), [(1.0, 0.0), (1.0, 100.0)])
+def test_an_abrupt_end_is_no_epoch_earlier(start, end):
+    """Of the gate and of beta; rounding of the share does not end it."""
+    for last in (2, 3, 162, 511):
+        found = jax.vmap(Ramp("abrupt", start, end, last))(jnp.arange(1, last + 2))
+        assert found.tolist() == [start] * (last - 1) + [end] * 2
 
 
 def test_ghosts_are_on_as_long_as_one_of_them():
