@@ -23,7 +23,6 @@ from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Masks, Params
 from sparse_gf.masks import connectivity
-from sparse_gf.masks import files as mask_files
 from sparse_gf.models import catalog
 from sparse_gf.terminal import cli
 
@@ -162,7 +161,7 @@ def show(
     for line in (
         *_densities(found, live),
         *_costs(found, operations),
-        f"Digest: {mask_files.digest(found)}",
+        f"Digest: {masks.digest(found)}",
         # As JSON, so that no text of a file can steer a terminal.
         f"Metadata: {json.dumps(metadata)}",
     ):

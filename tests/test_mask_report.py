@@ -14,7 +14,6 @@ from sparse_gf import mask_report, masks
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.masks import connectivity
-from sparse_gf.masks import files as mask_files
 from sparse_gf.models import catalog
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -63,7 +62,7 @@ def test_the_report_of_a_network_drawn_by_hand(tmp_path):
     assert "Density 41.67%; effective density 16.67%" in text
     assert "Parameters, those never pruned too: 12; active 5." in text
     assert "dense 24; sparse 10, 41.67%." in text
-    assert f"Digest: {mask_files.digest(HAND_DRAWN)}" in text
+    assert f"Digest: {masks.digest(HAND_DRAWN)}" in text
     assert '"seed": 7' in text
     assert "Warning" not in text
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Masks, Params
-from sparse_gf.masks import trees as masks_lib
+from sparse_gf.masks import trees
 
 ApplyFn = Callable[[Params, Array], Array]
 
@@ -94,7 +94,7 @@ def dead_units(reachable: Masks) -> dict[str, int]:
         reachable: What ``reachable`` has returned.
     """
     return {
-        path: int(masks_lib.isolated_units(mask))
+        path: int(trees.isolated_units(mask))
         for path, mask in tree.kernels(reachable).items()
     }
 
@@ -195,7 +195,7 @@ def overlap(masks: Masks, other: Masks) -> dict[str, Overlap]:
         UserError: If their kernels differ; see ``masks.check``.
     """
     first, second = tree.kernels(masks), tree.kernels(other)
-    masks_lib.check(second, first)
+    trees.check(second, first)
     return {
         path: Overlap(
             int(mask.sum()), int(second[path].sum()), int((mask & second[path]).sum())

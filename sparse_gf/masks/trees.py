@@ -2,8 +2,6 @@
 
 A mask has exactly the structure and leaf shapes of the params it belongs to, all
 True at leaves that are not pruned. Masked weights are stored as exact zeros.
-``save`` and ``load`` are those of ``mask_files``, which also imports masks of PyTorch
-and other tools.
 """
 
 import operator
@@ -16,8 +14,6 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray, Real
 from sparse_gf.core import errors, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Count, Masks, Params
-from sparse_gf.masks.files import load as load
-from sparse_gf.masks.files import save as save
 
 
 def ones(params: Params) -> Masks:

@@ -3,10 +3,9 @@
 import dataclasses
 from typing import Any, ClassVar
 
-from sparse_gf import training
+from sparse_gf import masks, training
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
-from sparse_gf.masks import files as mask_files
 from sparse_gf.models import catalog, layers, variants
 from sparse_gf.specs import fields, toolkit
 from sparse_gf.specs.cell import Cell
@@ -62,7 +61,7 @@ class MaskedSpec(Cell):
                 "must be 'dense'."
             )
         if self.mask.file:
-            digests = [mask_files.read_digest(self.mask_file(s)) for s in self.seeds]
+            digests = [masks.read_digest(self.mask_file(s)) for s in self.seeds]
             joined = " ".join(digests if "{seed}" in self.mask.file else digests[:1])
             self._spell("mask", dataclasses.replace(self.mask, digest=joined))
 

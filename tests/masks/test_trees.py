@@ -1,3 +1,4 @@
+import flax.core
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -152,7 +153,8 @@ def test_every_weight_is_equally_likely_to_be_active():
     draws, count, size = 4000, 7, 20
     keys = jax.random.split(jax.random.key(1), draws)
     counts = SIZES | {"Dense_0/kernel": count}
-    drawn = jax.vmap(lambda key: masks.random(key, network(), counts))(keys)
+    draw = jax.jit(jax.vmap(lambda key: masks.random(key, network(), counts)))
+    drawn = draw(keys)
     share = np.asarray(drawn["Dense_0"]["kernel"]).reshape(draws, size).mean(axis=0)
     expected = count / size
     # Five standard errors of a binomial share.
@@ -164,7 +166,7 @@ def test_every_pair_of_weights_is_equally_likely_to_be_active_together():
     draws, count, size = 4000, 2, 4
     keys = jax.random.split(jax.random.key(2), draws)
     params = one_layer(np.ones((2, 2), np.float32))
-    drawn = jax.vmap(lambda key: masks.random(key, params, count))(keys)
+    drawn = jax.jit(jax.vmap(lambda key: masks.random(key, params, count)))(keys)
     bits = np.asarray(drawn["Dense_0"]["kernel"]).reshape(draws, size)
     _, frequency = np.unique(bits @ (1 << np.arange(size)), return_counts=True)
     assert frequency.size == 6
@@ -361,3 +363,47 @@ def test_patterns_may_be_made_in_a_compiled_function():
 def test_patterns_that_are_none_are_refused(n, m):
     with pytest.raises(UserError, match=rf"pattern is {n}:{m};.*1 <= N <= M"):
         masks.n_of_m(network(), n, m)
+
+
+def numbered(**shapes):
+    """A network whose layers have another order as strings than as numbers."""
+    shapes = {"Conv_0": (2, 2, 1, 3), "Dense_2": (5, 4), "Dense_10": (4, 1)} | shapes
+    params = {
+        name: {"kernel": jnp.ones(shape)} for name, shape in shapes.items() if shape
+    }
+    return {"params": params}
+
+
+def test_check_takes_masks_of_the_network():
+    mask = masks.random(jax.random.key(0), numbered(), 17)
+    masks.check(mask, numbered())
+    masks.check(mask, jax.eval_shape(numbered))
+
+
+@pytest.mark.parametrize(
+    ("mask", "params", "message"),
+    [
+        (numbered(Dense_10=None), numbered(), r"Dense_10/kernel' is missing.*\(4, 1\)"),
+        (
+            numbered(),
+            numbered(Conv_0=None),
+            r"Conv_0/kernel' is in.*\(2, 2, 1, 3\), not",
+        ),
+        # 2 is before 10; as strings it is not.
+        (
+            numbered(Dense_2=(5, 3), Dense_10=(3, 1)),
+            numbered(),
+            r"Dense_2/kernel' has the shape \(5, 3\).*\(5, 4\)",
+        ),
+        (
+            network() | {"Dense_0": {"kernel": jnp.ones((5, 4)), "bias": None}},
+            network(),
+            "'Dense_0/bias' is missing",
+        ),
+        (numbered()["params"], numbered(), r"^'Conv_0/kernel' is in the masks"),
+        (numbered(), flax.core.freeze(numbered()), "different types"),
+    ],
+)
+def test_check_names_the_first_difference(mask, params, message):
+    with pytest.raises(UserError, match=message):
+        masks.check(mask, params)
