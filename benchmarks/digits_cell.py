@@ -23,7 +23,7 @@ def main() -> None:
     # Also programs that compile in less than a second.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     ensemble.use_all_cores()
-    cell = CapacitySpec()
+    cell = CapacitySpec(dense_widths=(7, 20, 34, 48, 61))
     (chunk,) = capacity.plan(cell, RunSpec())
     networks = capacity.ensemble_of(cell, chunk)
     device_data = ensemble.to_device(data.load(cell.dataset), cell.dtype)

@@ -19,7 +19,7 @@ def main() -> None:
     args = parser.parse_args()
     figures = []
     for title, cell, test in (
-        ("Digits", CapacitySpec(), 0),
+        ("Digits", CapacitySpec(dense_widths=(7, 20, 34, 48, 61)), 0),
         # The proportions of the whole: 60,000 and 10,000 images.
         (
             "Fashion-MNIST (a tenth)",

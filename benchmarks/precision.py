@@ -37,7 +37,9 @@ def main() -> None:
     figures = []
     full: Any = None
     for precision in ("float32", *sorted(products.NAMES - {"float32"}, reverse=True)):
-        cell = dataclasses.replace(CapacitySpec(), precision=precision)
+        cell = dataclasses.replace(
+            CapacitySpec(dense_widths=(7, 20, 34, 48, 61)), precision=precision
+        )
         networks, history = finished(cell, dataset)
         arms = np.array([arm for arm, _, _ in networks])
         accuracy = 100 * history.test.num_correct[-1] / len(dataset.test_labels)

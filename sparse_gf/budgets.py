@@ -44,6 +44,33 @@ def dense_widths(
     )
 
 
+LEAST_INPUTS = 6
+"""Mean active inputs of a hidden unit from which on widths are compared by default."""
+
+
+def active_inputs(dense_width: int, widest: int) -> float:
+    """Mean active inputs of a hidden unit of the sparse network, f^2 N_MW.
+
+    For the matrix between two hidden layers: N_W^2 weights are shared by N_MW units.
+    With fewer than about two, random masks cut a network apart.
+    """
+    return dense_width**2 / widest
+
+
+def fractions(widest: int) -> tuple[float, ...]:
+    """Five fractions of the maximum width, evenly spaced up to 0.9.
+
+    From 0.1 on as in the paper (30.8 active inputs of a unit on CIFAR, 7.9 on
+    Fashion-MNIST), or, for networks so small that its units would have fewer than
+    ``LEAST_INPUTS``, from the first tenth where they do not.
+    """
+    tenths = range(1, 9)
+    first = next(
+        (tenth for tenth in tenths if tenth**2 * widest >= 100 * LEAST_INPUTS), 8
+    )
+    return tuple(round(first / 10 + i * (9 - first) / 40, 6) for i in range(5))
+
+
 def mlp_num_active(
     input_dim: int,
     dense_width: int,

@@ -118,6 +118,8 @@ def train_cell(
             _check_same(cell, dataset, workdir)
             monitor.note(f"Cell {cell.hash} is finished; nothing to train.")
         else:
+            for warning in cell.warnings:
+                monitor.note(f"Warning: {warning}")
             for needed in cell.needs:
                 _have(needed, options, dataset, workdir, monitor)
             start = time.monotonic()

@@ -10,6 +10,9 @@ from sparse_gf.models import variants
 from sparse_gf.specs import fields
 from sparse_gf.specs.cell import Cell
 
+ENOUGH_INPUTS = 2
+"""Mean active inputs of a hidden unit with fewer of which a cell warns."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CapacitySpec(Cell):
@@ -18,7 +21,8 @@ class CapacitySpec(Cell):
     Attributes:
         hidden_layers: Number of hidden layers.
         max_width: Width of the sparse networks; 0 for the paper's, inputs + 4.
-        dense_widths: Widths of the dense networks; empty for the paper's five.
+        dense_widths: Widths of the dense networks; empty for the five of
+            ``budgets.fractions``, which are the paper's on its data sets.
         variant: Chain of ``variants.TOKENS``.
         l2: Strength of L2 where the variant has it.
         l1: Strength of L1 where the variant has it.
@@ -40,7 +44,11 @@ class CapacitySpec(Cell):
         if not self.dense_widths:
             self._spell(
                 "dense_widths",
-                budgets.dense_widths(self.info.input_dim, widest=self.widest),
+                budgets.dense_widths(
+                    self.info.input_dim,
+                    budgets.fractions(self.widest),
+                    widest=self.widest,
+                ),
             )
         errors.distinct(
             f"config.dense_widths of {self.dataset} (maximum width {self.widest})",
@@ -86,6 +94,23 @@ class CapacitySpec(Cell):
             self.hidden_layers,
             info.num_classes,
             widest=self.widest,
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Says where sparse networks are cut apart by their masks."""
+        if self.hidden_layers == 1:
+            return ()
+        few = {
+            width: inputs
+            for width in self.dense_widths
+            if (inputs := budgets.active_inputs(width, self.widest)) < ENOUGH_INPUTS
+        }
+        return tuple(
+            f"At dense width {width} a hidden unit of the sparse networks has "
+            f"{inputs:.1f} active inputs on average; with fewer than {ENOUGH_INPUTS} "
+            "random masks cut a network apart."
+            for width, inputs in few.items()
         )
 
     @property

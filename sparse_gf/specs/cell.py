@@ -149,6 +149,11 @@ class Cell(fields.Spec, abc.ABC):
         return ()
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the results should know before they are computed."""
+        return ()
+
+    @property
     def keeps_masks(self) -> bool:
         """Whether masks are written to files whether or not that is asked for."""
         return False

@@ -147,7 +147,9 @@ def test_the_ends_of_every_range_are_allowed(config):
 
 
 def test_no_dense_widths_means_the_papers_five():
-    assert cell_of().dense_widths == (7, 20, 34, 48, 61)
+    # 0.3^2 of 68 are 6.1 active inputs, 0.2^2 are 2.7.
+    assert cell_of().dense_widths == (20, 31, 41, 51, 61)
+    assert cell_of(dataset="fashion_mnist").dense_widths == (79, 236, 394, 552, 709)
     assert cell_of(dataset="cifar100").dense_widths == (308, 923, 1538, 2153, 2768)
 
 
@@ -160,7 +162,7 @@ def test_the_order_of_a_variant_changes_neither_cell_nor_hash(order):
 
 
 def test_explicit_default_widths_are_the_same_cell():
-    given = cell_of(dense_widths=(7, 20, 34, 48, 61))
+    given = cell_of(dense_widths=(20, 31, 41, 51, 61))
     assert given == cell_of()
     assert given.hash == cell_of().hash
 
@@ -314,7 +316,7 @@ def test_a_field_that_is_added_renames_no_cell():
     assert Later(epochs=7).hash == CapacitySpec(epochs=7).hash
     assert Later(epochs=7, later=1).hash != CapacitySpec(epochs=7).hash
     assert Later(epochs=7, later=1).identity() == {
-        "dense_widths": (7, 20, 34, 48, 61),
+        "dense_widths": (20, 31, 41, 51, 61),
         "epochs": 7,
         "later": 1,
     }
@@ -337,12 +339,23 @@ def test_images_and_networks_that_are_made_smaller():
     assert cell.info.input_dim == 196
     # 4 pixels of 28 are 2 of 14.
     assert cell.info.crop_padding == 2
-    assert cell.dense_widths == (20, 60, 100, 140, 180)
+    assert cell.dense_widths == (40, 75, 110, 145, 180)
     assert cell.num_active(40) == (196 * 40, 1600, 1600, 1600, 400)
     with pytest.raises(UserError, match=r"image_size is 29.*1\.\.28"):
         CapacitySpec(dataset="fashion_mnist", image_size=29)
     with pytest.raises(UserError, match="maximum width 200"):
         dataclasses.replace(cell, dense_widths=(40, 201))
+
+
+def test_networks_that_masks_cut_apart_are_told():
+    # 7^2 / 68 = 0.72 and 20^2 / 68 = 5.9.
+    (warning,) = cell_of(dense_widths=(7, 20)).warnings
+    assert "dense width 7 " in warning
+    assert "0.7 active inputs" in warning
+    assert cell_of().warnings == ()
+    assert cell_of(dense_widths=(7,), hidden_layers=1).warnings == ()
+    wide = CapacitySpec(dataset="cifar10").warnings
+    assert wide == ()
 
 
 def test_every_kind_has_a_schedule_and_a_precision():
