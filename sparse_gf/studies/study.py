@@ -64,6 +64,12 @@ class Study(NamedTuple):
         """Its cells, each once, in the order of the entries."""
         return tuple(dict.fromkeys(entry.cell for entry in self.entries))
 
+    @property
+    def trained(self) -> tuple[Cell, ...]:
+        """Its cells and those that they need, each once, and before what needs it."""
+        cells = (own for cell in self.cells for own in (*cell.needs, cell))
+        return tuple(dict.fromkeys(cells))
+
 
 class Paper(NamedTuple):
     """A paper's studies.

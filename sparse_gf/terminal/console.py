@@ -106,7 +106,7 @@ def train_sweep(
         failed = watch.failed
     else:
         begin()
-    if len(failed) < len(sweep.study.cells):
+    if len(failed) < len(sweep.study.trained):
         results.compact(path)
     for config_hash, reason in failed.items():
         _say(console, f"failed: {config_hash} {reason}")
@@ -121,7 +121,7 @@ def list_sweep(sweep: sweep_lib.Sweep, workdir: str) -> int:
     missing = set(_missing(sweep, path))
     costs = results.read_costs(path)
     speed = cost.Speed(costs.values())
-    for cell in sweep.study.cells:
+    for cell in sweep.study.trained:
         state, seconds = "done", costs.get(cell.hash, ("", math.nan))[1]
         if cell in missing:
             begun = any((path / "checkpoints").glob(f"{cell.hash}-*"))
@@ -144,7 +144,7 @@ def list_sweep(sweep: sweep_lib.Sweep, workdir: str) -> int:
 def _missing(sweep: sweep_lib.Sweep, workdir: pathlib.Path) -> list[specs.Cell]:
     return [
         cell
-        for cell in sweep.study.cells
+        for cell in sweep.study.trained
         if not results.cell_path(workdir, cell.hash).exists()
     ]
 
@@ -154,7 +154,7 @@ def _heading(sweep: sweep_lib.Sweep) -> str:
 
 
 def _count(sweep: sweep_lib.Sweep, missing: Collection[specs.Cell]) -> str:
-    cells = sweep.study.cells
+    cells = sweep.study.trained
     networks = sum(cell.num_networks for cell in cells)
     done = len(cells) - len(missing)
     return f"{done} of {len(cells)} cells are done ({networks} networks in all)"
