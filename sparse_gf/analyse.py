@@ -7,10 +7,6 @@ input (input); the share of activations that are 0 (activity). Writes
 ``analyses.parquet`` and ``report/analyses/`` in the work directory.
 """
 
-# pandas infers a union of all it could return.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-# pyright: reportReturnType=false
-
 import dataclasses
 import functools
 import pathlib

@@ -10,10 +10,6 @@ It is made of result files alone and needs no network to be looked at. Below
     figures/<study>.png, .svg     likewise
 """
 
-# pandas infers a union of all it could return where a column is looked up.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false
-
 import base64
 import collections
 import datetime

@@ -1,10 +1,5 @@
 """Figures and tables of what ``analyses`` found, from its rows alone."""
 
-# pandas infers a union of all it could return where a column is looked up.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-# pyright: reportGeneralTypeIssues=false, reportReturnType=false
-# pyright: reportAssignmentType=false
-
 import itertools
 import math
 from typing import Any

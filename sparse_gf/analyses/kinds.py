@@ -4,10 +4,6 @@ Everything is computed from ``network_files`` and a data set, long after trainin
 need be. To add an analysis, add a function of a ``Subject`` to ``KINDS``.
 """
 
-# pandas infers a union of all it could return.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-# pyright: reportReturnType=false
-
 import dataclasses
 import functools
 import math

@@ -1,9 +1,5 @@
 """Accuracies that Jaiswal et al. 2022 published beside ours, from result rows alone."""
 
-# pandas infers a union of all it could return where a column is looked up.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-# pyright: reportGeneralTypeIssues=false, reportReturnType=false
-
 import dataclasses
 import math
 from collections.abc import Iterable

@@ -1,8 +1,5 @@
 """Sparse against dense in one finished cell, from result rows alone."""
 
-# pandas infers a union of all it could return where a column is looked up.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-
 import dataclasses
 import json
 import pathlib

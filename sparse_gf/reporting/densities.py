@@ -1,9 +1,5 @@
 """Networks under masks: scores against density, from result rows alone."""
 
-# pandas infers a union of all it could return where a column is looked up.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-# pyright: reportGeneralTypeIssues=false, reportReturnType=false
-
 import dataclasses
 import json
 import pathlib

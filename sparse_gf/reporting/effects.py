@@ -5,10 +5,6 @@ study are about changes of the setting, such as adding BatchNorm, and whether th
 matter more to sparse networks.
 """
 
-# pandas infers a union of all it could return where a column is looked up.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-# pyright: reportGeneralTypeIssues=false
-
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,8 +1,5 @@
 """Figures, from result rows alone."""
 
-# pandas infers a union of all it could return where a column is looked up.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-
 import functools
 import itertools
 import math

@@ -1,9 +1,5 @@
 """A ledger of every published number: what was run, and whether it agrees."""
 
-# pandas infers a union of all it could return where a column is looked up.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false
-
 import dataclasses
 import json
 import math

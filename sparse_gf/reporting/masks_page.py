@@ -7,10 +7,6 @@ for every study of Jaiswal et al. 2022 that was asked for, also ``tables/<study>
 with the published accuracies where the package has them.
 """
 
-# pandas infers a union of all it could return where a column is looked up.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-# pyright: reportGeneralTypeIssues=false, reportReturnType=false
-
 import base64
 import datetime
 import importlib.resources

@@ -1,9 +1,5 @@
 """Tables of p-values and of correlations, laid out as in the paper."""
 
-# pandas infers a union of all it could return where a column is looked up.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
-# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false
-
 import collections
 import dataclasses
 import functools
