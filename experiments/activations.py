@@ -8,7 +8,7 @@ of ReLU, by optimizer.
 import argparse
 
 from sparse_gf import results
-from sparse_gf.reporting import effects
+from sparse_gf.reporting import effects, render
 
 
 def main(workdir: str) -> None:
@@ -17,7 +17,11 @@ def main(workdir: str) -> None:
     for activation in sorted(set(rows["activation"]) - {"relu"}):
         found = effects.of(rows, {"activation": "relu"}, {"activation": activation})
         for dataset, part in found.groupby("dataset", sort=False):
-            print(f"relu to {activation} on {dataset}\n\n{effects.markdown(part)}")
+            print(
+                render.markdown(
+                    effects.layout(part, f"relu to {activation} on {dataset}")
+                )
+            )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ both arms, and whether sparse networks gained more.
 import argparse
 
 from sparse_gf import results
-from sparse_gf.reporting import effects
+from sparse_gf.reporting import effects, render
 
 
 def main(workdir: str) -> None:
@@ -16,7 +16,7 @@ def main(workdir: str) -> None:
     rows = results.read(workdir)
     found = effects.of(rows, {"variant": "NR"}, {"variant": "BN"})
     for dataset, part in found.groupby("dataset", sort=False):
-        print(f"NR to BN on {dataset}\n\n{effects.markdown(part)}")
+        print(render.markdown(effects.layout(part, f"NR to BN on {dataset}")))
 
 
 if __name__ == "__main__":

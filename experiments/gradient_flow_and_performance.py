@@ -8,12 +8,13 @@ correlation over cells, with bootstrap intervals, beside the published values.
 import argparse
 
 from sparse_gf import results
-from sparse_gf.reporting import p_values as tables
+from sparse_gf.reporting import correlations, render
 
 
 def main(workdir: str) -> None:
     """Prints Table 1 for the cells of a work directory."""
-    print(tables.correlations_markdown(tables.correlations(results.read(workdir))))
+    table = correlations.of(results.read(workdir))
+    print(render.markdown(correlations.layout(table)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import argparse
 
 from sparse_gf import results
 from sparse_gf.core import errors
-from sparse_gf.reporting import effects
+from sparse_gf.reporting import effects, render
 
 CHANGES = (
     ({"variant": "NR"}, {"variant": "L2"}),
@@ -40,7 +40,11 @@ def main(workdir: str) -> None:
             continue
         before, after = (" ".join(values.values()) for values in change)
         for dataset, part in found.groupby("dataset", sort=False):
-            print(f"{before} to {after} on {dataset}\n\n{effects.markdown(part)}")
+            print(
+                render.markdown(
+                    effects.layout(part, f"{before} to {after} on {dataset}")
+                )
+            )
 
 
 if __name__ == "__main__":

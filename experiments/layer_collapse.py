@@ -16,12 +16,13 @@ import jax
 import jax.numpy as jnp
 import pandas as pd
 
-from sparse_gf import data, ensemble, masks, results
+from sparse_gf import data, ensemble, masks
 from sparse_gf.core import files, tree
 from sparse_gf.experiment import masked
 from sparse_gf.masks import connectivity
 from sparse_gf.models import catalog
 from sparse_gf.reporting import figures as plots
+from sparse_gf.reporting import render
 from sparse_gf.specs import MaskedSpec, MaskSpec, RunSpec
 from sparse_gf.training import criteria
 
@@ -87,35 +88,35 @@ def write(rows: pd.DataFrame, title: str) -> None:
     """Writes rows, table and figure."""
     FOLDER.mkdir(exist_ok=True)
     files.write_text(FOLDER / "masks.csv", rows.to_csv(index=False))
-    files.write_text(FOLDER / "table.md", markdown(rows, title))
+    files.write_text(FOLDER / "table.md", render.markdown(layout(rows, title)))
     drawn = rows.assign(line=rows["method"], effective=100 * rows["effective_density"])
     drawn = drawn[drawn["method"].isin(DRAWN)]
     label = "Effective density % (weights on a path)"
-    figure = plots.against_density(drawn, "effective", label, title)
+    figure = plots.against(plots.DENSITY, drawn, "effective", title, label)
     figure.axes[0].set_yscale("symlog", linthresh=0.01)
     figure.axes[0].set_ylim(bottom=0)
-    results.write_figure(FOLDER, "effective_density", figure)
+    plots.write(FOLDER, "effective_density", figure)
 
 
-def markdown(rows: pd.DataFrame, title: str) -> str:
+def layout(rows: pd.DataFrame, title: str) -> render.Table:
     """Empty layers and effective density, a row per criterion."""
-    densities = [f"{100 * density:g}%" for density in DENSITIES]
-    lines = [
-        f"# Layer collapse: {title}",
-        "",
-        f"Empty layers of {rows['layers'].iloc[0]}, and in parentheses the share of "
-        "all weights that is active and on a path from an input to an output.",
-        "",
-        "| criterion | " + " | ".join(densities) + " |",
-        "|---|" + " ---: |" * len(densities),
+    values = [
+        (
+            method,
+            *(
+                f"{row.empty_layers} ({100 * row.effective_density:.3g}%)"
+                for row in part.itertuples()
+            ),
+        )
+        for method, part in rows.groupby("method", sort=False)
     ]
-    for method, part in rows.groupby("method", sort=False):
-        cells = [
-            f"{row.empty_layers} ({100 * row.effective_density:.3g}%)"
-            for row in part.itertuples()
-        ]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    note = (
+        f"Empty layers of {rows['layers'].iloc[0]}, and in parentheses the share of "
+        "all weights that is active and on a path from an input to an output."
+    )
+    headings = ("Criterion", *(f"{100 * density:g}%" for density in DENSITIES))
+    title = f"Layer collapse: {title}"
+    return render.plain("collapse", title, headings, values, (note,))
 
 
 if __name__ == "__main__":

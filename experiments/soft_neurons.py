@@ -8,15 +8,15 @@ this file.
 
 import pathlib
 
-from sparse_gf import results
 from sparse_gf.reporting import figures as plots
+from sparse_gf.reporting import functions
 
 FOLDER = pathlib.Path(__file__).parent / "soft_neurons"
 
 
 def main() -> None:
     """Draws and writes the figure."""
-    results.write_figure(FOLDER, "soft_neurons", plots.soft_neurons())
+    plots.write(FOLDER, "soft_neurons", functions.soft_neurons())
 
 
 if __name__ == "__main__":

@@ -16,12 +16,14 @@ import pandas as pd
 import rich.progress
 from absl import flags
 
-from sparse_gf import analyses, experiment, results
+from sparse_gf import analyses, experiment
 from sparse_gf import data as data_lib
 from sparse_gf.analyses import figures as analysis_figures
 from sparse_gf.core import errors, files
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Dataset
+from sparse_gf.reporting import figures as plots
+from sparse_gf.reporting import render
 from sparse_gf.specs import Cell
 from sparse_gf.terminal import cli
 
@@ -66,7 +68,7 @@ def run(
     rows = pd.concat(found, ignore_index=True)
     if (folder / FILE).exists():
         before = pd.read_parquet(folder / FILE)
-        kept = before[~before["kind"].isin(kinds)]
+        kept: Any = before[~before["kind"].isin(kinds)]
         rows = pd.concat([kept, rows], ignore_index=True)
     files.write_bytes(folder / FILE, rows.to_parquet(None, index=False))
     for kind, part in rows.groupby("kind", sort=False):
@@ -76,10 +78,10 @@ def run(
 
 def _write(folder: pathlib.Path, kind: str, rows: pd.DataFrame) -> None:
     if kind == "activity":
-        text = analysis_figures.activity_table(rows)
+        text = render.markdown(analysis_figures.activity_layout(rows))
         files.write_text(folder / "activity.md", text)
     else:
-        results.write_figure(folder, kind, analysis_figures.draw(rows, kind))
+        plots.write(folder, kind, analysis_figures.draw(rows, kind))
 
 
 def main() -> None:

@@ -20,7 +20,6 @@ and those of gradient flow are means over the measured epochs.
 """
 
 import contextlib
-import io
 import json
 import os
 import pathlib
@@ -244,6 +243,12 @@ def read_measurements(
     return _measurements(_read_cells(path, config_hash)).to_pandas()
 
 
+def under_masks(rows: pd.DataFrame) -> pd.Series:
+    """Says of each row whether its network is one under masks, and of no comparison."""
+    kind: Any = rows["kind"]
+    return kind == "masks"
+
+
 def cell_path(workdir: str | os.PathLike[str], config_hash: str) -> pathlib.Path:
     """Where a finished cell is; the file exists only when it is whole."""
     return pathlib.Path(workdir) / "cells" / f"{config_hash}.parquet"
@@ -292,15 +297,6 @@ def survey_sweeps(
         except UserError as error:
             refused.append(str(error))
     return found, refused
-
-
-def write_figure(folder: pathlib.Path, name: str, figure: Any) -> bytes:
-    """Writes a Matplotlib figure as PNG and SVG; returns the SVG."""
-    for suffix in ("png", "svg"):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix, dpi=150)
-        files.write_bytes(folder / f"{name}.{suffix}", buffer.getvalue())
-    return buffer.getvalue()
 
 
 def _sweep_files(workdir: str | os.PathLike[str]) -> list[pathlib.Path]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparse_gf.reporting import densities
+from sparse_gf.reporting import densities, render
 from sparse_gf.reporting import figures as plots
 
 VARIED = (
@@ -66,21 +66,20 @@ def draw(rows: pd.DataFrame, kind: str) -> Any:
     return _surfaces(last, kind) if kind in ("weights", "input") else _lines(last, kind)
 
 
-def activity_table(rows: pd.DataFrame) -> str:
-    """Activation sparsity as Markdown: a row per layer, a column per network.
+def activity_layout(rows: pd.DataFrame) -> render.Table:
+    """Activation sparsity as a table: a row per layer, a column per network.
 
     Means over seeds, in per cent, after the last epoch.
     """
     last = with_labels(rows[rows["epoch"] == rows["epoch"].max()])
     means = last.groupby(["layer", "label"], sort=False)["value"].mean().unstack()
     means = means.reindex(last["layer"].unique())
-    header = ["Layer", *means.columns]
-    lines = ["| " + " | ".join(header) + " |", "|" + " ---: |" * len(header)]
-    for layer, shares in means.iterrows():
-        cells = [f"{100 * share:.1f}" for share in shares]
-        lines.append("| " + " | ".join([str(layer), *cells]) + " |")
-    threshold = "Share of activations close to 0 on the test set, %."
-    return "\n".join([threshold, "", *lines]) + "\n"
+    values = [
+        (layer, *(f"{100 * share:.1f}" for share in shares))
+        for layer, shares in means.iterrows()
+    ]
+    title = "Share of activations close to 0 on the test set, %"
+    return render.plain("activity", title, ("Layer", *means.columns), values)
 
 
 def _words(name: str) -> Any:

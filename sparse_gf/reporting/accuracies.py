@@ -1,6 +1,5 @@
 """Accuracies that Jaiswal et al. 2022 published beside ours, from result rows alone."""
 
-import dataclasses
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparse_gf import studies
 from sparse_gf.core import words
+from sparse_gf.reporting import columns, render
 from sparse_gf.studies.study import Entry
 from sparse_gf.studies.sweep import Sweep
 
@@ -35,28 +34,13 @@ OWN_COLUMNS = {
 }
 """Columns for a study without published accuracies, likewise."""
 
+_TEXTS = ("dataset", "mask", "tweak", "column", "same_sign", "setting")
+
 NOT_RUN = "not run"
 
 _TOLERANCE = 0.02
 """Relative: whole weights are not exactly the wanted share. Rounds of a ticket are
 further apart."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A study of the paper, as it is shown.
-
-    Attributes:
-        name: Of its file.
-        title: Of the study, with its scale.
-        table: Texts under headings.
-        notes: Sentences that belong to it.
-    """
-
-    name: str
-    title: str
-    table: pd.DataFrame
-    notes: tuple[str, ...]
 
 
 def compare(entries: Iterable[Entry], rows: pd.DataFrame) -> pd.DataFrame:
@@ -118,59 +102,44 @@ def found(entries: Iterable[Entry], rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def tables(sweeps: Iterable[Sweep], rows: pd.DataFrame) -> list[Table]:
-    """The studies among sweeps that are shown as accuracies.
+def layout(sweep: Sweep, rows: pd.DataFrame) -> render.Table:
+    """What is finished of a sweep as a table, beside what was published of it.
 
     Args:
-        sweeps: Others are left out.
-        rows: One row per network under masks.
+        sweep: Whose entries become the table.
+        rows: One row per network under masks, of any cells.
     """
-    own = [sweep for sweep in sweeps if sweep.study.shown == "accuracies"]
-    own.sort(key=lambda sweep: studies.NAMES.index(sweep.study.name))
-    names = [sweep.study.name for sweep in own]
-    return [
-        _table(sweep, rows, sweep.name if names.count(name) > 1 else name)
-        for sweep, name in zip(own, names, strict=True)
-    ]
-
-
-def markdown(table: Table) -> str:
-    """The table as a Markdown page."""
-    lines = [
-        f"# {table.title}",
-        "",
-        "| " + " | ".join(table.table.columns) + " |",
-        "|" + " ---: |" * len(table.table.columns),
-        *("| " + " | ".join(row) + " |" for row in table.table.itertuples(index=False)),
-        "",
-        *(f"- {note}" for note in table.notes),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _table(sweep: Sweep, rows: pd.DataFrame, name: str) -> Table:
     study = sweep.study
     if any(entry.accuracies for entry in study.entries):
-        frame = compare(study.entries, rows)
-        columns = dict(COLUMNS)
+        frame, headings = compare(study.entries, rows), dict(COLUMNS)
     else:
-        frame, columns = found(study.entries, rows), dict(OWN_COLUMNS)
+        frame, headings = found(study.entries, rows), dict(OWN_COLUMNS)
     run = frame[frame["ours"] != NOT_RUN]
     notes = [f"Run: {len(run)} of {len(frame)}. Mean ± standard deviation over seeds."]
     settings = run["setting"].unique()
     if len(settings) < 2:
         notes += [f"Ours, whatever the paper trained: {text}." for text in settings]
-        del columns["setting"]
-    if "same_sign" in columns:
-        known = frame["same_sign"][frame["same_sign"] != ""]
-        notes.append(
-            "A gain is what tweaks add to the plain training; of the same sign as in "
-            f"the paper: {int((known == 'yes').sum())} of {len(known)} that were run "
-            "with their plain training."
-        )
-    shown = frame[list(columns)].assign(sparsity=frame["sparsity"].map("{:g}".format))
-    scale = f", {sweep.scale} scale" if sweep.scale else ""
-    return Table(name, study.title + scale, shown.rename(columns=columns), tuple(notes))
+        del headings["setting"]
+    if "same_sign" in headings:
+        notes.append(_agreement(frame["same_sign"]))
+    shown = frame[list(headings)].assign(sparsity=frame["sparsity"].map("{:g}".format))
+    return render.plain(
+        "accuracies",
+        study.title + (f", {sweep.scale} scale" if sweep.scale else ""),
+        headings.values(),
+        shown.itertuples(index=False),
+        notes,
+        "".join("l" if name in _TEXTS else "r" for name in list(headings)[1:]),
+    )
+
+
+def _agreement(signs: pd.Series) -> str:
+    known = signs[signs != ""]
+    return (
+        "A gain is what tweaks add to the plain training; of the same sign as in the "
+        f"paper: {int((known == 'yes').sum())} of {len(known)} that were run with "
+        "their plain training."
+    )
 
 
 def _ours(entry: Entry, density: float, rows: pd.DataFrame) -> dict[str, Any]:
@@ -180,19 +149,17 @@ def _ours(entry: Entry, density: float, rows: pd.DataFrame) -> dict[str, Any]:
     if own.empty:
         nothing = {"mean": math.nan, "std": math.nan, "seeds": 0}
         return {"ours": NOT_RUN, "setting": "", **nothing}
-    accuracy = 100 * own["test_accuracy"].to_numpy()
-    first, number = own.iloc[0], len(own)
-    std = float(accuracy.std(ddof=1)) if number > 1 else math.nan
+    accuracy, first, number = 100 * own["test_accuracy"], own.iloc[0], len(own)
     diverged = int(own["diverged"].sum())
     setting = (
         f"{first['dataset_title']}, {first['model']}, {first['epochs']} epochs, "
         f"{words.counted(number, 'seed')}" + f" ({diverged} diverged)" * bool(diverged)
     )
     return {
-        "ours": _spread(accuracy.mean(), std),
+        "ours": columns.spread(accuracy),
         "setting": setting,
         "mean": float(accuracy.mean()),
-        "std": std,
+        "std": float(accuracy.std(ddof=1)),
         "seeds": number,
     }
 

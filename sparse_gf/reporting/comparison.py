@@ -2,14 +2,14 @@
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-from sparse_gf import results, stats
-from sparse_gf.core import files, words
+from sparse_gf import stats
+from sparse_gf.core import words
+from sparse_gf.reporting import columns, render
 from sparse_gf.reporting import figures as plots
 
 
@@ -19,7 +19,7 @@ class Comparison:
 
     Attributes:
         title: Data set, network and training in one line.
-        table: One row per dense width; see ``COLUMNS``.
+        table: One row per dense width; see ``_headings``.
         wilcoxon: The paired test over all widths and seeds.
         rank_biserial: Its effect size, in [-1, 1].
         difference: Mean paired difference of test accuracy in percentage points,
@@ -38,6 +38,17 @@ class Comparison:
     num_isolated: float
     notes: tuple[str, ...]
 
+    def layout(self, spelling: str = "text") -> render.Table:
+        """The table with its statistics as notes.
+
+        Args:
+            spelling: Of measures, a field of ``gradient_flow.Measure``.
+        """
+        values = self.table.itertuples(index=False)
+        headings = _headings(spelling).values()
+        notes = (columns.MEANS, *self.lines())
+        return render.plain("comparison", self.title, headings, values, notes)
+
     def lines(self) -> list[str]:
         """The statistics in words, one per line."""
         mean, low, high = self.difference
@@ -54,19 +65,49 @@ class Comparison:
             *(f"Note: {note}" for note in self.notes),
         ]
 
+    def brief(self, rows: pd.DataFrame) -> str:
+        """What was found, in one line."""
+        mean, *_ = self.difference
+        accuracy: Any = rows.groupby("arm")["test_accuracy"].mean()
+        diverged = sum(self.num_diverged.values())
+        return (
+            f"sparse {accuracy['sparse']:.2%}, dense {accuracy['dense']:.2%} "
+            f"({mean:+.2f}), p = {self.wilcoxon.p_value:.3f}"
+            + f", {diverged} diverged"
+            * bool(diverged)
+        )
 
-COLUMNS = {
-    "dense_width": "Dense width",
-    "num_active": "Active weights",
-    "sparse_accuracy": "Sparse accuracy %",
-    "dense_accuracy": "Dense accuracy %",
-    "sparse_egf2": "Sparse EGF_2",
-    "dense_egf2": "Dense EGF_2",
-}
-"""Columns of a comparison's table and how they are headed.
+    def figures(
+        self, rows: pd.DataFrame, measurements: pd.DataFrame
+    ) -> Iterator[tuple[str, Any]]:
+        """Draws the figures of the cell, each with its name.
 
-Accuracy and EGF_2 are texts, mean and standard deviation over seeds.
-"""
+        Args:
+            rows: One row per network, of the cell.
+            measurements: One row per network and measured epoch.
+        """
+        for column in columns.DRAWN:
+            figure = plots.against(plots.WIDTH, rows, column, self.title)
+            yield columns.file_name(column), figure
+        yield "layer_norms", plots.layer_norms(measurements, self.title)
+
+
+def _headings(spelling: str) -> dict[str, str]:
+    """Columns of a comparison's table and how they are headed.
+
+    Accuracy and measures are texts, mean and standard deviation over seeds.
+
+    Args:
+        spelling: Of measures, a field of ``gradient_flow.Measure``.
+    """
+    scores = {"accuracy": "accuracy %"} | {
+        name: getattr(measure, spelling) for name, measure in columns.SHOWN.items()
+    }
+    return {"dense_width": "Dense width", "num_active": "Active weights"} | {
+        f"{arm}_{name}": f"{arm.title()} {heading}"
+        for name, heading in scores.items()
+        for arm in columns.ARMS
+    }
 
 
 def compare(
@@ -106,103 +147,22 @@ def paired(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     return rows.pivot(index=["dense_width", "seed"], columns="arm", values=column)
 
 
-def markdown(comparison: Comparison) -> str:
-    """The comparison as a Markdown page."""
-    header = list(COLUMNS.values())
-    lines = [
-        f"# {comparison.title}",
-        "",
-        "| " + " | ".join(header) + " |",
-        "|" + " ---: |" * len(header),
-        *(
-            "| " + " | ".join(map(str, row)) + " |"
-            for row in comparison.table.itertuples(index=False)
-        ),
-        "",
-        "Mean ± standard deviation over seeds; EGF_2 is the mean over the measured "
-        "epochs.",
-        "",
-        *(f"- {line}" for line in comparison.lines()),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def write(
-    workdir: pathlib.Path, comparison: Comparison, rows: pd.DataFrame
-) -> pathlib.Path:
-    """Writes table, figures and config of one finished cell.
-
-    Args:
-        workdir: The work directory.
-        comparison: Of the cell.
-        rows: One row per network, of the cell.
-
-    Returns:
-        The folder with ``table.md``, figures as PNG and SVG, and ``config.py``.
-    """
-    config_hash = rows["config_hash"].iloc[0]
-    measurements = results.read_measurements(workdir, config_hash)
-    folder = results.cell_folder(workdir, rows["dataset"].iloc[0], config_hash)
-    files.write_text(folder / "table.md", markdown(comparison))
-    files.write_text(folder / "config.py", config_file(rows["config"].iloc[0]))
-    for name, figure in {
-        "accuracy": plots.against_width(
-            rows.assign(test_accuracy=100 * rows["test_accuracy"]),
-            "test_accuracy",
-            "Test accuracy %",
-            comparison.title,
-        ),
-        "egf2": plots.against_width(
-            rows, "egf2", "EGF$_2$, mean over training", comparison.title
-        ),
-        "layer_norms": plots.layer_norms(measurements, comparison.title),
-    }.items():
-        results.write_figure(folder, name, figure)
-    return folder
-
-
-def config_file(config: str) -> str:
-    """A config file from the JSON of a config: Python, with tuples for lists."""
-    values = _with_tuples(json.loads(config))
-    text = ",\n".join(f"        {key}={value!r}" for key, value in values.items())
-    return (
-        '"""The config of a finished cell, as it was run; pass it as --config."""\n\n'
-        "from ml_collections import ConfigDict\n\n\n"
-        "def get_config() -> ConfigDict:\n"
-        '    """Makes the config."""\n'
-        "    values = dict(\n"
-        f"{text},\n"
-        "    )\n"
-        "    return ConfigDict(values)\n"
-    )
-
-
-def _with_tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_tuples(own) for key, own in value.items()}
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
-    def spread(column: str, arm: str, scale: float, form: str, sd: str) -> list[str]:
-        groups = (scale * paired(rows, column)[arm]).groupby("dense_width")
-        return [
-            # A diverged network's NaN shows: it must not be left out of a mean.
-            f"{group.mean(skipna=False):{form}}±{group.std(ddof=1, skipna=False):{sd}}"
-            if len(group) > 1
-            else f"{group.mean(skipna=False):{form}}"
-            for _, group in groups
-        ]
+    def spread(column: str, arm: str, *forms: str) -> list[str]:
+        by_width = paired(rows, column)[arm].groupby("dense_width")
+        return [columns.spread(values, *forms) for _, values in by_width]
 
-    widths = rows.groupby("dense_width")["num_active"].first()
+    active = rows.groupby("dense_width")["num_active"].first()
+    rows = columns.in_percent(rows)
+    shown = {"accuracy": ("test_accuracy", ".2f", ".2f")} | {
+        name: (name, ".3g", ".1g") for name in columns.SHOWN
+    }
     return pd.DataFrame(
-        {
-            "dense_width": widths.index,
-            "num_active": widths.to_numpy(),
-            "sparse_accuracy": spread("test_accuracy", "sparse", 100, ".2f", ".2f"),
-            "dense_accuracy": spread("test_accuracy", "dense", 100, ".2f", ".2f"),
-            "sparse_egf2": spread("egf2", "sparse", 1, ".3g", ".1g"),
-            "dense_egf2": spread("egf2", "dense", 1, ".3g", ".1g"),
+        {"dense_width": active.index, "num_active": active.to_numpy()}
+        | {
+            f"{arm}_{name}": spread(column, arm, *forms)
+            for name, (column, *forms) in shown.items()
+            for arm in columns.ARMS
         }
     )
 

@@ -2,30 +2,14 @@
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
-from sparse_gf import results
-from sparse_gf.core import files, words
-from sparse_gf.reporting import comparison
+from sparse_gf.core import words
+from sparse_gf.reporting import columns, render
 from sparse_gf.reporting import figures as plots
-
-COLUMNS = {
-    "mask": "Mask",
-    "density": "Density %",
-    "num_active": "Active weights",
-    "accuracy": "Test accuracy %",
-    "loss": "Test loss",
-    "egf2": "EGF_2",
-    "collapsed": "Empty layers",
-}
-"""Columns of a summary's table and how they are headed.
-
-Accuracy, loss and EGF_2 are texts, mean and standard deviation over seeds.
-"""
 
 TWEAKS = {"gsw": "GSw", "gsk": "GSk", "lrsi": "LRsI", "ls": "LS"}
 """Tweaks of the sparse training toolkit and how the paper calls them."""
@@ -37,13 +21,72 @@ class Summary:
 
     Attributes:
         title: Data set, network and training in one line.
-        table: One row per kind of mask and density; see ``COLUMNS``.
+        table: One row per kind of mask and density; see ``_headings``.
         notes: Sentences that belong to it.
     """
 
     title: str
     table: pd.DataFrame
     notes: tuple[str, ...]
+
+    def layout(self, spelling: str = "text") -> render.Table:
+        """The table; a kind of mask that all networks have stands in its title.
+
+        Args:
+            spelling: Of measures, a field of ``gradient_flow.Measure``.
+        """
+        title, table, headings = self.title, self.table, _headings(spelling)
+        kinds = table["mask"].unique()
+        if len(kinds) == 1:
+            title = f"{title}: {kinds[0]}"
+            table = table.drop(columns="mask")
+            del headings["mask"]
+        values = table.itertuples(index=False)
+        return render.plain("densities", title, headings.values(), values, self.notes)
+
+    def lines(self) -> list[str]:
+        """The notes, one per line."""
+        return list(self.notes)
+
+    def brief(self, rows: pd.DataFrame) -> str:
+        """What was found, in one line."""
+        means = rows.groupby("density")["test_accuracy"].mean()
+        found = [f"{mean:.2%} at {100 * d:.3g}%" for d, mean in means.items()]
+        return ", ".join(reversed(found))
+
+    def figures(
+        self, rows: pd.DataFrame, measurements: pd.DataFrame | None = None
+    ) -> Iterator[tuple[str, Any]]:
+        """Draws networks under masks against density, each figure with its name.
+
+        Args:
+            rows: One row per network.
+            measurements: Not drawn.
+        """
+        lines = with_lines(rows)
+        for column in columns.DRAWN:
+            figure = plots.against(plots.DENSITY, lines, column, self.title)
+            yield columns.file_name(column), figure
+
+
+def _headings(spelling: str) -> dict[str, str]:
+    """Columns of a summary's table and how they are headed.
+
+    Accuracy, loss and measures are texts, mean and standard deviation over seeds.
+
+    Args:
+        spelling: Of measures, a field of ``gradient_flow.Measure``.
+    """
+    measures = {name: getattr(own, spelling) for name, own in columns.SHOWN.items()}
+    return {
+        "mask": "Mask",
+        "density": "Density %",
+        "num_active": "Active weights",
+        "accuracy": "Test accuracy %",
+        "loss": "Test loss",
+        **measures,
+        "collapsed": "Empty layers",
+    }
 
 
 def summarise(rows: pd.DataFrame) -> Summary:
@@ -57,8 +100,7 @@ def summarise(rows: pd.DataFrame) -> Summary:
         _line(name, density, part)
         for (name, density), part in rows.groupby(["line", "density"], sort=False)
     ]
-    table = pd.DataFrame(found, columns=list(COLUMNS))
-    return Summary(_title(rows), table, tuple(_notes(rows)))
+    return Summary(_title(rows), pd.DataFrame(found), tuple(_notes(rows)))
 
 
 def with_lines(rows: pd.DataFrame) -> pd.DataFrame:
@@ -77,24 +119,6 @@ def with_lines(rows: pd.DataFrame) -> pd.DataFrame:
     ordered = rows.assign(line=masks, density=rows["density"].round(6))
     order = ["line", "density"]
     return ordered.sort_values(order, ascending=[True, False], kind="stable")
-
-
-def markdown(summary: Summary) -> str:
-    """The summary as a Markdown page."""
-    header = list(COLUMNS.values())
-    lines = [
-        f"# {summary.title}",
-        "",
-        "| " + " | ".join(header) + " |",
-        "|" + " ---: |" * len(header),
-        *(
-            "| " + " | ".join(map(str, row)) + " |"
-            for row in summary.table.itertuples(index=False)
-        ),
-        "",
-        *(f"- {note}" for note in summary.notes),
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def spoken_tweaks(tost: str, options: Mapping[str, Any]) -> str:
@@ -122,38 +146,6 @@ def spoken_tweaks(tost: str, options: Mapping[str, Any]) -> str:
     return together or "plain"
 
 
-def write(folder: pathlib.Path, summary: Summary, rows: pd.DataFrame) -> None:
-    """Writes the table and figures of networks under masks.
-
-    Args:
-        folder: Where ``table.md``, ``accuracy`` and ``egf2`` go, figures as PNG and
-            SVG.
-        summary: Of the rows.
-        rows: One row per network.
-    """
-    files.write_text(folder / "table.md", markdown(summary))
-    lines = with_lines(rows)
-    for name, column, label in (
-        ("accuracy", "test_accuracy", "Test accuracy %"),
-        ("egf2", "egf2", "EGF$_2$, mean over training"),
-    ):
-        scaled = lines.assign(test_accuracy=100 * lines["test_accuracy"])
-        figure = plots.against_density(scaled, column, label, summary.title)
-        results.write_figure(folder, name, figure)
-
-
-def write_cell(
-    workdir: pathlib.Path, summary: Summary, rows: pd.DataFrame
-) -> pathlib.Path:
-    """Writes table, figures and config of one finished cell; returns their folder."""
-    first = rows.iloc[0]
-    folder = results.cell_folder(workdir, first["dataset"], first["config_hash"])
-    write(folder, summary, rows)
-    text = comparison.config_file(first["config"])
-    files.write_text(folder / "config.py", text)
-    return folder
-
-
 def _tweaks(row: Any) -> str:
     return spoken_tweaks(row["tost"], json.loads(row["config"]))
 
@@ -170,24 +162,17 @@ def _mask(row: Any) -> str:
     return f"{before}{method}" + (f", {place}" if place != "given" else "")
 
 
-def _line(name: Any, density: Any, part: pd.DataFrame) -> tuple[Any, ...]:
-    def spread(column: str, scale: float, form: str, sd: str) -> str:
-        values = scale * part[column]
-        mean = f"{values.mean(skipna=False):{form}}"
-        if len(values) == 1:
-            return mean
-        return f"{mean}±{values.std(ddof=1, skipna=False):{sd}}"
-
+def _line(name: Any, density: Any, part: pd.DataFrame) -> dict[str, Any]:
     empty = [sum(int(n) == 0 for n in counts) for counts in part["layer_num_active"]]
-    return (
-        name,
-        f"{100 * density:.3g}",
-        _range(part["num_active"].tolist()),
-        spread("test_accuracy", 100, ".2f", ".2f"),
-        spread("test_loss", 1, ".3f", ".2g"),
-        spread("egf2", 1, ".3g", ".1g"),
-        _range(empty),
-    )
+    return {
+        "mask": name,
+        "density": f"{100 * density:.3g}",
+        "num_active": _range(part["num_active"].tolist()),
+        "accuracy": columns.spread(100 * part["test_accuracy"]),
+        "loss": columns.spread(part["test_loss"], ".3f", ".2g"),
+        **{own: columns.spread(part[own], ".3g", ".1g") for own in columns.SHOWN},
+        "collapsed": _range(empty),
+    }
 
 
 def _range(values: list[int]) -> str:
@@ -210,11 +195,8 @@ def _title(rows: pd.DataFrame) -> str:
 
 
 def _notes(rows: pd.DataFrame) -> Iterator[str]:
-    seeds = rows["seed"].nunique()
-    yield (
-        f"Mean ± standard deviation over {words.counted(seeds, 'seed')}; EGF_2 is "
-        "the mean over the measured epochs."
-    )
+    seeds = words.counted(rows["seed"].nunique(), "seed")
+    yield columns.MEANS.replace("seeds", seeds)
     diverged = int(rows["diverged"].sum())
     if diverged:
         yield f"Diverged networks: {diverged}; they count in all means."

@@ -15,10 +15,10 @@ import pandas as pd
 
 from sparse_gf import stats
 from sparse_gf.core import errors
+from sparse_gf.reporting import columns, render
 from sparse_gf.specs import RunSpec
 
 _PAIRED_BY = ("arm", "dense_width", "seed")
-_SCORES = ("test_accuracy", "egf2")
 _OF_RUNS = {field.name for field in dataclasses.fields(RunSpec)}
 
 
@@ -44,14 +44,15 @@ def of(
     Returns:
         Per data set and group, for each arm, the mean change of test accuracy
         in percentage points with a 95% bootstrap interval over pairs, and the factor
-        by which the average EGF_2 changed (geometric mean over pairs); and for
+        by which EGF_2 changed (geometric mean over pairs), and other measures that are
+        shown; and for
         ``advantage``, sparse change - dense change over the pairs of SC-SDC, its mean,
         interval and the p-value of a one-sided Wilcoxon test that it is positive.
 
     Raises:
         errors.UserError: If there is no pair.
     """
-    keyed = rows[[*_PAIRED_BY, *_SCORES]].assign(
+    keyed = rows[[*_PAIRED_BY, *columns.DRAWN]].assign(
         rest=_settings(rows, list(before)),
         data=rows["dataset_title"],
         group=_label(rows, by),
@@ -61,13 +62,14 @@ def of(
         keyed[(rows[list(values)] == pd.Series(values)).all(axis=1)].set_index(keys)
         for values in (before, after)
     )
-    pairs = old.join(new[list(_SCORES)].add_suffix("_new"), how="inner")
+    pairs = old.join(new[list(columns.DRAWN)].add_suffix("_new"), how="inner")
     if pairs.empty:
         raise errors.UserError(f"no two cells differ as {before} and {after} alone.")
     pairs = pairs.set_index("group", append=True)
     pairs["change"] = 100 * (pairs["test_accuracy_new"] - pairs["test_accuracy"])
     with np.errstate(divide="ignore", invalid="ignore"):
-        pairs["growth"] = np.log(pairs["egf2_new"] / pairs["egf2"])
+        for name in columns.SHOWN:
+            pairs[f"{name}_growth"] = np.log(pairs[f"{name}_new"] / pairs[name])
     return pd.DataFrame(_summaries(pairs))
 
 
@@ -104,12 +106,13 @@ def _summaries(pairs: pd.DataFrame) -> Iterable[dict[str, Any]]:
     for (data, group), part in pairs.groupby(level=["data", "group"], sort=False):
         arms = {arm: found for arm, found in part.groupby(level="arm")}
         summary: dict[str, Any] = {"dataset": data, "group": group}
-        for arm in ("sparse", "dense"):
+        for arm in columns.ARMS:
             change = arms[arm]["change"].to_numpy()
             summary[f"{arm}_pairs"] = len(change)
             summary |= _interval(arm, change, np.zeros_like(change))
-            growth = arms[arm]["growth"]
-            summary[f"{arm}_egf2_factor"] = float(np.exp(growth.mean(skipna=False)))
+            for name in columns.SHOWN:
+                growth = arms[arm][f"{name}_growth"].mean(skipna=False)
+                summary[f"{arm}_{name}_factor"] = float(np.exp(growth))
         changes = part["change"].unstack("arm")
         sparse, dense = changes["sparse"], changes["dense"]
         summary |= _interval("advantage", sparse, dense)
@@ -123,28 +126,35 @@ def _interval(name: str, x: Any, y: Any) -> dict[str, float]:
     return {name: mean, f"{name}_low": low, f"{name}_high": high}
 
 
-def markdown(found: pd.DataFrame) -> str:
-    """The result of ``of`` as a Markdown table."""
-    header = (
+def layout(found: pd.DataFrame, title: str = "") -> render.Table:
+    """The result of ``of`` as a table."""
+    headings = (
         "",
         "Sparse change (points)",
         "Dense change (points)",
         "Sparse - dense",
         "p (> 0)",
-        "EGF_2 factor, sparse",
-        "EGF_2 factor, dense",
+        *(
+            f"{measure.text} factor, {arm}"
+            for measure in columns.SHOWN.values()
+            for arm in columns.ARMS
+        ),
     )
-    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * 6]
-    for row in found.to_dict("records"):
-        changes = [
-            f"{row[name]:+.2f} [{row[f'{name}_low']:+.2f}, {row[f'{name}_high']:+.2f}]"
-            for name in ("sparse", "dense", "advantage")
-        ]
-        cells = [
+    rows = [
+        (
             row["group"],
-            *changes,
+            *(
+                f"{row[name]:+.2f} "
+                f"[{row[f'{name}_low']:+.2f}, {row[f'{name}_high']:+.2f}]"
+                for name in ("sparse", "dense", "advantage")
+            ),
             f"{row['advantage_p']:.3f}",
-            *(f"{row[f'{arm}_egf2_factor']:.2f}" for arm in ("sparse", "dense")),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+            *(
+                f"{row[f'{arm}_{name}_factor']:.2f}"
+                for name in columns.SHOWN
+                for arm in columns.ARMS
+            ),
+        )
+        for row in found.to_dict("records")
+    ]
+    return render.plain("effects", title, headings, rows)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparse_gf import data
+from sparse_gf import data, studies
 from sparse_gf.core.errors import UserError
-from sparse_gf.reporting import p_values as tables
+from sparse_gf.gradient_flow import MEASURES
+from sparse_gf.reporting import correlations, p_values
 from sparse_gf.reporting.comparison import Comparison
 from sparse_gf.studies import SCALES, published, tessera2021
 from sparse_gf.studies import sweep as sweep_lib
@@ -96,10 +97,10 @@ def make(
     asked = _settings(sweeps)
     lines = [
         line
-        for table in tessera2021.TABLES
+        for table in _tables()
         for line in _p_values(table, asked, comparisons, titles)
     ]
-    lines += _correlations(tables.correlations(rows))
+    lines += _correlations(correlations.of(rows))
     return pd.DataFrame(lines, columns=list(COLUMNS)).astype(_DTYPES)
 
 
@@ -134,9 +135,20 @@ def finding(p: float) -> str | None:
     """What a one-sided p-value of H1: sparse > dense says; None for NaN."""
     if math.isnan(p):
         return None
-    if p < tables.LEVEL:
+    if p < p_values.LEVEL:
         return "sparse better"
-    return "dense better" if p > 1 - tables.LEVEL else "no difference"
+    return "dense better" if p > 1 - p_values.LEVEL else "no difference"
+
+
+def _tables() -> list[str]:
+    """Studies with published p-values; a figure of the same cells repeats its table."""
+    found = {}
+    for name in studies.NAMES:
+        study = studies.get(name)
+        printed = any(entry.published is not None for entry in study.entries)
+        if printed and study.shown == "p-values":
+            found.setdefault(study.entries, name)
+    return list(found.values())
 
 
 def _settings(sweeps: Sequence[Sweep]) -> list[tuple[dict[str, Any], set[str]]]:
@@ -172,7 +184,7 @@ def _p_values(
             variants.append((sweep_lib.expand({"study": table, **setting}), hashes))
         except UserError:  # A setting that this table's data set does not allow.
             continue
-    laid_out = [tables.p_values(sweep, comparisons, "") for sweep, _ in variants]
+    laid_out = [p_values.of(sweep, comparisons, "") for sweep, _ in variants]
     for number, original in enumerate(own.study.entries):
         shown = {}
         for (sweep, hashes), layout in zip(variants, laid_out, strict=True):
@@ -191,7 +203,7 @@ def _p_value(
     table: str,
     original: Entry,
     scale: str,
-    slot: tables.Slot,
+    slot: p_values.Slot,
     titles: Mapping[str, str],
 ) -> dict[str, Any]:
     cell = slot.entry.cell
@@ -207,7 +219,7 @@ def _p_value(
         "published_finding": finding(theirs),
         "status": "not run",
         "scale": scale,
-        "differences": tables.differences(config, original.cell),
+        "differences": correlations.differences(config, original.cell),
         "dataset": titles.get(cell.hash, info.title),
         "epochs": cell.epochs,
         "train_examples": cell.train_examples or info.train_size,
@@ -265,8 +277,8 @@ def _correlation(
     info = data.info(theirs.dataset)
     line = {
         "study": "table1",
-        "row": f"{info.title}, {tables.MEASURES[theirs.measure]}",
-        "column": tables.METRICS[arm, metric],
+        "row": f"{info.title}, {MEASURES[theirs.measure].text}",
+        "column": correlations.METRICS[arm, metric],
         "paper_dataset": info.title,
         "published": theirs.values[arm, metric],
     }

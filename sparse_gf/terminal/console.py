@@ -6,19 +6,16 @@ import functools
 import math
 import pathlib
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
-import rich.box
 import rich.console
-import rich.table
 from rich import progress
 
 from sparse_gf import ensemble, experiment, results, specs
 from sparse_gf.core import words
 from sparse_gf.experiment import cost, engines
-from sparse_gf.reporting import comparison as comparison_lib
-from sparse_gf.reporting import densities
+from sparse_gf.reporting import cell_folder, densities, render
 from sparse_gf.studies import sweep as sweep_lib
 
 LINE_SECONDS = 10.0
@@ -39,7 +36,7 @@ def train_cell(config: Any, workdir: str) -> None:
         rows = experiment.run(cell, run, workdir, monitor)
     taken = words.duration(time.monotonic() - start)
     memory = words.memory(ensemble.peak_memory())
-    folder = _show_cell(cell, run, workdir, rows, console)
+    folder = _show_cell(run, workdir, rows, console)
     for line in (
         f"Figures, table and config: {folder}",
         f"Rows: {workdir}/networks.parquet, {workdir}/measurements.parquet",
@@ -49,21 +46,14 @@ def train_cell(config: Any, workdir: str) -> None:
 
 
 def _show_cell(
-    cell: specs.Cell,
-    run: specs.RunSpec,
-    workdir: str,
-    rows: Any,
-    console: rich.console.Console,
+    run: specs.RunSpec, workdir: str, rows: Any, console: rich.console.Console
 ) -> pathlib.Path:
     """Prints a finished cell's table and writes its folder, which is returned."""
-    path = pathlib.Path(workdir)
-    if cell.kind == "masks":
-        summary = densities.summarise(rows)
-        show_densities(summary, console)
-        return densities.write_cell(path, summary, rows)
-    comparison = comparison_lib.compare(rows, run.wilcoxon_method, run.wilcoxon_zeros)
-    show(comparison, console)
-    return comparison_lib.write(path, comparison, rows)
+    found = cell_folder.look(rows, run.wilcoxon_method, run.wilcoxon_zeros)
+    console.print(render.terminal(found.layout("plain")))
+    for line in found.lines():
+        _say(console, line)
+    return cell_folder.write(pathlib.Path(workdir), found, rows)
 
 
 def train_sweep(
@@ -174,56 +164,12 @@ def _describe(cell: specs.Cell) -> str:
 def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.Cell) -> str:
     rows = results.read(workdir, cell.hash)
     seconds = words.duration(results.read_seconds(workdir, cell.hash))
-    if cell.kind == "masks":
-        means: Any = rows.groupby("density")["test_accuracy"].mean()
-        found = [f"{mean:.2%} at {100 * d:.3g}%" for d, mean in means.items()]
-        return f"{', '.join(reversed(found))}; {seconds}"
-    compared = comparison_lib.compare(rows, run.wilcoxon_method, run.wilcoxon_zeros)
-    mean, *_ = compared.difference
-    accuracy: Any = rows.groupby("arm")["test_accuracy"].mean()
-    diverged = sum(compared.num_diverged.values())
-    return (
-        f"sparse {accuracy['sparse']:.2%}, dense {accuracy['dense']:.2%} "
-        f"({mean:+.2f}), p = {compared.wilcoxon.p_value:.3f}"
-        + f", {diverged} diverged" * bool(diverged)
-        + f"; {seconds}"
-    )
+    found = cell_folder.look(rows, run.wilcoxon_method, run.wilcoxon_zeros)
+    return f"{found.brief(rows)}; {seconds}"
 
 
 def _say(console: rich.console.Console, line: str) -> None:
     console.print(line, highlight=False, soft_wrap=True)
-
-
-def show(comparison: comparison_lib.Comparison, console: rich.console.Console) -> None:
-    """Prints a comparison."""
-    _print_table(comparison.title, comparison_lib.COLUMNS, comparison.table, console)
-    for line in comparison.lines():
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def show_densities(summary: densities.Summary, console: rich.console.Console) -> None:
-    """Prints scores of networks under masks."""
-    kinds = summary.table["mask"].unique()
-    title, columns, table = summary.title, densities.COLUMNS, summary.table
-    if len(kinds) == 1:
-        # Eighty columns are few.
-        title = f"{title}: {kinds[0]}"
-        columns = {name: head for name, head in columns.items() if name != "mask"}
-        table = table.drop(columns="mask")
-    _print_table(title, columns, table, console)
-    for note in summary.notes:
-        console.print(note, highlight=False, soft_wrap=True)
-
-
-def _print_table(
-    title: str, columns: Mapping[str, str], rows: Any, console: rich.console.Console
-) -> None:
-    table = rich.table.Table(title=title, title_style="bold", box=rich.box.SIMPLE_HEAD)
-    for heading in columns.values():
-        table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
-    for row in rows.itertuples(index=False):
-        table.add_row(*map(str, row))
-    console.print(table)
 
 
 class _Lines(experiment.Monitor):

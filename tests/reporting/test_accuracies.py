@@ -1,13 +1,12 @@
 """Accuracies of the second paper beside ours, and how its networks are called."""
 
-import json
-
 import pandas as pd
 import pytest
+from rows_by_hand import under_mask
 
-from sparse_gf import report, results, specs, studies
-from sparse_gf.reporting import accuracies, densities, masks_page
-from sparse_gf.specs import RunSpec, toolkit
+from sparse_gf import results, studies
+from sparse_gf.reporting import accuracies, densities, findings, page
+from sparse_gf.specs import toolkit
 from sparse_gf.studies import jaiswal2022
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.terminal import console
@@ -17,37 +16,10 @@ def cells(name, scale="paper"):
     return {(e.row, e.column): e.cell for e in studies.get(name, scale).entries}
 
 
-def row(cell, density, seed, accuracy, diverged=False):
+def row(cell, density, seed, accuracy, **columns):
     """A network under masks, as a result file has it."""
-    known = {
-        field.name: "" if str(field.type) == "string" else 0
-        for field in results.NETWORKS
-    }
-    return known | {
-        "dataset": cell.dataset,
-        "dataset_title": "CIFAR-10, a part",
-        "model": cell.model,
-        "kind": "masks",
-        "arm": "sparse",
-        "epochs": cell.epochs,
-        "optimizer": "momentum",
-        "learning_rate": 0.1,
-        "variant": "BN",
-        "activation": cell.activation,
-        "seed": seed,
-        "density": density,
-        "mask_method": cell.mask.method,
-        "mask_schedule": cell.mask.schedule,
-        "mask_distribution": cell.mask.distribution,
-        "tost": cell.tost,
-        "layers": ["a/kernel"],
-        "layer_num_active": [round(1000 * density)],
-        "test_accuracy": accuracy,
-        "diverged": diverged,
-        "config": json.dumps(specs.to_config(cell, RunSpec())),
-        "config_hash": cell.hash,
-        "measurements": [],
-    }
+    titled = {"dataset_title": "CIFAR-10, a part"}
+    return under_mask(cell, density, seed, accuracy, **titled, **columns)
 
 
 TICKETS = "ResNet-18, CIFAR-100, LTH"
@@ -119,18 +91,17 @@ def workdir(tmp_path):
 
 
 def test_the_page_has_a_table_for_every_study_that_was_asked_for(workdir):
-    findings = report.find(workdir)
-    assert not findings.refused
-    assert not findings.sweeps
-    assert len(findings.masked_sweeps) == 4
-    page = masks_page.write(workdir, findings.masked, findings.masked_sweeps)
-    text = page.read_text()
-    assert text.count("<td>71.12±0.30</td>") == 1
-    assert "ToST, Table 4: each tweak alone, and all, small scale" in text
+    found = findings.find(workdir)
+    assert not found.refused
+    assert len(found.sweeps) == 4
+    text = page.write(workdir, found).read_text()
+    assert text.count('<td class="right">71.12±0.30</td>') == 1
+    assert "ToST, Table 4: each tweak alone, and all" in text
     tables = workdir / "report" / "tables"
     names = {path.stem for path in tables.glob("tost*")}
     assert names == {"tost_table2", "tost_table4", "tost_figure6"}
     lines = (tables / "tost_table4.md").read_text().splitlines()
+    assert lines[0] == "**ToST, Table 4: each tweak alone, and all, small scale**"
     (line,) = (line for line in lines if "71.12±0.30" in line)
     assert line.startswith("| ResNet-18 | CIFAR-100 | LTH | plain | 90 | 71.12±0.30 |")
     assert "- Run: 4 of 30. Mean ± standard deviation over seeds." in lines
@@ -148,10 +119,9 @@ def test_two_sweeps_of_one_study_have_a_table_each(workdir):
     narrowed = sweep_lib.expand(config)
     whole = sweep_lib.expand(sweep_lib.config("tost_table4", "small"))
     rows = results.read(workdir)
-    tables = accuracies.tables([whole, narrowed], rows)
-    assert [table.name for table in tables] == [whole.name, narrowed.name]
+    notes = [accuracies.layout(sweep, rows).notes for sweep in (whole, narrowed)]
     # Networks with other tweaks are not looked for.
-    assert [table.notes[0].partition(".")[0] for table in tables] == [
+    assert [note[0].partition(".")[0] for note in notes] == [
         "Run: 4 of 30",
         "Run: 3 of 10",
     ]

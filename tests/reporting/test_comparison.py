@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sparse_gf import results, specs
+from sparse_gf.reporting import cell_folder, render
 from sparse_gf.reporting import comparison as comparison_lib
 from sparse_gf.reporting import figures as plots
 from sparse_gf.specs import CapacitySpec, RunSpec
@@ -22,6 +23,7 @@ ACCURACY = {
 
 def rows(**changes):
     shared = {
+        "kind": "capacity",
         "dataset": "digits",
         "dataset_title": "Digits",
         "hidden_layers": 1,
@@ -84,7 +86,7 @@ def test_rounding_errors_of_shares_do_not_break_ties():
 
 
 def test_markdown_says_what_was_tested_and_what_changes_nothing():
-    text = comparison_lib.markdown(comparison_lib.compare(pd.DataFrame(rows())))
+    text = render.markdown(comparison_lib.compare(pd.DataFrame(rows())).layout())
     assert "| 7 | 70 | 52.00±2.83 | 42.00±2.83 |" in text
     assert "p = 0.25 (exact, 4 pairs, mid-ranks for ties, 1 zero dropped)" in text
     assert "SC changes nothing with one hidden layer" in text
@@ -96,7 +98,7 @@ def test_written_report_has_every_file_and_its_config_gives_the_cell_back(tmp_pa
     results.prepare(tmp_path)
     results.write_cell(tmp_path, "abc", rows(), 1.5)
     frame = results.read(tmp_path, "abc")
-    folder = comparison_lib.write(tmp_path, comparison_lib.compare(frame), frame)
+    folder = cell_folder.write(tmp_path, cell_folder.look(frame), frame)
     names = {"table.md", "config.py"}
     for figure in ("accuracy", "egf2", "layer_norms"):
         names |= {f"{figure}.png", f"{figure}.svg"}
@@ -110,13 +112,13 @@ def test_written_report_has_every_file_and_its_config_gives_the_cell_back(tmp_pa
 
 def test_figures_draw_the_means_of_both_arms():
     frame = pd.DataFrame(rows())
-    figure = plots.against_width(frame, "test_accuracy", "Accuracy", "title")
+    figure = plots.against(plots.WIDTH, frame, "test_accuracy", "title")
     (axes,) = figure.axes
     lines = {line.get_label(): line for line in axes.get_lines()}
     assert list(lines["sparse"].get_xdata()) == [7, 20]
     assert figure.axes[0].get_title() == ""
-    assert list(lines["sparse"].get_ydata()) == pytest.approx([0.52, 0.91])
-    assert list(lines["dense"].get_ydata()) == pytest.approx([0.42, 0.915])
+    assert list(lines["sparse"].get_ydata()) == pytest.approx([52, 91])
+    assert list(lines["dense"].get_ydata()) == pytest.approx([42, 91.5])
 
 
 def test_layer_norms_have_a_panel_per_arm_and_width_and_a_line_per_layer():
@@ -155,5 +157,5 @@ def test_the_test_is_the_one_asked_for():
 def test_figures_say_what_they_cannot_draw():
     frame = pd.DataFrame(rows())
     frame["egf2"] = float("nan")
-    (axes,) = plots.against_width(frame, "egf2", "EGF", "title").axes
+    (axes,) = plots.against(plots.WIDTH, frame, "egf2", "title").axes
     assert axes.get_title() == "8 of 8 networks are not finite and not drawn"

@@ -8,6 +8,7 @@ from matplotlib.colors import to_hex
 
 from sparse_gf import activations
 from sparse_gf.reporting import figures as plots
+from sparse_gf.reporting import functions, panels
 
 WIDTHS = (7, 20)
 CELLS = [("sgd", "NR"), ("sgd", "L2"), ("adam", "NR"), ("adam", "L2")]
@@ -29,8 +30,44 @@ def rows(cells=CELLS):
     return frame.assign(test_accuracy=0.5 + egf2 / 100, egf2=egf2)
 
 
+def against(axis, frame, column="egf2"):
+    (axes,) = plots.against(axis, frame, column, "title").axes
+    return axes
+
+
+def test_width_and_density_are_drawn_alike():
+    """The same networks once as arms by width, once as kinds of masks by density."""
+    frame = rows(CELLS[:1])
+    frame["line"] = frame["arm"].map({"sparse": "snip", "dense": "grasp"})
+    frame["density"] = frame["dense_width"] / 100
+    width = against(plots.WIDTH, frame, "test_accuracy")
+    density = against(plots.DENSITY, frame, "test_accuracy")
+    for axes, names in ((width, ("sparse", "dense")), (density, ("snip", "grasp"))):
+        lines = {line.get_label(): line for line in axes.get_lines()}
+        assert list(lines[names[0]].get_xdata()) == pytest.approx([7, 20])
+        assert list(lines[names[0]].get_ydata()) == pytest.approx([51.5, 53.5])
+        assert list(lines[names[1]].get_ydata()) == pytest.approx([55.5, 57.5])
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["7", "20"]
+        assert axes.get_ylabel() == "Test accuracy %"
+        # Two lines are few: each has a band, and a dot for every network.
+        assert len(axes.collections) == 2
+        dots = [line for line in axes.get_lines() if line.get_linestyle() == "None"]
+        assert [len(line.get_xdata()) for line in dots] == [4, 4]
+    assert (width.get_xscale(), density.get_xscale()) == ("linear", "log")
+    assert against(plots.WIDTH, frame).get_ylabel() == "EGF$_2$, mean over training"
+
+
+def test_many_kinds_of_masks_have_no_bands():
+    many = pd.concat(
+        [rows(CELLS[:1]).assign(line=str(i), density=0.1) for i in range(5)]
+    )
+    axes = against(plots.DENSITY, many)
+    assert not axes.collections
+    assert axes.get_legend().get_title().get_text() == "mean; dots: seeds"
+
+
 def draw(frame, *measures):
-    return plots.panels(
+    return panels.draw(
         frame, measures, panel="optimizer", line="variant", title="title"
     )
 
@@ -187,12 +224,12 @@ def at(line, x):
 
 
 def test_activation_functions_and_derivatives_at_points_by_hand():
-    left, right = plots.activation_functions().axes
+    left, right = functions.activation_functions().axes
     values, derivatives = (
         {line.get_label().split(" ")[0]: line for line in axes.get_lines()}
         for axes in (left, right)
     )
-    assert list(values) == list(derivatives) == list(plots.ACTIVATIONS.values())
+    assert list(values) == list(derivatives) == list(functions.ACTIVATIONS.values())
     for name, x, value, derivative in [
         ("ReLU", -2, 0, 0),
         ("ReLU", 2, 2, 1),
@@ -215,7 +252,7 @@ def test_activation_functions_and_derivatives_at_points_by_hand():
 
 
 def test_soft_neurons_at_points_by_hand():
-    left, right = plots.soft_neurons().axes
+    left, right = functions.soft_neurons().axes
     values, derivatives = (
         {line.get_label(): line for line in axes.get_lines()} for axes in (left, right)
     )
@@ -246,7 +283,7 @@ def test_soft_neurons_at_points_by_hand():
 
 
 def test_derivatives_jump_where_they_are_not_continuous():
-    _, right = plots.activation_functions().axes
+    _, right = functions.activation_functions().axes
     gaps = {
         line.get_label().split(" ")[0]: np.asarray(line.get_xdata())[
             np.isnan(line.get_ydata())

@@ -7,10 +7,6 @@ import subprocess
 
 import pytest
 
-from sparse_gf import report
-from sparse_gf.studies import sweep as sweep_lib
-from sparse_gf.terminal import console
-
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 
 pytestmark = [
@@ -83,19 +79,6 @@ seen.width = [innerWidth, document.documentElement.scrollWidth];
 """
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    path = tmp_path_factory.mktemp("work")
-    config = sweep_lib.config("table4", "smoke")
-    config.epochs = 1
-    config.seeds = (0,)
-    config.dense_widths = (7, 20)
-    config.only.optimizer = ("adam", "momentum")
-    config.only.variant = ("NR", "BN")
-    assert console.train_sweep(sweep_lib.expand(config), str(path)) == 0
-    return report.write(path, report.find(path)).read_text()
-
-
 def browse(page, folder):
     """Opens a page; returns what it says was seen in it, and the console's lines."""
     path = folder / "page.html"
@@ -122,8 +105,8 @@ def act(page):
     return page.replace("</body>", f"<script>{{{ACT}{SHOW}}}</script></body>")
 
 
-def test_a_reader_filters_sorts_and_follows_links(page, tmp_path):
-    seen, console = browse(act(page), tmp_path)
+def test_a_reader_filters_sorts_and_follows_links(four, tmp_path):
+    seen, console = browse(act(four.page), tmp_path)
     assert console == []
     assert seen["all"] == 4
     assert seen["searched"] == 1
@@ -147,11 +130,11 @@ def test_a_reader_filters_sorts_and_follows_links(page, tmp_path):
     assert scrolled <= width
 
 
-def test_on_a_phone_nothing_but_tables_and_figures_scrolls_sideways(page, tmp_path):
+def test_on_a_phone_nothing_but_tables_and_figures_scrolls_sideways(four, tmp_path):
     # A window is never narrower than 500 pixels, a frame may be.
     frame = (
         '<!doctype html><body><iframe id="f" style="border:0;width:390px;height:844px" '
-        f'srcdoc="{html.escape(page)}"></iframe><script>f.onload = () => {{'
+        f'srcdoc="{html.escape(four.page)}"></iframe><script>f.onload = () => {{'
         "const root = f.contentDocument.documentElement;"
         "for (const d of root.querySelectorAll('details')) d.open = true;"
         "const seen = [f.contentWindow.innerWidth, root.scrollWidth];"
@@ -163,7 +146,7 @@ def test_on_a_phone_nothing_but_tables_and_figures_scrolls_sideways(page, tmp_pa
     assert seen[1] <= 390
 
 
-def test_an_error_in_the_console_would_be_seen(page, tmp_path):
-    broken = page.replace('"use strict";', '"use strict"; missing();')
+def test_an_error_in_the_console_would_be_seen(four, tmp_path):
+    broken = four.page.replace('"use strict";', '"use strict"; missing();')
     _, console = browse(broken, tmp_path)
     assert any("missing is not defined" in line for line in console)

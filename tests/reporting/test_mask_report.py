@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import pytest
 import rich.console
 
-from sparse_gf import mask_report, masks
+from sparse_gf import masks
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.masks import connectivity
 from sparse_gf.models import catalog
+from sparse_gf.reporting import mask_report
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Two inputs, three hidden units, two outputs; one of three active weights leads on.
 HAND_DRAWN = {

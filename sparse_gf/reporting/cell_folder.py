@@ -1,0 +1,93 @@
+"""The folder of one finished cell: its table, figures and config."""
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pandas as pd
+
+from sparse_gf import results
+from sparse_gf.core import files
+from sparse_gf.reporting import comparison, densities, render
+from sparse_gf.reporting import figures as plots
+
+
+class Found(Protocol):
+    """What is shown of one finished cell, whatever its kind."""
+
+    def layout(self, spelling: str = "text") -> render.Table:
+        """Its table; ``spelling`` is a field of ``gradient_flow.Measure``."""
+        ...
+
+    def lines(self) -> list[str]:
+        """What stands below the table at a terminal."""
+        ...
+
+    def brief(self, rows: pd.DataFrame) -> str:
+        """The most important of it, in one line."""
+        ...
+
+    def figures(
+        self, rows: pd.DataFrame, measurements: pd.DataFrame
+    ) -> Iterator[tuple[str, Any]]:
+        """Names and Matplotlib figures."""
+        ...
+
+
+def look(
+    rows: pd.DataFrame, method: str = "auto", zero_method: str = "wilcox"
+) -> Found:
+    """Looks at one finished cell.
+
+    Args:
+        rows: One row per network, of the cell.
+        method: See ``stats.wilcoxon_greater``, for a comparison.
+        zero_method: Likewise.
+    """
+    if results.under_masks(rows).all():
+        return densities.summarise(rows)
+    return comparison.compare(rows, method, zero_method)
+
+
+def write(workdir: pathlib.Path, found: Found, rows: pd.DataFrame) -> pathlib.Path:
+    """Writes table, figures and config of one finished cell.
+
+    Args:
+        workdir: The work directory.
+        found: Of the cell.
+        rows: One row per network, of the cell.
+
+    Returns:
+        The folder with ``table.md``, figures as PNG and SVG, and ``config.py``.
+    """
+    first = rows.iloc[0]
+    measurements = results.read_measurements(workdir, first["config_hash"])
+    folder = results.cell_folder(workdir, first["dataset"], first["config_hash"])
+    files.write_text(folder / "table.md", render.markdown(found.layout()))
+    files.write_text(folder / "config.py", config_file(first["config"]))
+    for name, figure in found.figures(rows, measurements):
+        plots.write(folder, name, figure)
+    return folder
+
+
+def config_file(config: str) -> str:
+    """A config file from the JSON of a config: Python, with tuples for lists."""
+    values = _with_tuples(json.loads(config))
+    text = ",\n".join(f"        {key}={value!r}" for key, value in values.items())
+    return (
+        '"""The config of a finished cell, as it was run; pass it as --config."""\n\n'
+        "from ml_collections import ConfigDict\n\n\n"
+        "def get_config() -> ConfigDict:\n"
+        '    """Makes the config."""\n'
+        "    values = dict(\n"
+        f"{text},\n"
+        "    )\n"
+        "    return ConfigDict(values)\n"
+    )
+
+
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_tuples(own) for key, own in value.items()}
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,69 @@
+"""How columns of the results are written, in words, in tables and on axes."""
+
+from typing import Any
+
+import pandas as pd
+
+from sparse_gf.gradient_flow import MEASURES
+
+ARMS = ("sparse", "dense")
+"""The arms of a comparison, as the rows name them, in the order of tables."""
+
+SHOWN = {name: measure for name, measure in MEASURES.items() if measure.shown}
+"""Measures of gradient flow that tables and figures of every cell show."""
+
+DRAWN = ("test_accuracy", *SHOWN)
+"""Columns that figures of every cell show."""
+
+MEANS = (
+    "Mean ± standard deviation over seeds; gradient flow is the mean over the measured "
+    "epochs."
+)
+"""What tables of cells show."""
+
+_SCORES = {
+    "test_accuracy": ("test accuracy", "Test accuracy %"),
+    "test_loss": ("test loss", "Test loss"),
+}
+"""In words and on axes."""
+
+
+def spoken(column: str) -> str:
+    """A column in words: ``"test accuracy"``, ``"EGF₂"``."""
+    return MEASURES[column].text if column in MEASURES else _SCORES[column][0]
+
+
+def axis(column: str) -> str:
+    """What an axis is called that shows a column."""
+    return MEASURES[column].tex if column in MEASURES else _SCORES[column][1]
+
+
+def label(column: str) -> str:
+    """What an axis is called that has room for all there is to say."""
+    return axis(column) + ", mean over training" * (column in MEASURES)
+
+
+def file_name(column: str) -> str:
+    """What the figure of a column in the folder of a cell is called."""
+    return column.removeprefix("test_")
+
+
+def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with their test accuracy as it is shown."""
+    return rows.assign(test_accuracy=100 * rows["test_accuracy"])
+
+
+def spread(values: Any, form: str = ".2f", sd: str = ".2f") -> str:
+    """Mean and standard deviation as text; the mean alone of a single value.
+
+    A NaN, as of a diverged network, shows: it must not be left out of a mean.
+
+    Args:
+        values: A series.
+        form: Format of the mean.
+        sd: Format of the standard deviation.
+    """
+    mean = f"{values.mean(skipna=False):{form}}"
+    if len(values) == 1:
+        return mean
+    return f"{mean}±{values.std(ddof=1, skipna=False):{sd}}"

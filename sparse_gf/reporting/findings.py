@@ -1,0 +1,153 @@
+"""What a work directory holds, checked, from result files alone."""
+
+import itertools
+import json
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from sparse_gf import results, specs, stats
+from sparse_gf.core import errors
+from sparse_gf.core.errors import UserError
+from sparse_gf.reporting import columns, p_values
+from sparse_gf.reporting import comparison as comparison_lib
+from sparse_gf.reporting.comparison import Comparison
+from sparse_gf.studies import sweep as sweep_lib
+from sparse_gf.studies.sweep import Sweep
+
+
+class Finished(NamedTuple):
+    """A finished cell of a comparison.
+
+    Attributes:
+        spec: What was trained.
+        rows: One row per network.
+        comparison: Of its two arms.
+    """
+
+    spec: Any
+    rows: pd.DataFrame
+    comparison: Comparison
+
+
+class Findings(NamedTuple):
+    """What a work directory holds.
+
+    Attributes:
+        cells: The finished cells of comparisons by hash.
+        sweeps: What was asked for.
+        refused: A line about each file that cannot be used.
+        masked: One row per network under masks.
+    """
+
+    cells: dict[str, Finished]
+    sweeps: tuple[Sweep, ...]
+    refused: tuple[str, ...]
+    masked: pd.DataFrame
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """One row per network of a comparison."""
+        parts = [cell.rows for cell in self.cells.values()]
+        return pd.concat(parts) if parts else self.masked.iloc[:0]
+
+    @property
+    def num_cells(self) -> int:
+        """How many cells are finished, of either kind."""
+        return len(self.cells) + self.masked["config_hash"].nunique()
+
+    @property
+    def comparisons(self) -> dict[str, Comparison]:
+        """The comparisons by hash."""
+        return {key: cell.comparison for key, cell in self.cells.items()}
+
+
+def find(
+    workdir: str | os.PathLike[str], method: str = "auto", zero_method: str = "wilcox"
+) -> Findings:
+    """Reads and checks all result files of a work directory.
+
+    Args:
+        workdir: The work directory.
+        method: See ``stats.wilcoxon_greater``.
+        zero_method: Likewise.
+
+    Raises:
+        UserError: If there is no such folder, or an option is unknown.
+    """
+    if not pathlib.Path(workdir).is_dir():
+        raise UserError(f"--workdir is {str(workdir)!r}, which is no folder.")
+    errors.one_of("--wilcoxon_method", method, stats.METHODS)
+    errors.one_of("--wilcoxon_zeros", zero_method, stats.ZERO_METHODS)
+    rows, refused = results.survey(workdir)
+    masked = results.under_masks(rows)
+    cells = {}
+    for config_hash, part in rows[~masked].groupby("config_hash", sort=False):
+        try:
+            spec, whole = _checked(part)
+        except UserError as error:
+            refused.append(f"{results.cell_path(workdir, str(config_hash))} {error}")
+            continue
+        compared = comparison_lib.compare(whole, method, zero_method)
+        cells[spec.hash] = Finished(spec, whole, compared)
+    sweeps, damaged = _sweeps(workdir)
+    return Findings(cells, sweeps, (*refused, *damaged), rows[masked])
+
+
+# Whole numbers and truths come as floats where another file of an older version lacks
+# the column.
+_EXACT = {
+    field.name: str(field.type)
+    for field in results.NETWORKS
+    if str(field.type) in ("int64", "bool")
+}
+
+_NEVER_MISSING = [
+    *_EXACT,
+    *(field.name for field in results.NETWORKS if str(field.type) == "string"),
+    "test_accuracy",
+]
+
+
+def _checked(rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
+    """The spec and the rows of one cell, if they belong together."""
+    remedy = "remove it to train that cell again"
+    try:
+        spec, _ = specs.from_config(json.loads(rows["config"].iloc[0]))
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"is foreign or made by another version ({error}); {remedy}."
+        ) from error
+    if spec.kind != "capacity" or spec.hash != rows["config_hash"].iloc[0]:
+        raise UserError(
+            f"is foreign or made by another version (its config is that of cell "
+            f"{spec.hash}); {remedy}."
+        )
+    missing = [name for name in _NEVER_MISSING if rows[name].isna().any()]
+    if missing:
+        raise UserError(f"lacks values of {', '.join(missing)}; {remedy}.")
+    wanted = itertools.product(columns.ARMS, spec.dense_widths, spec.seeds)
+    found = zip(rows["arm"], rows["dense_width"], rows["seed"], strict=True)
+    if sorted(wanted) != sorted(found):
+        raise UserError(f"does not hold every network of its cell once; {remedy}.")
+    return spec, rows.astype(_EXACT)
+
+
+def _sweeps(workdir: str | os.PathLike[str]) -> tuple[tuple[Sweep, ...], list[str]]:
+    configs, refused = results.survey_sweeps(workdir)
+    sweeps = []
+    for name, config in configs.items():
+        try:
+            sweep = sweep_lib.expand(config)
+            if sweep.study.shown == "p-values":
+                p_values.of(sweep, {}, "")  # Has each cell its own place?
+            sweeps.append(sweep)
+        except (ValueError, TypeError, AttributeError) as error:
+            file = pathlib.Path(workdir) / "sweeps" / f"{name}.json"
+            refused.append(
+                f"{file} is foreign or made by another version ({error}); remove it, "
+                "or give the sweep's command again."
+            )
+    return tuple(sweeps), refused

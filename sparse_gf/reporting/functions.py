@@ -1,0 +1,128 @@
+"""Figures of functions, which need no training: activations and soft neurons."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from sparse_gf.reporting.figures import LOOKS, new_figure
+
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "prelu": "PReLU",
+    "elu": "ELU",
+    "swish": "Swish",
+    "srelu": "SReLU",
+    "sigmoid": "Sigmoid",
+    "mish": "Mish",
+}
+"""The activations of Table 2 of Tessera et al. 2021 and Mish, as they are called."""
+
+
+SOFT_BETAS = (1, 2, 5, 10, 100)
+"""Of the soft neurons that are drawn."""
+
+
+def activation_functions() -> Any:
+    """Activation functions and their derivatives (Tessera et al. 2021, Figure 14).
+
+    Drawn on [-5, 5] as the package computes them, with learned parameters at their
+    start values, which the legend gives.
+
+    Returns:
+        A Matplotlib ``Figure``: functions left, derivatives right.
+    """
+    figure = new_figure(9.0, 4.4, "Activation functions and their derivatives")
+    left, right = figure.subplots(1, 2)
+    inputs = np.linspace(-5, 5, 1001, dtype=np.float32)
+    for i, (name, shown) in enumerate(ACTIVATIONS.items()):
+        values, derivatives, start = _activation(name, inputs)
+        label = f"{shown} ({start})" if start else shown
+        # Ever narrower: several are the same function of positive inputs.
+        style = {"color": LOOKS[i][0], "linewidth": 4.2 - 0.5 * i, "label": label}
+        style["solid_capstyle"] = "butt"
+        left.plot(inputs, values, **style)
+        right.plot(*_cut_at_jumps(inputs, derivatives), **style)
+    _label_functions(figure, left, right, "Learned parameters at their start values")
+    return figure
+
+
+def soft_neurons() -> Any:
+    """PSwish for rising beta, and its derivative (Jaiswal et al. 2022, Figures 3, 5).
+
+    Drawn on [-3, 3] between Swish, which it is at beta = 1, and ReLU, to which it
+    tends: x s with s = sigmoid(beta x), and s + beta x s (1 - s).
+
+    Returns:
+        A Matplotlib ``Figure``: functions left, derivatives right.
+    """
+    figure = new_figure(9.0, 4.4, "Ghost soft neurons: PSwish, Swish and ReLU")
+    left, right = figure.subplots(1, 2)
+    x = np.linspace(-3, 3, 2401)
+    # Both are the same as others for most inputs: wide, with those others upon them.
+    for name, color, values, derivative in (
+        ("Swish", "#bdb6e8", x * _sigmoid(x), _soft_derivative(x, 1)),
+        ("ReLU", "#d9d0a6", np.maximum(x, 0), np.where(x > 0, 1.0, 0.0)),
+    ):
+        style = {"color": color, "linewidth": 6, "label": name}
+        style["solid_capstyle"] = "butt"
+        left.plot(x, values, **style)
+        right.plot(*_cut_at_jumps(x, derivative), **style)
+    for beta, (color, _) in zip(SOFT_BETAS, LOOKS, strict=False):
+        style = {"color": color, "label": f"PSwish, $\\beta$ = {beta}"}
+        left.plot(x, x * _sigmoid(beta * x), **style)
+        right.plot(x, _soft_derivative(x, beta), **style)
+    _label_functions(figure, left, right)
+    return figure
+
+
+def _label_functions(figure: Any, left: Any, right: Any, heading: str = "") -> None:
+    """Titles, grids and one legend for functions and their derivatives."""
+    left.set_title("$f(x)$", fontsize=10)
+    right.set_title("$f\\,'(x)$", fontsize=10)
+    for axes in (left, right):
+        axes.set_xlabel("$x$")
+        axes.grid(alpha=0.25)
+    figure.legend(
+        *left.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        fontsize=8,
+        title=heading or None,
+        title_fontsize=8,
+    )
+
+
+def _activation(name: str, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Values and derivatives of an activation, and its start values in words."""
+    import jax
+
+    from sparse_gf import activations
+
+    start, x = "", jax.numpy.asarray(inputs)
+    if name in activations.LEARNED:
+        module = activations.LEARNED[name]()
+        variables = module.init(jax.random.key(0), x)
+        function = functools.partial(module.apply, variables)
+        learned = variables["params"].items()
+        start = ", ".join(f"{key} = {values[0]:g}" for key, values in learned)
+    else:
+        function = activations.get(name)
+    derivative = jax.grad(lambda x: function(x).sum())
+    return np.asarray(function(x)), np.asarray(derivative(x)), start
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return (1 + np.tanh(x / 2)) / 2  # Without an overflow of exp.
+
+
+def _soft_derivative(x: np.ndarray, beta: float) -> np.ndarray:
+    s = _sigmoid(beta * x)
+    return s + beta * x * s * (1 - s)
+
+
+def _cut_at_jumps(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Puts a gap where neighbours differ by more than any smooth derivative does."""
+    jumps = np.flatnonzero(np.abs(np.diff(y)) > 0.1) + 1
+    return np.insert(x, jumps, x[jumps]), np.insert(y, jumps, np.nan)

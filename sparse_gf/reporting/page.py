@@ -1,0 +1,233 @@
+"""One page about a work directory, ``W/report/index.html``, made of blocks.
+
+It is made of result files alone and needs no network to be looked at. Below
+``W/report`` are
+
+    index.html                    the page
+    ledger.csv                    every published number beside ours
+    tables/<study>.md, .tex       for papers; masks-<n> of networks under masks
+    figures/<study>.png, .svg     likewise
+"""
+
+import collections
+import datetime
+import importlib.metadata
+import importlib.resources
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from sparse_gf.core import files
+from sparse_gf.core.errors import UserError
+from sparse_gf.reporting import (
+    cell_list,
+    correlations,
+    functions,
+    ledger,
+    mask_blocks,
+    render,
+    study_blocks,
+)
+from sparse_gf.reporting import figures as plots
+from sparse_gf.reporting.blocks import Block, embed, write_table
+from sparse_gf.reporting.findings import Findings, Finished
+
+
+def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
+    """Writes the page and the files beside it.
+
+    Args:
+        workdir: The work directory.
+        findings: What it holds.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: If there is nothing to report; nothing is written then.
+    """
+    if not findings.cells and findings.masked.empty:
+        raise UserError(f"{str(workdir)!r} holds no finished cells; train first.")
+    folder = pathlib.Path(workdir) / "report"
+    rows = pd.concat([findings.rows, findings.masked])
+    protocols = _protocols(findings.cells.values())
+    page = _template().render(
+        workdir=str(workdir),
+        made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        version=importlib.metadata.version("sparse_gf"),
+        refused=findings.refused,
+        facts=_facts(findings, rows),
+        compared=bool(findings.cells),
+        masked=not findings.masked.empty,
+        protocols=render.html(protocols) if findings.cells else "",
+        environments=_environments(rows),
+        blocks=_blocks(findings, folder),
+    )
+    # Last: what it names is there when it is.
+    files.write_text(folder / "index.html", page)
+    return folder / "index.html"
+
+
+def _blocks(findings: Findings, folder: pathlib.Path) -> list[Block]:
+    made = study_blocks.of_studies(findings, folder)
+    shown = study_blocks.drawn_against_density(findings)
+    others = findings.masked[~findings.masked["config_hash"].isin(shown)]
+    made += mask_blocks.of_models(others, folder)
+    if findings.cells:
+        made += [_correlations(findings.rows, folder), _activations(folder)]
+    made.append(_ledger(findings, folder))
+    if findings.cells:
+        made.append(cell_list.block(findings.cells.values()))
+    return made
+
+
+def _facts(findings: Findings, rows: pd.DataFrame) -> list[tuple[int, str]]:
+    """Numbers and what they count."""
+    facts = [
+        (findings.num_cells, "finished cell"),
+        (len(rows), "trained network"),
+        (int(rows["diverged"].sum()), "diverged network"),
+        (len(findings.sweeps), "sweep"),
+        *([(len(findings.refused), "refused file")] if findings.refused else []),
+    ]
+    return [(number, what + "s" * (number != 1)) for number, what in facts]
+
+
+def _protocols(cells: Iterable[Finished]) -> render.Table:
+    """How cells were trained, each protocol once, with the number of its cells."""
+    found = collections.Counter()
+    for cell in cells:
+        spec, row = cell.spec, cell.rows.iloc[0]
+        found[
+            row["dataset_title"],
+            spec.epochs,
+            spec.batch_size,
+            ", ".join(map(str, spec.dense_widths)),
+            len(spec.seeds),
+            len(spec.dense_widths) * len(spec.seeds),
+            f"{row['probe_examples']:,} images",
+            f"{spec.initializer}, fans {spec.initializer_reference}",
+            spec.optimizer.preset,
+        ] += 1
+    headings = (
+        *("Trained on", "Epochs", "Batch", "Dense widths", "Seeds", "Pairs per cell"),
+        *("Gradient flow on", "Initializer", "Presets of", "Cells"),
+    )
+    values = [(*protocol, number) for protocol, number in found.items()]
+    return render.plain("protocols", "", headings, values, aligned="c")
+
+
+def _environments(rows: pd.DataFrame) -> list[str]:
+    """Devices and versions, each once."""
+    first = rows.drop_duplicates(["device", "versions"]).to_dict("records")
+    return list(dict.fromkeys(map(cell_list.environment, first)))
+
+
+def _correlations(rows: pd.DataFrame, folder: pathlib.Path) -> Block:
+    table = correlations.layout(correlations.of(rows))
+    write_table(folder, "table1", table)
+    text = Markup(
+        "Over all finished cells of this work directory. For papers: "
+        "<code>report/tables/table1.md</code>, <code>report/tables/table1.tex</code>."
+    )
+    return Block(
+        "table1",
+        "Table 1: does gradient flow go with performance?",
+        "Table 1: correlations",
+        texts=[text],
+        table=render.html(table),
+    )
+
+
+def _activations(folder: pathlib.Path) -> Block:
+    figure = functions.activation_functions()
+    svg = plots.write(folder / "figures", "figure14", figure)
+    caption = "Figure 14: activation functions and their derivatives, as computed here."
+    title = "Figure 14: activation functions"
+    pictures = [embed(figure, caption, svg)]
+    return Block("figure14", title, "Figure 14: activations", pictures=pictures)
+
+
+LEDGER_COLUMNS = (
+    "study",
+    "row",
+    "column",
+    "published",
+    "value",
+    "status",
+    "same_side",
+    "same_finding",
+    "dataset",
+    "epochs",
+    "scale",
+    "config_hash",
+)
+"""What the page shows of the ledger; its file has all columns."""
+
+
+def _ledger(findings: Findings, folder: pathlib.Path) -> Block:
+    entries = ledger.make(findings.sweeps, findings.comparisons, findings.rows)
+    files.write_text(folder / "ledger.csv", entries.to_csv(index=False))
+    text = Markup(
+        "What became of each number of the paper here. Same side: our p-value is on "
+        "the same side of 0.5 as the published one. Same finding: both below 0.05, "
+        "both above 0.95, or both between. For EGF in Table 1, same side: it "
+        "correlates better than the norm of the whole gradient, or worse, here as "
+        "there. <code>report/ledger.csv</code> holds all of it."
+    )
+    return Block(
+        "ledger",
+        "Ledger: every published number",
+        "Ledger",
+        texts=[text],
+        table=render.html(_summary(_printable(ledger.summary(entries)))),
+        part="ledger",
+        content={
+            "columns": LEDGER_COLUMNS,
+            "rows": _printable(entries).to_dict("records"),
+            "choices": {key: entries[key].unique() for key in ("study", "status")},
+        },
+    )
+
+
+def _summary(counts: pd.DataFrame) -> render.Table:
+    texts = ("trained_on", "differences")
+    headings = [
+        "Differences from the paper"
+        if name == "differences"
+        else name.replace("_", " ").capitalize()
+        for name in counts.columns
+    ]
+    aligned = "".join("l" if name in texts else "c" for name in counts.columns[1:])
+    values = counts.itertuples(index=False)
+    return render.plain("summary", "", headings, values, aligned=aligned)
+
+
+def _printable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Texts: numbers with three decimals at most, and nothing for what is missing."""
+
+    def text(value: Any) -> str:
+        if value is None or value is pd.NA or value != value:
+            return ""
+        if isinstance(value, bool | np.bool_):
+            return "yes" if value else "no"
+        return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    return frame.map(text)
+
+
+def _template() -> jinja2.Template:
+    source = importlib.resources.files("sparse_gf.reporting") / "page.html.jinja"
+    environment = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.from_string(source.read_text())
