@@ -3,7 +3,7 @@
 import json
 import pathlib
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from sparse_gf.reporting import comparison, densities, render
 from sparse_gf.reporting import figures as plots
 
 
+@runtime_checkable
 class Found(Protocol):
     """What is shown of one finished cell, whatever its kind."""
 

@@ -1,7 +1,7 @@
 """The block of the page that lists the cells of comparisons, each with its details."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from sparse_gf.reporting import cell_folder, columns, p_values, render
@@ -95,7 +95,7 @@ def _details(cell: Finished) -> dict[str, Any]:
     }
 
 
-def _dataset(row: Mapping[str, Any]) -> dict[str, str]:
+def _dataset(row: Any) -> dict[str, str]:
     name, _, is_part = row["dataset_title"].partition(", ")
     part = f"{row['train_examples']:,} train, {row['test_examples']:,} test"
     return {"dataset_name": name, "dataset_part": part if is_part else ""}

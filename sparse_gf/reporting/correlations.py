@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparse_gf import data, stats, studies
+from sparse_gf import data, specs, stats, studies
 from sparse_gf.core import words
 from sparse_gf.gradient_flow import MEASURES
 from sparse_gf.reporting import columns, render
@@ -138,9 +138,9 @@ _COMPARED = (
 
 def _settings(config: str) -> dict[str, Any]:
     """What cells must share to be averaged over."""
-    values = json.loads(config)
+    cell, _ = specs.from_config(json.loads(config))
     return {
-        name: functools.reduce(lambda inner, key: inner.get(key), place, values)
+        name: functools.reduce(getattr, place, cell)
         for name, place in places(CapacitySpec).items()
         if name not in _COMPARED and place[0] not in toolkit.NAMES
     }

@@ -144,7 +144,7 @@ def test_cells_trained_otherwise_are_not_averaged():
     assert list(frame["num_cells"]) == [2] * 4 + [1] * 8
     assert list(frame["differences"].unique()) == [
         f"{NONE_OF_21}; 2 cells that its tables do not have",
-        f"epochs 5, not 500; l2 0.5, not 0.0001; {ONE_OF_21}",
+        f"l2 0.5, not 0.0001; epochs 5, not 500; {ONE_OF_21}",
         f"train_examples 5120, not all; epochs 5, not 500; {ONE_OF_21}",
     ]
     shown = render.markdown(correlations.layout(frame))

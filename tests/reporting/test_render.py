@@ -64,21 +64,13 @@ def of_effects():
 
 
 def of_activity():
-    rows = pd.DataFrame(
-        [
-            {
-                "layer": layer,
-                "mask_method": method,
-                "value": 0.25,
-                "epoch": 1,
-                "seed": 0,
-            }
-            for layer in ("Dense_0", "Dense_1")
-            for method in ("snip", "grasp")
-        ]
-    )
-    same = dict.fromkeys(analysis_figures.VARIED, 0)
-    return analysis_figures.activity_table(rows.assign(**same | dict(rows)))
+    rows = [
+        dict.fromkeys(analysis_figures.VARIED, 0)
+        | {"layer": layer, "mask_method": method, "value": 0.25, "epoch": 1, "seed": 0}
+        for layer in ("Dense_0", "Dense_1")
+        for method in ("snip", "grasp")
+    ]
+    return analysis_figures.activity_layout(pd.DataFrame(rows))
 
 
 def of_collapse():
@@ -96,7 +88,7 @@ TABLES = {
     "densities": (of_masks, 4, 7, "Density %|snip, global|Layer collapse"),
     "p_values": (of_p_values, 3, 8, "Adagrad|DA_L2_SC_BN|not run"),
     "correlations": (of_correlations, 4, 5, "‖g‖₁|EGF₂|Kendall"),
-    "accuracies": (of_accuracies, 30, 9, "ResNet-18|71.12±0.30|Run: 1 of 30"),
+    "accuracies": (of_accuracies, 30, 8, "ResNet-18|71.12±0.30|Run: 1 of 30"),
     "effects": (of_effects, 1, 7, "adam 0.001|EGF₂ factor, dense|2.00"),
     "activity": (of_activity, 2, 3, "Dense_1|25.0|close to 0"),
     "collapse": (of_collapse, 13, 6, "synflow|Empty layers of 10"),
