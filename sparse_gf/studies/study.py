@@ -47,7 +47,7 @@ class Study(NamedTuple):
         measures: Columns of the results that its figure draws.
         shown: One of ``SHOWN``.
         analysis: The analysis that makes its figure of saved networks, one of
-            ``analyses.KINDS``; empty if result rows are enough.
+            ``analyses.ANALYSES``; empty if result rows are enough.
         saves: Which networks that needs, as ``RunSpec.save_networks``.
     """
 

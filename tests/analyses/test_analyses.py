@@ -1,6 +1,7 @@
 """Saved networks, and what is found of them."""
 
 import dataclasses
+import shutil
 
 import jax
 import jax.flatten_util
@@ -9,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparse_gf import analyse, analyses, data, experiment, losses
+from sparse_gf import analyses, data, experiment, losses
 from sparse_gf.analyses import figures as analysis_figures
-from sparse_gf.analyses import kinds
+from sparse_gf.analyses import subject
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.data import augment
@@ -49,9 +50,20 @@ def saved(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(saved):
-    workdir, _ = saved
-    return analyse.run(str(workdir), list(analyses.KINDS), SETTINGS, "")
+def last(saved, tmp_path_factory):
+    """A work directory with the networks of the last epoch, which have no ghosts."""
+    workdir = tmp_path_factory.mktemp("last")
+    for file in files(saved[0]):
+        if file.stem.endswith("epoch_3"):
+            copy = workdir / file.relative_to(saved[0])
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def found(last):
+    return analyses.run(str(last), list(analyses.ANALYSES), SETTINGS, "")
 
 
 def files(workdir):
@@ -144,9 +156,9 @@ def test_every_kind_gives_its_numbers(found):
         "input": 9,
         "activity": 1,
     }
-    assert wanted.keys() == analyses.KINDS.keys()
+    assert wanted.keys() == analyses.ANALYSES.keys()
     counts = found.groupby(["kind", "epoch", "density"]).size()
-    assert len(counts) == 7 * 2 * 2
+    assert len(counts) == 7 * 2
     for (kind, _, _), count in counts.items():
         assert count == wanted[kind]
     assert np.isfinite(found["value"]).all()
@@ -202,17 +214,18 @@ def test_networks_with_ghosts_are_looked_at_with_them(saved):
     for file in files(workdir)[:2]:
         network = network_files.load(file)
         dataset = experiment.part(CELL, data.load("digits"))
-        subject = kinds._subject(CELL, network, dataset, SETTINGS)
-        assert (subject.gates is None) == (network.about["epoch"] == 3)
-        (share,) = analyses.KINDS["activity"].function(subject).values()
+        looked_at = subject.make(CELL, network, dataset, SETTINGS)
+        assert (looked_at.gates is None) == (network.about["epoch"] == 3)
+        (share,) = analyses.ANALYSES["activity"].function(looked_at).values()
         shares.append(share)
         # Swish, PSwish at beta = 1, in epoch 1; ReLU in epoch 3.
-        images, _ = subject.test
+        images, labels = looked_at.test
         variables = {"params": network.params, "batch_stats": network.batch_stats}
-        gates = {} if subject.gates is None else {"gates": Gates(beta=jnp.ones(()))}
-        logits = subject.recipe.model.apply(variables, images, **gates)
-        found = subject.logits(network.params, images, "eval")
-        np.testing.assert_allclose(found, logits, rtol=1e-5, atol=1e-6)
+        gates = {} if looked_at.gates is None else {"gates": Gates(beta=jnp.ones(()))}
+        logits = looked_at.recipe.model.apply(variables, images, **gates)
+        found = looked_at.batch_loss(network.params, (images, labels), "eval")
+        wanted = losses.cross_entropy(logits, labels)
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
     assert shares[0] < 0.2 < shares[1]
 
 
@@ -222,25 +235,33 @@ def test_all_weights_span_more_than_the_active_ones(saved):
     dataset = experiment.part(CELL, data.load("digits"))
     for every, wanted in ((True, None), (False, network.masks)):
         settings = dataclasses.replace(SETTINGS, every_weight=every)
-        subject = kinds._subject(CELL, network, dataset, settings)
-        assert subject.masks is wanted
+        looked_at = subject.make(CELL, network, dataset, settings)
+        assert looked_at.masks is wanted
 
 
-def test_figures_and_tables_are_written(saved, found):
-    workdir, _ = saved
-    folder = workdir / "report" / "analyses"
+def test_figures_and_tables_are_written(last, found):
+    folder = last / "report" / "analyses"
     for kind in analysis_figures.LABELS:
         assert (folder / f"{kind}.png").stat().st_size > 5000
     table = (folder / "activity.md").read_text()
     assert "100%" in table
     assert "20%" in table
-    again = pd.read_parquet(workdir / analyse.FILE)
+    again = pd.read_parquet(last / analyses.FILE)
     pd.testing.assert_frame_equal(again, found)
 
 
-def test_results_of_other_kinds_are_kept(saved, found):
-    workdir, _ = saved
-    again = analyse.run(str(workdir), ["activity"], SETTINGS, "")
+def test_curves_along_training_are_means_over_seeds(found):
+    rows = found[found["kind"] == "eigenvalues"]
+    others = rows.assign(epoch=1, seed=1, value=3 * rows["value"])
+    rows = pd.concat([rows, rows.assign(epoch=1), others])
+    (axes,) = analysis_figures.draw(rows, "eigenvalues").axes
+    curve, largest = axes.lines[0], rows[rows["epoch"] == 3]["value"].iloc[0]
+    assert curve.get_xdata().tolist() == [1, 3]
+    np.testing.assert_allclose(curve.get_ydata(), [2 * largest, largest])
+
+
+def test_results_of_other_kinds_are_kept(last, found):
+    again = analyses.run(str(last), ["activity"], SETTINGS, "")
     assert len(again) == len(found)
     assert set(again["kind"]) == set(found["kind"])
 
@@ -259,7 +280,7 @@ def test_labels_name_what_differs(found):
 )
 def test_what_cannot_be_done_is_refused(arguments, message):
     with pytest.raises(UserError, match=message):
-        analyse.run(*arguments, SETTINGS, "")
+        analyses.run(*arguments, SETTINGS, "")
 
 
 def test_wrong_settings_are_refused():

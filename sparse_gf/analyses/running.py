@@ -1,0 +1,145 @@
+"""Analyses of all networks of a work directory, and the files they are written to.
+
+Everything is computed from saved networks and a data set, long after training if need
+be.
+"""
+
+import functools
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+import rich.progress
+
+from sparse_gf import data as data_lib
+from sparse_gf import experiment, specs
+from sparse_gf.analyses import figures, subject
+from sparse_gf.analyses.kinds import ANALYSES
+from sparse_gf.analyses.subject import Settings
+from sparse_gf.core import errors, files
+from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Dataset
+from sparse_gf.experiment import saved
+from sparse_gf.reporting import figures as plots
+from sparse_gf.reporting import render
+from sparse_gf.specs import Cell
+
+FILE = "analyses.parquet"
+"""Where the rows are, below the work directory."""
+
+COLUMNS = (
+    "config_hash",
+    "model",
+    "dataset",
+    "mask_method",
+    "density",
+    "tost",
+    "activation",
+    "arm",
+    "dense_width",
+    "seed",
+    "epoch",
+    "examples",
+    "batch_norm",
+    "kind",
+    "layer",
+    "x",
+    "y",
+    "value",
+)
+"""Of the table of analyses; the last five are those of one number."""
+
+
+def run(
+    workdir: str, names: Sequence[str], settings: Settings, data_dir: str
+) -> pd.DataFrame:
+    """Looks at all networks of a work directory, and writes what is found.
+
+    Args:
+        workdir: Where networks were saved.
+        names: In ``ANALYSES``.
+        settings: How.
+        data_dir: Of the data set; see ``data.load``.
+
+    Returns:
+        The rows; those of the same analyses that were there before are replaced.
+
+    Raises:
+        UserError: If there are no networks, a name is unknown, or a file is damaged.
+    """
+    for name in names:
+        errors.one_of("--of", name, ANALYSES)
+    folder = pathlib.Path(workdir)
+    found = sorted(folder.glob("*/networks/*.npz"))
+    if not found:
+        raise UserError(
+            f"--workdir {workdir!r} holds no networks; train with "
+            "--config.save_networks=last, or measured for figures along training."
+        )
+
+    @functools.cache
+    def load(cell: Cell) -> Dataset:
+        return experiment.part(cell, data_lib.load(cell.info, data_dir))
+
+    experiment.use_cache()
+    parts = [
+        of_network(file, names, settings, load)
+        for file in rich.progress.track(found, "Networks")
+    ]
+    rows = pd.concat([*_kept(folder / FILE, names), *parts], ignore_index=True)
+    files.write_bytes(folder / FILE, rows.to_parquet(None, index=False))
+    for name in names:
+        _write(folder / "report" / "analyses", name, rows.loc[rows["kind"] == name])
+    return rows
+
+
+def of_network(
+    path: pathlib.Path,
+    names: Sequence[str],
+    settings: Settings,
+    load: Callable[[Cell], Dataset],
+) -> pd.DataFrame:
+    """Looks at one network.
+
+    Args:
+        path: Its file.
+        names: In ``ANALYSES``.
+        settings: How.
+        load: Gives the part of the data set that a cell is trained on.
+
+    Returns:
+        One row per number, with ``COLUMNS``.
+
+    Raises:
+        UserError: If the file is none of a network.
+    """
+    network = saved.load(path)
+    try:
+        cell, _ = specs.from_config(network.about["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} has no config of a cell ({error}).") from error
+    looked_at = subject.make(cell, network, load(cell), settings)
+    found = [(name, *row) for name in names for row in ANALYSES[name].of(looked_at)]
+    rows = pd.DataFrame(found, columns=list(COLUMNS[-5:]))
+    about = network.about | {
+        "examples": len(looked_at.train[1]),
+        "batch_norm": settings.batch_norm,
+    }
+    rows = rows.assign(**{name: about[name] for name in COLUMNS[:-5]})
+    return rows.reindex(columns=list(COLUMNS))
+
+
+def _kept(file: pathlib.Path, names: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Rows of other analyses, from an earlier call."""
+    if file.exists():
+        before: Any = pd.read_parquet(file)
+        yield before[~before["kind"].isin(names)]
+
+
+def _write(folder: pathlib.Path, name: str, rows: pd.DataFrame) -> None:
+    if name == "activity":
+        text = render.markdown(figures.activity_layout(rows))
+        files.write_text(folder / "activity.md", text)
+    else:
+        plots.write(folder, name, figures.draw(rows, name))

@@ -1,0 +1,173 @@
+"""A saved network that is looked at, and how."""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sparse_gf import curvature, experiment, training
+from sparse_gf.core import errors
+from sparse_gf.core.types import Dataset, LossFn, Params
+from sparse_gf.experiment import saved
+from sparse_gf.models.ghosts import Gates
+from sparse_gf.specs import Cell, RunSpec
+from sparse_gf.training import logits
+
+Examples = tuple[Array, Array]
+"""Images, normalised, and their labels."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How networks are looked at.
+
+    Attributes:
+        examples: Training images of curvature and of landscapes of the weights, the
+            first; 0 for all.
+        batch_size: Images at a time at most.
+        batch_norm: ``"eval"``: running statistics; ``"train"``: those of each batch.
+        num: Eigenvalues, largest first.
+        iterations: Hessian-vector products for eigenvalues at most; 0 until exact.
+        num_samples: Random vectors of trace and density.
+        points: Of a landscape, along each direction.
+        radius: Largest distance along the top eigenvector and in the plane of weights,
+            in units of length 1 and of the weights' filters.
+        input_radius: Largest change of a pixel, in standard deviations.
+        threshold: Up to which an activation counts as 0.
+        every_weight: Whether curvature is that of all weights, not of active ones.
+        seed: Of random vectors and directions.
+    """
+
+    examples: int = 1000
+    batch_size: int = 250
+    batch_norm: str = "eval"
+    num: int = 5
+    iterations: int = 0
+    num_samples: int = 10
+    points: int = 21
+    radius: float = 1.0
+    input_radius: float = 0.5
+    threshold: float = 0.01
+    every_weight: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        errors.one_of("--batch_norm", self.batch_norm, logits.MODES)
+        for name, low in {
+            "examples": 0,
+            "batch_size": 1,
+            "num": 1,
+            "points": 2,
+        }.items():
+            errors.in_range(f"--{name}", getattr(self, name), low, None)
+
+
+class Subject(NamedTuple):
+    """A network to be looked at.
+
+    Attributes:
+        recipe: Of its training.
+        network: Its arrays.
+        gates: Of its ghosts in its epoch; None for the plain network.
+        train: Those of curvature.
+        test: The test set.
+        settings: How it is looked at.
+    """
+
+    recipe: training.Recipe
+    network: saved.Network
+    gates: Gates | None
+    train: Examples
+    test: Examples
+    settings: Settings
+
+    def loss(self, examples: Examples, mode: str) -> LossFn:
+        """The mean loss of examples, batch by batch, as a function of the params.
+
+        Args:
+            examples: Of which every one counts alike.
+            mode: One of ``logits.MODES``.
+        """
+        size = _divisor(len(examples[1]), self.settings.batch_size)
+        batches = curvature.in_batches(examples, size)
+        return curvature.mean_over_batches(
+            functools.partial(self.batch_loss, mode=mode), batches
+        )
+
+    def batch_loss(
+        self, params: Params, batch: Examples, mode: str
+    ) -> Float[Array, ""]:
+        """The mean loss of one batch."""
+        network = self.network
+        return logits.loss(
+            self.recipe.model,
+            params,
+            network.batch_stats,
+            *batch,
+            mode=mode,
+            gates=self.gates,
+        )
+
+    @property
+    def masks(self) -> Any:
+        """Of the weights that span the space of curvature."""
+        return None if self.settings.every_weight else self.network.masks
+
+    @property
+    def key(self) -> Any:
+        """Of random vectors; the same for all networks."""
+        return jax.random.key(self.settings.seed)
+
+    def top(self, num: int) -> curvature.Eigenpairs:
+        """Eigenpairs of the Hessian on the training images."""
+        return curvature.top_eigenpairs(
+            self.loss(self.train, self.settings.batch_norm),
+            self.network.params,
+            self.masks,
+            num=num,
+            key=self.key,
+            iterations=self.settings.iterations or None,
+        )
+
+
+def make(
+    cell: Cell, network: saved.Network, dataset: Dataset, settings: Settings
+) -> Subject:
+    """Makes the subject of a saved network.
+
+    Args:
+        cell: That the network is of.
+        network: From its file.
+        dataset: The part of the data set that the cell is trained on.
+        settings: How the network is looked at.
+    """
+    recipe = experiment.job(cell, RunSpec()).recipe(network.params)
+    epoch, gates = network.about["epoch"], None
+    if recipe.ghosts is not None:
+        number = int(recipe.pruning.schedule_epoch(jnp.int32(epoch)))
+        gates = recipe.ghosts.gates(number) if recipe.ghosts.are_on(number) else None
+    return Subject(
+        recipe,
+        network._replace(about={}),
+        gates,
+        *_examples(dataset, cell.dtype, settings.examples),
+        settings,
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _examples(dataset: Dataset, dtype: str, most: int) -> tuple[Examples, Examples]:
+    """Training and test images, on the device once for all networks of a cell."""
+    most = most or len(dataset.train_labels)
+    data = training.Data(**jax.device_put(training.arrays(dataset, dtype)))
+    return (
+        (data.normalised(data.train_images[:most]), data.train_labels[:most]),
+        (data.normalised(data.test_images), data.test_labels),
+    )
+
+
+def _divisor(examples: int, most: int) -> int:
+    return next(n for n in range(min(most, examples), 0, -1) if examples % n == 0)
