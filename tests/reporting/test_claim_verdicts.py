@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sparse_gf import specs
 from sparse_gf.reporting import claim_evidence, claims
 from sparse_gf.reporting.claim_evidence import Evidence
-from sparse_gf.studies.claims import CLAIMS, Claim, Part, kinds
+from sparse_gf.studies.claims import CLAIMS, Claim, Part, cells, kinds
 from sparse_gf.studies.claims.kinds import (
     ABOVE,
     ALIKE,
@@ -20,6 +21,19 @@ from sparse_gf.studies.claims.kinds import (
     Ranking,
     Trend,
 )
+
+UNOFFERED = {
+    "tessera2021.adamw",
+    "tessera2021.wrn.adamw",
+    "jaiswal2022.alone.any_mask",
+    "jaiswal2022.late",
+    "jaiswal2022.abrupt",
+    "jaiswal2022.flat.weights",
+    "jaiswal2022.flat.input",
+    "jaiswal2022.eigenvalues",
+    "jaiswal2022.flow",
+}
+"""Claims some of whose networks no study has."""
 
 WIDTHS = (10, 20, 30, 40, 50)
 SEEDS = (0, 1, 2)
@@ -749,3 +763,58 @@ def test_the_interval_of_a_trend_is_of_its_pairs():
     found = claim_evidence.of(TREND, pd.Series(x + 2 * noise, index), ABOVE, 0.05)
     assert found.low < found.effect < found.high
     assert found.p_for + found.p_against == pytest.approx(1, abs=0.05)
+
+
+def untrained(spec):
+    """Rows of a cell of a study, of one seed and two widths."""
+    shared = {
+        "kind": spec.kind,
+        "optimizer": spec.optimizer.name,
+        "learning_rate": spec.optimizer.learning_rate,
+        "weight_decay": spec.optimizer.decay,
+        "variant": spec.variant,
+        "activation": spec.activation,
+        "l2": spec.l2,
+        "tost": spec.tost,
+        "epochs": spec.epochs,
+        "dataset_title": spec.dataset,
+    }
+    if spec.kind == "capacity":
+        members = [(arm, w, 1.0) for arm in ("sparse", "dense") for w in (10, 20)]
+        own = {}
+    else:
+        members = [("sparse", 0, density) for density in spec.mask.density]
+        mask = {"mask_method": spec.mask.method, "mask_schedule": spec.mask.schedule}
+        own = {"model": spec.model, "hidden_layers": 0, **mask}
+    config = json.dumps(specs.to_config(spec, specs.RunSpec()))
+    return [
+        network(arm, width, 0, config_hash=spec.hash)
+        | shared
+        | own
+        | {"density": density, "config": config}
+        for arm, width, density in members
+    ]
+
+
+@pytest.mark.thorough
+def test_every_part_of_every_claim_finds_its_pairs_in_the_studies():
+    read = dict.fromkeys(cell for claim in CLAIMS for cell in cells(claim))
+    # One data set has all networks of the claims about comparisons.
+    found = [c for c in read if c.kind == "masks" or c.dataset == "cifar100"]
+    rows = pd.DataFrame([row for spec in found for row in untrained(spec)])
+    points = rows.assign(epoch=1)
+    looked_at = pd.concat(
+        [
+            analysed(rows.to_dict("records"), kind, epoch=1, value=value, x=x)
+            for kind in ("eigenvalues", "along", "input", "activity")
+            for x, value in ((0.0, 1.0), (1.0, 2.0))
+        ]
+    )
+    # Measures must not be constant: there would be no tau.
+    for name in ("egf1", "egf2", "gf1", "gf2", "test_accuracy", "test_loss"):
+        rows[name] = points[name] = np.arange(len(rows)) % 97 + 1.0
+    lines = claims.decide(rows, points, looked_at)
+    missing = lines.groupby(["claim", "part"])["verdict"].agg(
+        lambda verdicts: set(verdicts) == {claims.NOT_RUN}
+    )
+    assert set(missing[missing].reset_index()["claim"]) <= UNOFFERED
