@@ -49,6 +49,7 @@ _MEMBERS = frozenset({"seeds", "dense_widths", "mask.density"})
 
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("optimizer.name", "optimizer.weight_decay"),
+    "activation": ("activation", "mask.search_activation"),
     "learning_rate": ("optimizer.learning_rate",),
     "weight_decay": ("optimizer.weight_decay",),
     "mask_method": ("mask.",),

@@ -26,7 +26,7 @@ MASKS: dict[str, Where] = {
         ("SNIP", "snip", "init"),
         ("GraSP", "grasp", "init"),
         ("SynFlow", "synflow", "init"),
-        ("LTH", "magnitude", "imp"),
+        ("LTH", "magnitude", "ticket"),
     )
 }
 """By the paper's name, which columns tell."""
