@@ -94,10 +94,10 @@ def network(arm="sparse", width=10, seed=0, accuracy=50.0, **columns):
 
 def masked(density=0.1, seed=0, accuracy=50.0, tost="", mask="snip", **columns):
     """A row of a network under masks."""
-    gsk = columns.pop("gsk", "linear")
+    gsk, digest = columns.pop("gsk", "linear"), columns.pop("digest", "")
     config = {
         "model": "resnet8",
-        "mask": {"method": mask, "schedule": "init", "density": [0.1, 0.05, 0.02]},
+        "mask": {"method": mask, "density": [0.1, 0.05, 0.02], "digest": digest},
         "tost": tost,
         "gsk": {"schedule": gsk, "last_epoch": 0},
         "lrsi": {"iterations": 90 if "lrsi" in tost else 180},
@@ -260,6 +260,14 @@ def test_how_a_cell_was_run_does_not_matter():
     assert line["num_units"] == 30
 
 
+def test_other_masks_of_one_method_are_no_pair():
+    gain = kinds.change("accuracy", {"tost": ""}, {"tost": "ls"}, mask_method="snip")
+    rows = [masked(0.1, seed, 50 + seed) for seed in range(6)]
+    other = [masked(0.1, seed, 60 + seed, "ls", digest="abc") for seed in range(6)]
+    (line,), _ = decide(rows + other, (gain, ABOVE))
+    assert line["verdict"] == claims.NOT_RUN
+
+
 def test_a_network_of_two_cells_counts_once():
     twice = [
         row for name in ("b", "a") for row in cell(flat(60), flat(50), config_hash=name)
@@ -301,10 +309,10 @@ def test_a_flow_that_is_not_finite_is_the_largest():
     # Of the others.
     assert line["effect"] == pytest.approx(2.0)
     assert line["num_diverged"] == 3
-    both = [row | {"egf2": math.inf} for row in rows] + after
-    (line,), _ = decide(both[:30] + after, (change, ABOVE))
-    # Infinite against infinite is equal, 2 against infinite smaller.
-    assert line["p"] == pytest.approx(1.0)
+    # Of 27 pairs the later flow is smaller, of three both are infinite, which is equal.
+    before = [row | {"egf2": math.inf} for row in rows]
+    (line,), _ = decide(before + after, (change, ABOVE))
+    assert line["p_against"] == pytest.approx(2**-27)
 
 
 # Parts and settings.
@@ -369,6 +377,14 @@ def test_every_setting_has_a_verdict_of_its_own():
         f"{start}5 epochs{end}",
         f"{start}500 epochs{end}",
     ]
+
+
+def test_data_from_another_source_are_another_setting():
+    rows = cell(flat(60), flat(50))
+    rows += cell(flat(40), flat(50), dataset_title="Digits (JPEG)", config_hash="b")
+    lines, together = decide(rows, (ADVANTAGE, ABOVE))
+    assert together == [claims.AGREES, claims.DOES_NOT]
+    assert lines[1]["scale"].startswith("Digits (JPEG), 100 training")
 
 
 def test_what_is_compared_is_no_setting():
@@ -465,6 +481,11 @@ def test_no_onset():
     (line,), _ = decide(rows, (ONSET, ABOVE))
     assert line["verdict"] == claims.DOES_NOT
     assert line["detail"] == "from no width on"
+    # Behind on the whole, ahead at the widest.
+    ahead = {10: -9, 20: -8, 30: -7, 40: -6, 50: 0.1}
+    rows = cell(lambda w, s: 50 + ahead[w] + s / 100, lambda w, s: 50)
+    (line,), _ = decide(rows, (ONSET, ABOVE))
+    assert line["verdict"] == claims.UNDECIDED
     # Six pairs of the two widest are ahead: 5/64 is not enough.
     rows = cell(lambda w, s: 50 + (1 if w > 30 else -1) + s / 10, lambda w, s: 50)
     (line,), _ = decide(rows, (ONSET, ABOVE))
@@ -558,7 +579,9 @@ RANKING = Ranking("egf2", "gf2", "test_loss", "sparse", "mean")
 )
 def test_a_ranking_of_measures(egf2, gf2, expected, difference):
     rows = [row for number in range(6) for row in ranked(number, egf2, gf2)]
-    (line,), _ = decide(rows, (RANKING, ABOVE))
+    # The other arm's ranks are of no account.
+    dense = [row | {"arm": "dense", "egf2": row["seed"]} for row in rows]
+    (line,), _ = decide(rows + dense, (RANKING, ABOVE))
     assert line["verdict"] == expected
     assert line["effect"] == pytest.approx(difference)
     assert (line["num_units"], line["num_cells"], line["left_out"]) == (6, 6, 0)
