@@ -313,6 +313,7 @@ def test_a_flow_that_is_not_finite_is_the_largest():
     before = [row | {"egf2": math.inf} for row in rows]
     (line,), _ = decide(before + after, (change, ABOVE))
     assert line["p_against"] == pytest.approx(2**-27)
+    assert line["effect"] == pytest.approx(1.0)
 
 
 # Parts and settings.
