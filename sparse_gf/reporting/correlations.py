@@ -1,10 +1,9 @@
 """Table 1 of the first paper: how well measures of gradient flow rank networks."""
 
-import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,8 @@ from sparse_gf import data, specs, stats, studies
 from sparse_gf.core import words
 from sparse_gf.gradient_flow import MEASURES
 from sparse_gf.reporting import columns, render
-from sparse_gf.specs import CapacitySpec, toolkit
+from sparse_gf.specs import CapacitySpec, Cell, toolkit
 from sparse_gf.studies import published as printed
-from sparse_gf.studies import tessera2021
 from sparse_gf.studies.sweep import places
 
 METRICS = {
@@ -54,7 +52,7 @@ def of(rows: pd.DataFrame) -> pd.DataFrame:
         have one, ``_without_tau`` (number of cells) and ``_published`` (NaN if the
         paper has none for the data set).
     """
-    settings = rows["config"].map(lambda config: json.dumps(_settings(config)))
+    settings = rows["config"].map(lambda config: str(_settings(_cell(config))))
     groups = rows.groupby([rows["dataset_title"], settings], sort=False)
     lines = [
         {"group": number} | line
@@ -64,18 +62,16 @@ def of(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=_COLUMNS)
 
 
-def differences(config: str, theirs: CapacitySpec) -> str:
-    """How a cell was trained otherwise than another, in words; empty if it was not.
+def differences(ours: Cell, theirs: Cell) -> str:
+    """How a cell is trained otherwise than another, in words; empty if it is not.
 
-    Args:
-        config: Of the cell, in JSON.
-        theirs: The other. What the paper compares is not looked at.
+    What the paper compares is not looked at.
     """
-    ours, wanted = _settings(config), _settings(json.dumps(dataclasses.asdict(theirs)))
+    own, wanted = _settings(ours), _settings(theirs)
     return "; ".join(
-        f"{name} {_spoken(name, ours[name])}, not {_spoken(name, wanted[name])}"
-        for name in ours
-        if ours[name] != wanted[name]
+        f"{name} {_spoken(name, own[name])}, not {_spoken(name, wanted[name])}"
+        for name in own
+        if own[name] != wanted[name]
     )
 
 
@@ -136,9 +132,8 @@ _COMPARED = (
 """What cells that are averaged over may differ in."""
 
 
-def _settings(config: str) -> dict[str, Any]:
+def _settings(cell: Cell) -> dict[str, Any]:
     """What cells must share to be averaged over."""
-    cell, _ = specs.from_config(json.loads(config))
     return {
         name: functools.reduce(getattr, place, cell)
         for name, place in places(CapacitySpec).items()
@@ -146,40 +141,50 @@ def _settings(config: str) -> dict[str, Any]:
     }
 
 
+@functools.cache
+def _cell(config: str) -> Cell:
+    return specs.from_config(json.loads(config))[0]
+
+
+@functools.cache
+def papers_cells(dataset: str) -> tuple[Cell, ...]:
+    """The cells that the paper averages over on a data set, as it trained them."""
+    made = (studies.get(name) for name in studies.NAMES)
+    study = next(study for study in made if study.shown == "correlations")
+    return tuple(cell for cell in study.cells if cell.dataset == dataset)
+
+
 def _from_paper(rows: pd.DataFrame) -> str:
     """How a group differs from the paper's, in words."""
     row = rows.iloc[0]
-    dataset, official = row["dataset"], data.info(row["dataset"]).title
-    if dataset not in tessera2021.EPOCHS:
+    official = data.info(row["dataset"]).title
+    theirs = papers_cells(row["dataset"])
+    if not theirs:
         return f"dataset {official}"
-    theirs = CapacitySpec(dataset=dataset, epochs=tessera2021.EPOCHS[dataset])
     # The rest of a title says which part of the data it is, as the settings do.
     whole = row["dataset_title"].partition(",")[0]
     source = f"dataset {whole}, not {official}" if whole != official else ""
-    settings = differences(row["config"], theirs)
-    return "; ".join(filter(None, (source, settings, *_other_cells(rows))))
+    ours = [_cell(config) for config in rows["config"].unique()]
+    settings = differences(ours[0], theirs[0])
+    return "; ".join(filter(None, (source, settings, *_other_cells(ours, theirs))))
 
 
-def _other_cells(rows: pd.DataFrame) -> Iterator[str]:
-    """How the cells of a group are not those of the paper's tables, in words."""
-    theirs = {
-        _place(dataclasses.asdict(entry.cell))
-        for table in tessera2021.TABLES
-        for entry in studies.get(table).entries
-        if entry.cell.dataset == rows["dataset"].iloc[0]
-    }
-    ours = {_place(json.loads(config)) for config in rows["config"].unique()}
-    if missing := len(theirs - ours):
-        yield f"{len(theirs) - missing} of the {len(theirs)} cells of its tables"
-    if others := len(ours - theirs):
+def _other_cells(ours: Iterable[Cell], theirs: Iterable[Cell]) -> Iterator[str]:
+    """How cells of the same settings are not those of the paper, in words."""
+    own, wanted = set(map(_place, ours)), set(map(_place, theirs))
+    if missing := len(wanted - own):
+        yield f"{len(wanted) - missing} of the {len(wanted)} cells of its tables"
+    if others := len(own - wanted):
         yield f"{words.counted(others, 'cell')} that its tables do not have"
 
 
-def _place(config: Mapping[str, Any]) -> tuple[Any, ...]:
+def _place(cell: Any) -> tuple[Any, ...]:
     """Where a cell is among those of the same settings."""
-    optimizer = config["optimizer"]
-    axes = ("hidden_layers", "variant", "activation")
-    return optimizer["name"], optimizer["learning_rate"], *map(config.get, axes)
+    optimizer = cell.optimizer
+    return (
+        *(optimizer.name, optimizer.learning_rate),
+        *(cell.hidden_layers, cell.variant, cell.activation),
+    )
 
 
 def _spoken(name: str, value: Any) -> str:
@@ -187,7 +192,7 @@ def _spoken(name: str, value: Any) -> str:
         return data.info(value).title
     if name in ("train_examples", "test_examples", "probe_size") and not value:
         return "all"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def layout(frame: pd.DataFrame) -> render.Table:

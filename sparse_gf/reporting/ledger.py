@@ -14,7 +14,7 @@ from sparse_gf.core.errors import UserError
 from sparse_gf.gradient_flow import MEASURES
 from sparse_gf.reporting import correlations, p_values
 from sparse_gf.reporting.comparison import Comparison
-from sparse_gf.studies import SCALES, published, tessera2021
+from sparse_gf.studies import SCALES, published
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.studies.published import Correlation
 from sparse_gf.studies.study import Entry
@@ -208,7 +208,6 @@ def _p_value(
 ) -> dict[str, Any]:
     cell = slot.entry.cell
     info = data.info(cell.dataset)
-    config = json.dumps(dataclasses.asdict(cell))
     theirs = math.nan if original.published is None else original.published
     line = {
         "study": table,
@@ -219,13 +218,13 @@ def _p_value(
         "published_finding": finding(theirs),
         "status": "not run",
         "scale": scale,
-        "differences": correlations.differences(config, original.cell),
+        "differences": correlations.differences(cell, original.cell),
         "dataset": titles.get(cell.hash, info.title),
         "epochs": cell.epochs,
         "train_examples": cell.train_examples or info.train_size,
         "test_examples": cell.test_examples or info.test_size,
         "config_hash": cell.hash,
-        "config": config,
+        "config": json.dumps(dataclasses.asdict(cell)),
     }
     if slot.comparison is None:
         return line
@@ -288,7 +287,7 @@ def _correlation(
             "scale": "paper",
             "differences": "",
             "dataset": info.title,
-            "epochs": tessera2021.EPOCHS[theirs.dataset],
+            "epochs": correlations.papers_cells(theirs.dataset)[0].epochs,
             "train_examples": info.train_size,
             "test_examples": info.test_size,
         }

@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_gf import data, stats, studies
+from sparse_gf import stats, studies
 from sparse_gf.core import words
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import render
 from sparse_gf.reporting.comparison import Comparison
-from sparse_gf.studies import tessera2021
 from sparse_gf.studies.study import Entry
 from sparse_gf.studies.sweep import Sweep
 
@@ -211,8 +210,6 @@ def _notes(table: PValues) -> Iterator[str]:
 
 def _papers_data(study: str) -> str:
     """What the paper trained a study's networks on."""
-    datasets = dict.fromkeys(entry.cell.dataset for entry in studies.get(study).entries)
-    return " and ".join(
-        f"{data.info(name).title}, {tessera2021.EPOCHS[name]} epochs"
-        for name in datasets
-    )
+    cells = studies.get(study).cells
+    datasets = dict.fromkeys((cell.info.title, cell.epochs) for cell in cells)
+    return " and ".join(f"{title}, {epochs} epochs" for title, epochs in datasets)

@@ -86,14 +86,14 @@ def shown(findings: Findings) -> list[Sweep]:
     """
     asked = findings.sweeps
     found = {(sweep.study.name, sweep.study.entries): sweep for sweep in asked}
-    for sweep in asked:
-        for study in studies.NAMES if sweep.config.get("study") else ():
+    tables = [n for n in studies.NAMES if studies.get(n).shown == "p-values"]
+    for sweep in asked if findings.cells else ():
+        for study in tables if sweep.config.get("study") else ():
             try:
                 other = sweep_lib.expand({**sweep.config, "study": study, "only": {}})
             except UserError:  # A setting that its data set does not allow.
                 continue
-            done = all(cell.hash in findings.cells for cell in other.study.cells)
-            if done and other.study.shown == "p-values":
+            if all(cell.hash in findings.cells for cell in other.study.cells):
                 found.setdefault((study, other.study.entries), other)
     rank = {study: number for number, study in enumerate(studies.NAMES)}
     # Grids of one's own come last.

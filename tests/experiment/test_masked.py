@@ -15,7 +15,7 @@ from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.data import augment
 from sparse_gf.experiment import Monitor, masked
-from sparse_gf.reporting import comparison, densities
+from sparse_gf.reporting import densities
 from sparse_gf.specs import MaskedSpec, MaskSpec, RunSpec, ScheduleSpec
 from sparse_gf.training import criteria
 
@@ -415,7 +415,7 @@ def test_configs_come_back():
 def test_the_config_file_of_a_cell_makes_the_cell_again(finished):
     _, rows = finished
     made = {}
-    exec(comparison.config_file(rows["config"].iloc[0]), made)
+    exec(cell_folder.config_file(rows["config"].iloc[0]), made)
     config = made["get_config"]()
     assert specs.from_config(config)[0] == CELL
     assert config.mask.density == (1.0, 0.2, 0.05)

@@ -86,8 +86,14 @@ def line(entries, study, row, column, **where):
     return {name: None if pd.isna(value) else value for name, value in found.items()}
 
 
-def test_nothing_was_run():
-    entries = ledger.make([], {}, NO_ROWS)
+@pytest.fixture(scope="module")
+def nothing():
+    """The ledger of an empty work directory."""
+    return ledger.make([], {}, NO_ROWS)
+
+
+def test_nothing_was_run(nothing):
+    entries = nothing
     assert tuple(entries.columns) == ledger.COLUMNS
     assert len(entries) == 254 + 48
     assert set(entries["status"]) == {"not run"}
@@ -110,8 +116,8 @@ def test_nothing_was_run():
     assert set(entries["test_examples"]) == {10_000}
 
 
-def test_published_values_and_what_they_say():
-    entries = ledger.make([], {}, NO_ROWS)
+def test_published_values_and_what_they_say(nothing):
+    entries = nothing
     # Table 4 of the paper, Adam.
     published = {
         "NR": (0.17, "no difference"),

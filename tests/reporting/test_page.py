@@ -12,7 +12,7 @@ import sys
 import pandas as pd
 import pytest
 from markup import text_of
-from rows_by_hand import comparison, under_mask
+from rows_by_hand import under_mask
 
 from sparse_gf import results
 from sparse_gf.core.errors import UserError
@@ -135,14 +135,6 @@ def test_figures_of_the_same_cells_are_shown_when_a_table_is_done():
     assert len(group) >= 4
 
 
-def test_cells_without_a_sweep_are_reported(work, tmp_path):
-    cell = work.sweep.study.cells[0]
-    results.write_cell(tmp_path, cell.hash, comparison(cell), 1.0)
-    written = page.write(tmp_path, findings.find(tmp_path)).read_text()
-    assert f'id="cell-{cell.hash}"' in written
-    assert 'id="section-1"' not in written
-
-
 def test_nothing_to_report_is_an_error_and_writes_nothing(tmp_path):
     with pytest.raises(UserError, match="no finished cells"):
         page.write(tmp_path, findings.find(tmp_path))
@@ -190,14 +182,17 @@ def test_networks_under_masks_are_a_block_per_model(under_masks):
     assert (path / "report" / "figures" / "masks-1-egf2.png").exists()
 
 
-def test_both_kinds_of_cells_are_on_one_page(work, under_masks, tmp_path):
+def test_both_kinds_of_cells_are_on_one_page_whoever_asked(work, under_masks, tmp_path):
     for path in (work.path, under_masks[0]):
         shutil.copytree(path / "cells", tmp_path / "cells", dirs_exist_ok=True)
     found = findings.find(tmp_path)
     assert (len(found.cells), len(found.masked), found.num_cells) == (2, 8, 4)
     written = page.write(tmp_path, found).read_text()
-    assert 'id="cells"' in written
+    for cell in work.sweep.study.cells[:2]:
+        assert f'id="cell-{cell.hash}"' in written
     assert 'id="masks-1"' in written
+    # Nobody asked for a study.
+    assert 'id="section-1"' not in written
 
 
 def test_a_study_of_densities_has_a_block_and_its_cells_no_other(tmp_path):
@@ -208,11 +203,15 @@ def test_a_study_of_densities_has_a_block_and_its_cells_no_other(tmp_path):
     for cell in asked.study.cells:
         rows = [under_mask(cell, 0.05, seed, 0.5) for seed in (0, 1)]
         results.write_cell(tmp_path, cell.hash, rows, 1.0)
-    written = page.write(tmp_path, findings.find(tmp_path)).read_text()
-    assert "All 2 cells are finished." in text_of(written)
-    assert 'id="section-1"' in written
-    assert 'id="masks-1"' not in written
-    assert (tmp_path / "report" / "tables" / "masks.md").exists()
+    found = findings.find(tmp_path)
+    (block,) = study_blocks.of_studies(found, tmp_path)
+    assert block.title == asked.study.title
+    assert "All 2 cells are finished." in block.texts[0]
+    assert "snip, global" in block.table
+    assert len(block.pairs) == 2
+    assert (tmp_path / "tables" / "masks.md").exists()
+    hashes = {cell.hash for cell in asked.study.cells}
+    assert study_blocks.drawn_against_density(found) == hashes
 
 
 @pytest.mark.thorough
