@@ -192,7 +192,7 @@ def test_penalties_and_decay_of_sgd_by_hand():
 
 
 def test_nesterovs_momentum_by_hand():
-    """As PyTorch writes it: the buffer b = 0.9 b + g from 0, and a step of g + 0.9 b."""
+    """As PyTorch writes it: b = 0.9 b + g from 0, and a step of g + 0.9 b."""
     params = {"kernel": jnp.zeros(1)}
     optimizer = optimizers.make("nesterov", 1.0)
     state, found = optimizer.init(params), []

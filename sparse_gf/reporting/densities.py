@@ -126,23 +126,26 @@ def spoken_tweaks(tost: str, options: Mapping[str, Any]) -> str:
 
     Args:
         tost: Names with commas, in the order of ``TWEAKS``.
-        options: By name of a tweak its options, of which ``schedule`` is looked at:
-            ghosts may be there for good.
+        options: By name of a tweak its options, of which ``schedule`` and
+            ``last_epoch`` are looked at: ghosts may be there for good, end at once, or
+            at another epoch than by default.
 
     Returns:
-        Such as ``"GSw + LS"`` or ``"permanent GSk"``; ``"ToST"`` for all tweaks,
-        ``"plain"`` for none.
+        Such as ``"GSw + LS"``, ``"permanent GSk"`` or ``"GSk to epoch 135"``;
+        ``"ToST"`` for all tweaks, ``"plain"`` for none.
     """
     names = tost.split(",") if tost else []
 
     def spoken(name: str) -> str:
-        permanent = dict(options.get(name, {})).get("schedule") == "permanent"
-        return "permanent " * permanent + TWEAKS.get(name, name)
+        own = dict(options.get(name, {}))
+        schedule, last = own.get("schedule"), own.get("last_epoch")
+        how = f"{schedule} " if schedule in ("permanent", "abrupt") else ""
+        return how + TWEAKS.get(name, name) + (f" to epoch {last}" if last else "")
 
     together = " + ".join(map(spoken, names))
     if names == list(TWEAKS):
-        permanent = [spoken(name) for name in names if spoken(name) != TWEAKS[name]]
-        return ", ".join(["ToST", *permanent])
+        unusual = [spoken(name) for name in names if spoken(name) != TWEAKS[name]]
+        return ", ".join(["ToST", *unusual])
     return together or "plain"
 
 

@@ -104,7 +104,9 @@ class MaskedSpec(Cell):
         """The networks in a few words."""
         schedule = self.mask.schedule
         when = "" if schedule == "init" else f" {schedule}"
-        return f"{self.model}, {self.mask.method}{when}, {self.variant}"
+        kept = self.mask.density
+        share = f" {100 * kept[0]:.3g}%" if len(kept) == 1 else ""
+        return f"{self.model}, {self.mask.method}{when}{share}, {self.variant}"
 
     @property
     def needs(self) -> tuple[Cell, ...]:

@@ -91,6 +91,10 @@ def correlations() -> tuple[Correlation, ...]:
     )
 
 
+ACCURACIES = frozenset({"tost_table2", "tost_table3", "tost_table4"})
+"""Studies of whose networks accuracies are printed."""
+
+
 class Accuracy(NamedTuple):
     """A test accuracy of Jaiswal et al. 2022, in percent over 3 runs.
 
@@ -123,8 +127,10 @@ def accuracies(study: str) -> tuple[Accuracy, ...]:
     """The accuracies that were printed for a study, row by row.
 
     Args:
-        study: Such as ``"tost_table2"``.
+        study: Such as ``"tost_table2"``; none for one that has no accuracies.
     """
+    if study not in ACCURACIES:
+        return ()
     return tuple(
         Accuracy(
             row["architecture"],
@@ -135,6 +141,104 @@ def accuracies(study: str) -> tuple[Accuracy, ...]:
             float(row["accuracy_std"]) if row["accuracy_std"] else None,
         )
         for row in _read(study)
+    )
+
+
+class ActivationSparsity(NamedTuple):
+    """A number of Table 1 of Jaiswal et al. 2022: ResNet-18, LTH at 90%, CIFAR-100.
+
+    Attributes:
+        activation: As the paper names it.
+        layer: What the paper calls a layer is a stage of the network, 1 to 4.
+        percent: Share of the activations that counts as 0.
+    """
+
+    activation: str
+    layer: int
+    percent: float
+
+
+@functools.cache
+def activation_sparsities() -> tuple[ActivationSparsity, ...]:
+    """Table 1, row by row."""
+    return tuple(
+        ActivationSparsity(
+            row["activation"], int(row["layer"]), float(row["activation_sparsity"])
+        )
+        for row in _read("tost_table1")
+    )
+
+
+class Gain(NamedTuple):
+    """A gain in accuracy that Jaiswal et al. 2022 print or name, in points.
+
+    Attributes:
+        architecture: As the paper names it.
+        dataset: One of ``data.INFO``.
+        mask: As the paper names it.
+        sparsity: Removed share of the weights.
+        tweak: What gains.
+        against: Over what.
+        relation: ``"equal"``, ``"about"``, ``"above"`` or ``"below"`` the value.
+        value: Of the gain.
+        source: Where it stands.
+    """
+
+    architecture: str
+    dataset: str
+    mask: str
+    sparsity: float
+    tweak: str
+    against: str
+    relation: str
+    value: float
+    source: str
+
+
+@functools.cache
+def gains() -> tuple[Gain, ...]:
+    """Table 5, then the gains that the text names."""
+    return tuple(
+        Gain(
+            row["architecture"],
+            _DATASETS.get(row["dataset"], row["dataset"]),
+            row["mask"],
+            float(row["sparsity"]),
+            row["tweak"],
+            row.get("against", "plain"),
+            row.get("relation", "equal"),
+            float(row["gain"]),
+            row["source"],
+        )
+        for file in ("tost_table5", "tost_gains")
+        for row in _read(file)
+    )
+
+
+class Fact(NamedTuple):
+    """A number that Tessera et al. 2021, or their slides, name of their experiments.
+
+    Attributes:
+        name: What it is of.
+        value: As printed.
+        unit: Of the value; may be empty.
+        dataset: Which it is said of; may be empty.
+        source: Where it stands.
+    """
+
+    name: str
+    value: float
+    unit: str
+    dataset: str
+    source: str
+
+
+@functools.cache
+def facts() -> tuple[Fact, ...]:
+    """Sizes, widths, rates and epochs of the first paper's experiments."""
+    return tuple(
+        Fact(**{**row, "value": float(row["value"])})
+        for row in _read("tessera2021_facts")
     )
 
 

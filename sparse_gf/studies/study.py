@@ -7,7 +7,18 @@ from sparse_gf.specs import Cell
 from sparse_gf.studies.published import Accuracy
 
 SCALES = ("paper", "small", "smoke")
-"""How much is trained: the paper's protocol, minutes a cell, and seconds a cell."""
+"""How much is trained: the paper's protocol, the same at full length on few reduced
+images, and seconds a cell."""
+
+_FASHION = {"dataset": "fashion_mnist", "image_size": 14, "train_examples": 4000}
+
+SMALL_IMAGES: Mapping[str, dict[str, Any]] = {
+    "fashion_mnist": _FASHION,
+    "cifar10": {"dataset": "cifar10", "image_size": 8, "train_examples": 4000},
+    "cifar100": _FASHION,
+    "tinyimagenet": _FASHION,
+}
+"""What small studies train on in place of a paper's data set, with all test images."""
 
 SHOWN = {
     "p-values": "a table of p-values, and figures of measures against dense width",

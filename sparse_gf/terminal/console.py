@@ -147,11 +147,20 @@ def _count(sweep: sweep_lib.Sweep, missing: Collection[specs.Cell]) -> str:
     cells = sweep.study.trained
     networks = sum(cell.num_networks for cell in cells)
     done = len(cells) - len(missing)
-    return f"{done} of {len(cells)} cells are done ({networks} networks in all)"
+    searches = dict.fromkeys(need for cell in cells for need in cell.needs)
+    rounds = sum(search.num_networks for search in searches)
+    also = f", and {words.counted(rounds, 'round')} of searches for tickets"
+    return (
+        f"{done} of {len(cells)} cells are done ({networks} networks in all"
+        + also * bool(rounds)
+        + ")"
+    )
 
 
 def _describe(cell: specs.Cell) -> str:
+    decay = cell.optimizer.decay
     rate = f"{cell.optimizer.name} {cell.optimizer.learning_rate:g}"
+    rate += f" (decay {decay:g})" if decay else ""
     part = f", {cell.train_examples} images" if cell.train_examples else ""
     epochs = words.counted(cell.epochs, "epoch")
     tweaks = densities.spoken_tweaks(cell.tost, dataclasses.asdict(cell))

@@ -181,24 +181,8 @@ def test_a_value_fits():
     assert not kinds.fits(None, 0.0)
 
 
-UNOFFERED = {
-    "tessera2021.adamw",
-    "tessera2021.wrn.adamw",
-    "jaiswal2022.alone.any_mask",
-    "jaiswal2022.late",
-    "jaiswal2022.abrupt",
-    "jaiswal2022.flat.weights",
-    "jaiswal2022.flat.input",
-    "jaiswal2022.eigenvalues",
-    "jaiswal2022.flow",
-}
-"""Claims some of whose networks no study has."""
-
-
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_every_network_of_a_claim_is_in_one_of_its_studies(claim):
-    if claim.id in UNOFFERED:
-        pytest.skip("no study has all of its networks")
     found = cells(claim)
     for part in claim.parts:
         for where in kinds.selections(part.statistic):

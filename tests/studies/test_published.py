@@ -1,7 +1,10 @@
 """Published numbers, against values read off the papers."""
 
+import collections
+
 import pytest
 
+from sparse_gf import studies
 from sparse_gf.studies import published
 
 
@@ -49,3 +52,53 @@ def test_accuracies(study, place, mean, std):
     (number,) = (n for n in published.accuracies(study) if n[:5] == place)
     assert (number.mean, number.std) == (mean, std)
     assert number.density == pytest.approx(1 - place[4])
+
+
+def test_activation_sparsities():
+    found = {
+        (n.activation, n.layer): n.percent for n in published.activation_sparsities()
+    }
+    assert len(found) == 12
+    assert found["ReLU", 4] == 57.93
+    assert found["Mish", 1] == 1.09
+
+
+def test_gains():
+    found = {(g.source, g.tweak, g.sparsity): g for g in published.gains()}
+    table5 = [gain for gain in published.gains() if gain.source == "Table 5"]
+    assert len(table5) == 8
+    assert found["Table 5", "GSk", 0.0].value == -0.77
+    late = found["Section 3.4", "late GSk", 0.95]
+    assert (late.against, late.value) == ("GSk", -0.917)
+    abrupt = found["Section 3.4", "abrupt GSw", 0.95]
+    assert (abrupt.relation, abrupt.value) == ("below", -1.2)
+
+
+def test_gains_of_table_5_are_differences_of_table_4():
+    """At 75 and 95% removed, where both tables have the networks."""
+    table4 = {
+        (n.tweak, n.sparsity): n.mean for n in published.accuracies("tost_table4")
+    }
+    for gain in published.gains():
+        if gain.source == "Table 5" and gain.sparsity in (0.75, 0.95):
+            with_tweak = table4[gain.tweak, gain.sparsity]
+            difference = with_tweak - table4["plain", gain.sparsity]
+            assert difference == pytest.approx(gain.value, abs=0.006)
+
+
+def test_facts_of_the_first_paper_hold_for_its_studies():
+    facts = collections.defaultdict(set)
+    for fact in published.facts():
+        facts[fact.name, fact.dataset].add(fact.value)
+    assert facts["networks_trained", "fashion_mnist"] == {600}
+    (table4,) = {cell.epochs for cell in studies.get("table4").cells}
+    assert facts["epochs", "fashion_mnist"] == {table4}
+    (cifar,) = {cell.epochs for cell in studies.get("table3a").cells}
+    assert facts["epochs", "cifar10 and cifar100"] == {cifar}
+    cell = studies.get("table3a").cells[0]
+    assert facts["dense_width", "cifar10 and cifar100"] == {*cell.dense_widths}
+    assert facts["l2", ""] == {cell.l2}
+    assert facts["measured_epochs", ""] == {cell.measurements}
+    assert facts["networks_per_cell", ""] == {cell.num_networks}
+    depths = {cell.hidden_layers for cell in studies.get("table2").cells}
+    assert facts["hidden_layers", ""] == depths

@@ -4,9 +4,10 @@ import collections
 
 import pytest
 
-from sparse_gf import data, studies
+from sparse_gf import studies
 from sparse_gf.specs import OptimizerSpec
 from sparse_gf.studies import published, tessera2021
+from sparse_gf.studies import sweep as sweep_lib
 
 STUDIES = tuple(tessera2021.PAPER.studies)
 
@@ -86,38 +87,51 @@ def test_the_relu_column_of_table_3c_is_the_best_variant_of_table_3b():
 
 
 def test_the_size_of_the_whole_grid():
-    """Over 600 networks on Fashion-MNIST, over 10,000 on CIFAR."""
+    """Section 3.3: 600 networks on Fashion-MNIST, over 10,000 on CIFAR."""
     by_dataset = collections.defaultdict(list)
     for cell in studies.get("table2").cells:
         by_dataset[cell.dataset].append(cell)
+    # Table 4 alone has 21 cells of 30 networks.
     assert networks(by_dataset["fashion_mnist"]) == 3 * 7 * 30 == 630
     cifar = by_dataset["cifar10"] + by_dataset["cifar100"]
     # CIFAR-10: 5a, 5b and 5c share none, 25 + 20 + 8. CIFAR-100: 6a's 50 hold 3a's 40;
     # 3b has 30; 3c and 6b add 25 each, for their ReLU columns are in 3b and in 6a.
     assert len(cifar) == 3 * (53 + 50 + 30 + 25 + 25)
     assert networks(cifar) == 16470 > 10_000
+    assert {cell.hidden_layers for cell in cifar} == {1, 2, 4}
 
 
 def test_shared_cells_are_equal_and_counted_once():
     assert set(studies.get("table3a").cells) < set(studies.get("table6a").cells)
-    assert studies.get("figure2").cells == studies.get("table3a").cells
     assert len(studies.get("table1").cells) == 21 + 183
     assert set(studies.get("table1").cells) < set(studies.get("table2").cells)
 
 
-@pytest.mark.parametrize("scale", studies.SCALES)
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_study_expands_at_every_scale(name, scale):
-    study = studies.get(name, scale)
-    assert study.entries
-    if "hidden_layers" not in vars(study.cells[0]):
-        return
-    datasets = {cell.dataset for cell in study.cells}
-    if scale == "smoke":
-        assert datasets == {"digits"}
-    if scale == "small":
-        assert datasets <= {"fashion_mnist", "cifar10"}
-        assert all(cell.epochs < 100 for cell in study.cells)
+def test_small_is_the_whole_protocol_on_reduced_images(name):
+    study = studies.get(name, "small")
+    for cell in study.cells:
+        place = (cell.dataset, cell.image_size)
+        assert place in (("fashion_mnist", 14), ("cifar10", 8))
+        assert 2000 <= cell.train_examples <= 4000
+        assert (cell.test_examples, cell.probe_size, cell.measurements) == (0, 0, 11)
+        assert cell.seeds == (0, 1, 2)
+        if cell.kind == "capacity":
+            assert (cell.epochs, cell.max_width) == (500, 200)
+            assert cell.dense_widths == (40, 80, 120, 160, 180)
+        else:
+            assert cell.epochs == 200
+    # Places that the paper's data sets tell apart may be of one cell.
+    assert len(study.entries) == len(studies.get(name).entries) or name in (
+        "table1",
+        "table2",
+    )
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_smoke_needs_no_files(name):
+    for cell in studies.get(name, "smoke").cells:
+        assert cell.dataset == "digits"
 
 
 def test_every_figure_that_needs_training_has_a_study():
@@ -126,23 +140,129 @@ def test_every_figure_that_needs_training_has_a_study():
     assert numbers == {2, 3, 4, 5, *range(8, 14), *range(15, 25)}
 
 
-def test_figure_23_compares_decoupled_decay_with_l2():
-    cells = {e.column: e.cell for e in studies.get("figure23").entries if e.row == "BN"}
-    assert cells["AdamW"].optimizer == OptimizerSpec("adamw", 0.1)
-    assert cells["AdamW"].optimizer.decay > 0
-    assert cells["AdamW"].variant == "BN"
-    assert cells["Adam + L2"].variant == "L2_BN"
-    assert cells["Adam + L2"].optimizer.decay == 0
+CAPTIONS = {
+    "figure2": "cifar100, 0.001 0.1, regularization",
+    "figure3": "cifar100, 0.001, activations",
+    **dict.fromkeys(("figure8", "figure9", "figure10"), "cifar100, 0.001, both"),
+    **dict.fromkeys(("figure11", "figure12", "figure13"), "cifar100, 0.1, both"),
+    "figure15": "fashion_mnist, 0.001, regularization",
+    "figure16": "cifar10, 0.001, regularization",
+    "figure17": "cifar10, 0.1, regularization",
+    "figure18": "cifar10, 0.001, activations",
+    "figure19": "cifar100, 0.001, regularization",
+    "figure20": "cifar100, 0.001, activations",
+    "figure21": "cifar100, 0.1, regularization",
+    "figure22": "cifar100, 0.1, activations",
+    "figure23": "cifar100, 0.1, regularization",
+}
+"""What the captions say: data set, learning rates, and what is varied. Of appendix B's
+they say no more than the first two."""
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_captions_of_comparisons(name):
+    dataset, rates, varied = CAPTIONS[name].split(", ")
+    cells = studies.get(name).cells
+    assert {cell.dataset for cell in cells} == {dataset}
+    assert {f"{cell.optimizer.learning_rate:g}" for cell in cells} == {*rates.split()}
+    if varied == "regularization":
+        assert {cell.activation for cell in cells} == {"relu"}
+    if varied == "activations":
+        assert len({cell.activation for cell in cells}) >= 4
+    depths = {1, 2, 4} if name == "figure19" else {4}
+    assert {cell.hidden_layers for cell in cells} == depths
+
+
+def test_what_figures_draw():
+    """Appendix B: EGF_1 in Figures 8 and 11, ||g||_1 in 9 and 12, ||g||_2 in 10, 13."""
+    drawn = {name: studies.get(name).measures for name in STUDIES}
+    for measure, names in {
+        "egf1": ("figure8", "figure11"),
+        "gf1": ("figure9", "figure12"),
+        "gf2": ("figure10", "figure13"),
+        "test_accuracy": ("figure4",),
+        "egf2": ("figure24",),
+    }.items():
+        for name in names:
+            assert drawn[name] == (measure,)
+    for name in ("figure2", "figure3", "figure5", "figure16", "figure19", "figure23"):
+        assert drawn[name] == ("test_accuracy", "egf2")
+
+
+def by_place(name, scale="paper"):
+    return {(e.row, e.column): e.cell for e in studies.get(name, scale).entries}
+
+
+def test_figure_2_has_both_rates_and_l2_with_batchnorm():
+    """Section 4.1.2 reads L2_BN and DA_L2_SC_BN off parts c and d, and off b."""
+    places = by_place("figure2")
+    for rate in ("0.001", "0.1"):
+        for variant in ("BN", "L2_BN", "DA_BN", "DA_SC_BN", "DA_L2_SC_BN"):
+            cell = places[f"Adam, {rate}", variant]
+            assert cell.variant == variant
+            assert cell.optimizer == OptimizerSpec("adam", float(rate))
+    # Without BatchNorm only at the low rate, as Table 3.
+    assert ("Adam, 0.001", "NR") in places
+    assert ("Adam, 0.1", "NR") not in places
+
+
+def test_figures_19_and_21_have_all_optimizers_of_figure_2():
+    low = {cell for cell in studies.get("figure19").cells if cell.hidden_layers == 4}
+    high = set(studies.get("figure21").cells)
+    assert low | high == set(studies.get("figure2").cells)
+
+
+def test_figures_20_and_22_have_all_of_figure_3():
+    """Figure 3's caption names the low rate, and Figure 20 as its whole."""
+    assert studies.get("figure3").cells == studies.get("figure20").cells
+    assert studies.get("figure3").cells == studies.get("table6b").cells
+
+
+def test_figure_19_has_every_regularization_at_three_depths():
+    places = by_place("figure19")
+    assert len(places) == 3 * 5 * 10
+    variants = {column for _, column in places}
+    assert variants == {entry.column for entry in studies.get("table6a").entries}
+    assert places["Adam, 1 hidden layer", "SC_BN"].hidden_layers == 1
+    printed = [
+        e.row for e in studies.get("figure19").entries if e.published is not None
+    ]
+    assert len(printed) == 50
+    assert all(row.endswith("4 hidden layers") for row in printed)
+
+
+def test_figure_16_may_be_read_at_another_depth():
+    asked = {"study": "figure16", "hidden_layers": 2}
+    cells = sweep_lib.expand(asked).study.cells
+    assert {cell.hidden_layers for cell in cells} == {2}
+    assert set(cells) < set(studies.get("table2").cells)
+
+
+def test_figure_23_compares_decoupled_decay_with_l2_of_the_same_strength():
+    """Section 3.2 names one strength, 1e-4; PyTorch's default for AdamW is 0.01."""
+    places = by_place("figure23")
+    assert {row for row, _ in places} == {"BN", "DA_SC_BN"}
+    for row, with_l2 in (("BN", "L2_BN"), ("DA_SC_BN", "DA_L2_SC_BN")):
+        coupled = places[row, "Adam + L2"]
+        assert (coupled.variant, coupled.l2, coupled.optimizer.decay) == (
+            with_l2,
+            1e-4,
+            0,
+        )
+        for column, decay in {"AdamW": 1e-4, "AdamW, 0.01": 0.01}.items():
+            cell = places[row, column]
+            assert (cell.optimizer.name, cell.variant) == ("adamw", row)
+            assert cell.optimizer.decay == decay
+            assert cell.penalties == (0, 0)
 
 
 def test_the_papers_wide_resnets():
-    """Section 4.2, with the protocol of Zagoruyko and Komodakis (section 3.4)."""
-    for name, lines in {"figure4": 6, "figure5": 6, "figure24": 7}.items():
-        cells = studies.get(name).cells
-        assert len(cells) == lines
-        for cell in cells:
+    """Section 3.4: the parameters of those who made them, for all optimizers."""
+    for name in ("figure4", "figure5", "figure24"):
+        for cell in studies.get(name).cells:
             assert (cell.dataset, cell.model) == ("cifar100", "wrn_28_10")
             assert (cell.epochs, cell.batch_size) == (200, 128)
+            assert cell.optimizer.learning_rate == 0.1
             assert cell.mask.density[0] == 1.0
             assert cell.mask.density[-1] == 0.01
             schedule = cell.learning_rate_schedule()
@@ -150,13 +270,61 @@ def test_the_papers_wide_resnets():
             expected = [1, 0.2, 0.2, 0.04, 0.04, 0.008]
             assert factors == pytest.approx(expected)
             assert cell.l2 in (0.0, 5e-4)
-    magnitude = studies.get("figure5").cells[0]
-    assert magnitude.pruning().epoch == 100
-    assert {c.activation for c in studies.get("figure24").cells} == {"swish"}
 
 
-def test_data_sets_of_wide_resnets_are_known():
-    for name in ("figure4", "figure5", "figure24", "masks"):
-        for scale in ("paper", "small"):
-            for cell in studies.get(name, scale).cells:
-                assert cell.info == data.info(cell.dataset)
+def test_about_200_wide_resnets():
+    """Section 3.4 says 200; one figure's worth under random masks is nearest."""
+    assert sum(cell.num_networks for cell in studies.get("figure4").cells) == 180
+
+
+def test_figures_4_and_24_are_of_the_same_networks():
+    """Section 4.2: L2 or not, Swish, and Swish with AdamW for Adam."""
+    assert studies.get("figure4").cells == studies.get("figure24").cells
+    places = by_place("figure4")
+    assert {row for row, _ in places} == {"Adagrad", "Adam", "Mom (0.9)"}
+    columns = {
+        column: places["Adam", column] for row, column in places if row == "Adam"
+    }
+    assert {name: (c.activation, c.l2) for name, c in columns.items()} == {
+        "ReLU": ("relu", 0),
+        "ReLU, L2": ("relu", 5e-4),
+        "Swish": ("swish", 0),
+        "Swish (AdamW)": ("swish", 0),
+    }
+    adamw = columns["Swish (AdamW)"].optimizer
+    assert (adamw.name, adamw.decay) == ("adamw", 5e-4)
+    assert len(places) == 3 * 3 + 1
+    for cell in places.values():
+        assert (cell.mask.method, cell.mask.distribution) == ("random", "uniform")
+
+
+def test_figure_5_prunes_every_layer_alike_after_half_of_the_epochs():
+    """Section 4.3: 100 epochs dense, 100 of fine-tuning; L2_BN and DA_L2_SC_BN."""
+    places = by_place("figure5")
+    assert len(places) == 3 * 4
+    for cell in places.values():
+        assert cell.pruning().epoch == 100
+        assert (cell.mask.method, cell.mask.distribution) == ("magnitude", "uniform")
+    l2 = places["Adam", "L2_BN"]
+    assert (l2.variant, l2.l2) == ("L2_BN", 5e-4)
+    assert places["Adam", "BN"].variant == "BN"
+    assert places["Adam", "DA_L2_SC_BN"].variant == "DA_L2_SC_BN"
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"learning_rate": 0.001}, ("momentum", 0.001, "uniform")),
+        ({"optimizer": "nesterov"}, ("nesterov", 0.1, "uniform")),
+        ({"distribution": "global"}, ("momentum", 0.1, "global")),
+    ],
+)
+def test_other_readings_of_wide_resnets_are_options(asked, expected):
+    only = {"only": {"optimizer": ("momentum",)}}
+    for cell in sweep_lib.expand({"study": "figure5", **only, **asked}).study.cells:
+        optimizer = cell.optimizer
+        assert (
+            optimizer.name,
+            optimizer.learning_rate,
+            cell.mask.distribution,
+        ) == expected
