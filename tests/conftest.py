@@ -1,5 +1,6 @@
 """What all tests share: checked shapes, 64-bit runs and reference numbers."""
 
+import gc
 import json
 import os
 import pathlib
@@ -23,8 +24,9 @@ def inherit_quick_compile():
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     flags = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_COMPILE}".strip()
     # XLA aborts the process at a flag that it does not know (any more).
+    start = "from jaxlib import xla_client; xla_client.make_cpu_client()"
     known = subprocess.run(
-        [sys.executable, "-c", "import jax; jax.devices()"],
+        [sys.executable, "-c", start],
         env=os.environ | {"XLA_FLAGS": flags},
         capture_output=True,
         check=False,
@@ -50,6 +52,36 @@ jaxtyping.install_import_hook("sparse_gf", "typecheck.checked")
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
+
+from sparse_gf.ensemble import program  # noqa: E402
+
+MAX_BYTES = 2**30
+"""Of a process, after which it forgets the programs of the tests so far."""
+
+
+def pytest_collection_finish():
+    """Modules live as long as the tests do: no collection looks at them again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory():
+    """Frees compiled programs, of which each holds a megabyte and more."""
+    yield
+    if resident_bytes() > MAX_BYTES:
+        jax.clear_caches()
+        gc.collect()
+        program.release_memory()
+
+
+def resident_bytes():
+    """What this process has in memory; 0 where the system does not say."""
+    statistics = pathlib.Path("/proc/self/statm")
+    if not statistics.exists():
+        return 0
+    return int(statistics.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
 

@@ -97,23 +97,39 @@ def apply_fn(file, params, x):
     return logits(file, params, x, mode)
 
 
-def score(file, name):
-    """One of the reference's scores, compiled: that is faster than step by step."""
-    return jax.jit(lambda: _score(file, name))()
+@pytest.fixture(scope="module")
+def computed():
+    """``computed(file)``: the logits and all of the reference's scores.
+
+    One program for a network, and one run of it.
+    """
+    done = {}
+
+    def compute(file):
+        if id(file) not in done:
+            done[id(file)] = jax.jit(lambda: _computed(file))()
+        return done[id(file)]
+
+    return compute
 
 
-def _score(file, name):
-    params = network(file)
-    if name == "mag":
-        return scores.magnitude(params)
-    if name == "snip":
-        return scores.snip(functools.partial(loss_fn, file), params)
-    if name == "grasp":
-        loss = functools.partial(loss_fn, file, temperature=TEMPERATURE)
-        return scores.grasp(loss, params)
-    return scores.synflow(
-        functools.partial(apply_fn, file), params, file["x"].shape[1:]
-    )
+def _computed(file):
+    params, x = network(file), jnp.asarray(file["x"])
+    loss = functools.partial(loss_fn, file)
+    colder = functools.partial(loss_fn, file, temperature=TEMPERATURE)
+    return {
+        "logits": logits(file, params, x, file["meta"]["bn_mode"]),
+        "mag": scores.magnitude(params),
+        "snip": scores.snip(loss, params),
+        "grasp": scores.grasp(colder, params),
+        "synflow1": scores.synflow(
+            functools.partial(apply_fn, file), params, x.shape[1:]
+        ),
+    }
+
+
+# Compiled: eagerly each of its operations is a program, for every shape.
+from_scores = jax.jit(masks.from_scores)
 
 
 def close(found, expected, rtol=1e-11):
@@ -130,31 +146,16 @@ def kernels(params):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_reference_network_is_computed(reference, name):
+def test_logits_and_scores_are_those_of_the_reference(reference, computed, name):
     file = reference(name)
-    found = logits(file, network(file), jnp.asarray(file["x"]), file["meta"]["bn_mode"])
-    np.testing.assert_allclose(found, file["logits"], rtol=1e-12, atol=1e-13)
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_snip_is_that_of_the_reference(reference, name):
-    file = reference(name)
-    close(score(file, "snip"), tree(file, "snip_raw"))
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_grasp_is_that_of_the_reference(reference, name):
-    file = reference(name)
-    close(score(file, "grasp"), tree(file, "grasp_theta_Hg"))
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_synflow_is_that_of_the_reference(reference, name):
-    file = reference(name)
+    found = computed(file)
+    np.testing.assert_allclose(found["logits"], file["logits"], rtol=1e-12, atol=1e-13)
+    close(found["snip"], tree(file, "snip_raw"))
+    close(found["grasp"], tree(file, "grasp_theta_Hg"))
     train = file["meta"]["bn_mode"] == "train"
     key = "synflow_score_oneshot" + "_TRAINMODE" * train
     # A batch of one, normalised by itself, is 0: all of it is rounding.
-    close(score(file, "synflow"), tree(file, key), rtol=1e-6 if train else 1e-11)
+    close(found["synflow1"], tree(file, key), rtol=1e-6 if train else 1e-11)
 
 
 def count_kept(file, density, local):
@@ -188,35 +189,31 @@ def assert_same_masks(file, found, key, last_scores=None):
         np.testing.assert_array_equal(own[~unsure], expected[~unsure])
 
 
-@pytest.mark.parametrize("criterion", ["mag", "snip", "grasp", "synflow1"])
 @pytest.mark.parametrize("name", FILES)
-def test_masks_of_one_round_are_those_of_the_reference(reference, name, criterion):
+def test_masks_of_one_round_are_those_of_the_reference(reference, computed, name):
     file = reference(name)
-    found = score(file, criterion)
-    for density, local in itertools.product(DENSITIES, [False, True]):
-        own = masks.from_scores(found, count_kept(file, density, local))
-        where = "local" if local else "global"
-        q = file["densities"][density]
-        assert_same_masks(file, own, f"mask_{criterion}_{where}_{q:g}")
+    for criterion in ("mag", "snip", "grasp", "synflow1"):
+        for density, local in itertools.product(DENSITIES, [False, True]):
+            found = computed(file)[criterion]
+            own = from_scores(found, count_kept(file, density, local))
+            where = "local" if local else "global"
+            q = file["densities"][density]
+            assert_same_masks(file, own, f"mask_{criterion}_{where}_{q:g}")
 
 
-@pytest.mark.parametrize("local", [False, True])
 @pytest.mark.parametrize("name", FILES)
-def test_masks_of_100_rounds_of_synflow_are_those_of_the_reference(
-    reference, name, local
-):
+def test_masks_of_100_rounds_of_synflow_are_those_of_the_reference(reference, name):
     file = reference(name)
     params = network(file)
     sizes = {path: k.size for path, k in kernels(params).items()}
     network_fn, shape = functools.partial(apply_fn, file), file["x"].shape[1:]
 
     @jax.jit
-    def prune(counts):
-        return scores.prune(
-            lambda active: scores.synflow(network_fn, params, shape, active),
-            params,
-            counts,
-        )
+    def prune(*counts):
+        def again(active):
+            return scores.synflow(network_fn, params, shape, active)
+
+        return [scores.prune(again, params, own) for own in counts]
 
     for q in map(float, file["densities"]):
 
@@ -224,20 +221,22 @@ def test_masks_of_100_rounds_of_synflow_are_those_of_the_reference(
             rounds = range(1, 101)
             return np.array([size - int((1 - q ** (e / 100)) * size) for e in rounds])
 
-        whole = kept(sum(sizes.values()))
         by_layer = {path: kept(size) for path, size in sizes.items()}
-        found, finite = prune(by_layer if local else whole)
+        whole = kept(sum(sizes.values()))
+        (over_all, finite), (per_layer, also_finite) = prune(whole, by_layer)
         assert finite
-        where = "local" if local else "global"
+        assert also_finite
         before = f"synflow100_score_before_last_threshold_{q:g}"
-        known = None if local else before
-        assert_same_masks(file, found, f"mask_synflow100_{where}_{q:g}", known)
+        assert_same_masks(file, over_all, f"mask_synflow100_global_{q:g}", before)
+        assert_same_masks(file, per_layer, f"mask_synflow100_local_{q:g}")
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if "collapse" in n])
-def test_100_rounds_of_synflow_keep_every_layer_that_snip_empties(reference, name):
+def test_100_rounds_of_synflow_keep_every_layer_that_snip_empties(
+    reference, computed, name
+):
     file = reference(name)
-    snip = masks.from_scores(score(file, "snip"), count_kept(file, 2, local=False))
+    snip = from_scores(computed(file)["snip"], count_kept(file, 2, local=False))
     assert min(masks.num_active(snip).values()) == 0
     assert file["survivors_synflow100_global_0.01"].min() > 0
     params = network(file)
@@ -281,19 +280,19 @@ def test_grasp_is_that_of_its_authors(reference):
     for ratio in file["ratios"]:
         # Their rule keeps one weight more than N minus the number to remove.
         number = sum(file[f"survivors_graspRepo_{ratio:g}"])
-        own = masks.from_scores(found, int(number))
+        own = from_scores(found, int(number))
         assert_same_masks(file, own, f"mask_graspRepo_{ratio:g}")
 
 
 def small(seed=0):
     """Two dense layers, and data for them."""
-    keys = jax.random.split(jax.random.key(seed), 4)
+    rng = np.random.default_rng(seed)
     params = {
-        "a": {"kernel": jax.random.normal(keys[0], (4, 6)), "bias": jnp.ones(6)},
-        "b": {"kernel": jax.random.normal(keys[1], (6, 3))},
+        "a": {"kernel": rng.normal(size=(4, 6)), "bias": np.ones(6)},
+        "b": {"kernel": rng.normal(size=(6, 3))},
     }
-    x = jax.random.normal(keys[2], (16, 4))
-    y = jax.random.randint(keys[3], (16,), 0, 3)
+    params = jax.tree.map(jnp.asarray, params)
+    x, y = jnp.asarray(rng.normal(size=(16, 4))), jnp.asarray(rng.integers(0, 3, 16))
 
     def loss(params):
         h = jnp.tanh(x @ params["a"]["kernel"] + params["a"]["bias"])
@@ -304,42 +303,61 @@ def small(seed=0):
 
 def test_grasp_is_theta_times_the_kernels_hessian_times_their_gradient():
     params, loss = small()
-    flat, unravel = jax.flatten_util.ravel_pytree(params)
-    gradient = jax.jit(jax.grad(lambda v: loss(unravel(v))))(flat)
-    hessian = jax.jit(jax.hessian(lambda v: loss(unravel(v))))(flat)
-    is_kernel = jax.flatten_util.ravel_pytree(
-        tree_lib.map_kernels(lambda _, k: jnp.ones_like(k), jnp.zeros_like, params)
-    )[0]
-    expected = unravel(flat * (hessian @ (gradient * is_kernel)))
-    close(jax.jit(lambda: scores.grasp(loss, params))(), expected)
+
+    @jax.jit
+    def both(params):
+        flat, unravel = jax.flatten_util.ravel_pytree(params)
+        gradient = jax.grad(lambda v: loss(unravel(v)))(flat)
+        hessian = jax.hessian(lambda v: loss(unravel(v)))(flat)
+        is_kernel = jax.flatten_util.ravel_pytree(
+            tree_lib.map_kernels(lambda _, k: jnp.ones_like(k), jnp.zeros_like, params)
+        )[0]
+        expected = unravel(flat * (hessian @ (gradient * is_kernel)))
+        return scores.grasp(loss, params), expected
+
+    close(*both(params))
+
+
+def mask(params, **counts):
+    """Random, so many weights of each layer."""
+    rng, found = np.random.default_rng(3), jax.tree.map(np.ones_like, params)
+    for layer, count in counts.items():
+        kernel = np.arange(params[layer]["kernel"].size) < count
+        shape = params[layer]["kernel"].shape
+        found[layer]["kernel"] = rng.permutation(kernel).reshape(shape)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, bool), found)
 
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_egf_is_the_derivative_of_egf_with_respect_to_the_mask(order):
     params, loss = small()
-    active = masks.random(jax.random.key(3), params, {"a/kernel": 20, "b/kernel": 15})
-    grads = jax.jit(jax.grad(loss))(masks.apply(params, active))
+    active = mask(params, a=20, b=15)
 
-    def egf(soft):
-        norms = [
-            jnp.sum(jnp.abs(grads[layer]["kernel"] * soft[layer]) ** order)
-            ** (1 / order)
-            for layer in soft
-        ]
-        return sum(norms) / 2
+    @jax.jit
+    def both(params, active):
+        grads = jax.grad(loss)(masks.apply(params, active))
 
-    soft = {name: active[name]["kernel"].astype(float) for name in "ab"}
-    expected = jax.jit(jax.grad(egf))(soft)
-    found = jax.jit(lambda: scores.egf(loss, params, active, order=order))()
+        def egf(soft):
+            norms = [
+                jnp.sum(jnp.abs(grads[layer]["kernel"] * soft[layer]) ** order)
+                ** (1 / order)
+                for layer in soft
+            ]
+            return sum(norms) / 2
+
+        soft = {name: active[name]["kernel"].astype(float) for name in "ab"}
+        return scores.egf(loss, params, active, order=order), jax.grad(egf)(soft)
+
+    found, expected = jax.device_get(both(params, active))
     for name in "ab":
-        own, mask = found[name]["kernel"], active[name]["kernel"]
-        np.testing.assert_allclose(own[mask], expected[name][mask], rtol=1e-12)
-        assert not own[~mask].any()
+        own, kept = found[name]["kernel"], np.asarray(active[name]["kernel"])
+        np.testing.assert_allclose(own[kept], expected[name][kept], rtol=1e-12)
+        assert not own[~kept].any()
 
 
 def test_normalised_scores_of_a_layer_add_up_to_one():
     params, loss = small()
-    active = masks.random(jax.random.key(3), params, {"a/kernel": 20, "b/kernel": 1})
+    active = mask(params, a=20, b=1)
     found = jax.jit(
         lambda: scores.layer_normalised(scores.grasp(loss, params), active)
     )()
@@ -355,8 +373,12 @@ def test_relative_synflow_is_synflow_in_shares():
         h = jax.nn.relu(x @ params["a"]["kernel"] + params["a"]["bias"])
         return h @ params["b"]["kernel"]
 
-    whole = scores.synflow(apply, params, (4,))
-    shares = scores.relative_synflow(apply, params, (4,))
+    @jax.jit
+    def both(params):
+        whole = scores.synflow(apply, params, (4,))
+        return whole, scores.relative_synflow(apply, params, (4,))
+
+    whole, shares = jax.device_get(both(params))
     # What flows through a layer is all there is.
     total = whole["b"]["kernel"].sum()
     np.testing.assert_allclose(whole["a"]["kernel"].sum(), total, rtol=1e-12)
@@ -365,17 +387,18 @@ def test_relative_synflow_is_synflow_in_shares():
 
 def test_relative_synflow_holds_where_synflow_leaves_float32():
     with jax.enable_x64(False):
-        params = {f"L_{i:02}": {"kernel": jnp.full((50, 50), 1.0)} for i in range(30)}
+        ones = jnp.asarray(np.ones((50, 50), np.float32))
+        params = {f"L_{i:02}": {"kernel": ones} for i in range(30)}
 
         def apply(params, x):
             for layer in params.values():
                 x = x @ layer["kernel"]
             return x
 
-        # R = 50^31, about 5e52; every weight has the same share.
-        assert not np.isfinite(
-            scores.synflow(apply, params, (50,))["L_00"]["kernel"]
-        ).all()
+        # R = 50^31, about 5e52; every weight has the same share. Not compiled: all
+        # layers are one program.
+        whole = scores.synflow(apply, params, (50,))
+        assert not np.isfinite(whole["L_00"]["kernel"]).all()
         found = scores.relative_synflow(apply, params, (50,))
         for kernel in kernels(found).values():
             np.testing.assert_allclose(kernel, 1 / 2500, rtol=1e-4)
@@ -389,10 +412,12 @@ def test_pruned_weights_never_come_back():
         # Best where the weight has been removed.
         return jax.tree.map(lambda m, p: jnp.where(m, jnp.abs(p), 1e9), active, params)
 
-    by_magnitude, finite = scores.prune(
-        lambda m: scores.magnitude(params), params, counts
-    )
-    nested, _ = scores.prune(adversary, params, counts)
+    @jax.jit
+    def both(params):
+        of_kernels = scores.prune(lambda _: scores.magnitude(params), params, counts)
+        return of_kernels, scores.prune(adversary, params, counts)
+
+    (by_magnitude, finite), (nested, _) = both(params)
     assert finite
     jax.tree.map(np.testing.assert_array_equal, nested, by_magnitude)
     assert sum(masks.num_active(nested).values()) == counts[-1]
@@ -408,7 +433,6 @@ def test_scores_that_are_not_finite_are_said_to_be():
 def test_protected_kernels_stay_whole():
     params, _ = small()
     counts = budgets.make(params, 0.1, "global", dense_layers=("b/kernel",))
-    found = masks.from_scores(
-        scores.protect(scores.magnitude(params), ("b/kernel",)), counts
-    )
+    protected = scores.protect(scores.magnitude(params), ("b/kernel",))
+    found = from_scores(protected, counts)
     assert masks.num_active(found) == {"a/kernel": 2, "b/kernel": 18}
