@@ -10,6 +10,7 @@ import tempfile
 
 import jaxtyping
 import pytest
+from commands import CommandLine
 
 # Tests compile far more than they compute: programs are compiled in the quickest
 # way, which loses speed but no accuracy. Also those of subprocesses, which inherit
@@ -84,6 +85,14 @@ def resident_bytes():
 
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
+
+
+@pytest.fixture(scope="session")
+def command():
+    """``command("main", "--help")``: what ``python -m sparse_gf.main --help`` does."""
+    line = CommandLine()
+    yield line
+    line.close()
 
 
 @pytest.fixture

@@ -77,17 +77,14 @@ def tree(file, prefix):
 
 
 def network_masks(file):
+    ones = tree(file, "mask")
     return jax.tree.map(
-        lambda leaf: leaf != 0, tree(file, "mask") | _ones_at_norms(file)
+        lambda leaf: jnp.asarray(np.asarray(leaf) != 0),
+        {
+            path: leaves if "kernel" in leaves else jax.tree.map(np.ones_like, leaves)
+            for path, leaves in ones.items()
+        },
     )
-
-
-def _ones_at_norms(file):
-    return {
-        path: jax.tree.map(jnp.ones_like, leaves)
-        for path, leaves in tree(file, "mask").items()
-        if path.startswith("BatchNorm")
-    }
 
 
 def normalise(file, z, params, layer, mode):
@@ -145,19 +142,6 @@ def loss_function(file, mode):
     return loss_fn
 
 
-def reference_gradients(file, mode):
-    """The reference's own gradients as a tree like the params."""
-    moved = {name.removeprefix(mode): file[name] for name in file}
-    kernels = tree(moved, "dense_grad")
-    for path, leaves in kernels.items():
-        if path.startswith("BatchNorm"):
-            layer = path.split("_")[1]
-            for name in leaves:
-                key = f"bn_grad/{layer}/{name}"
-                leaves[name] = jnp.asarray(moved.get(key, np.ones(1)))
-    return kernels
-
-
 def norms_of(file, mode, which):
     keys = (f"{mode}layer_l{order}_masked" for order in (1, 2))
     return dict(zip((1, 2), (file[key] for key in keys), strict=True))[which]
@@ -176,9 +160,10 @@ each_order = pytest.mark.parametrize("order", [1, 2])
 
 @pytest.fixture(scope="module")
 def compute():
-    """``compute(file, mode)``: loss, gradients at masked params, and ``measure``.
+    """``compute(file, mode)``: gradients and flow, in one program for a network.
 
-    One program for all three, at params that are not masked yet.
+    The gradients at masked params, and what is measured at params that are not masked
+    yet; of MLPs also what is measured of the penalised gradients.
     """
 
     def program(file, mode):
@@ -187,7 +172,12 @@ def compute():
         def run(params, network_mask):
             masked = masks.apply(params, network_mask)
             loss, gradients = jax.value_and_grad(loss_fn)(masked)
-            return loss, gradients, gradient_flow.measure(loss_fn, params, network_mask)
+            flow = gradient_flow.measure(loss_fn, params, network_mask)
+            if "Conv_0" in params:
+                return gradients, flow, None
+            penalised = jax.tree.map(lambda g, w: g + 1e-4 * w, gradients, masked)
+            found = gradient_flow.from_gradients(loss, penalised, network_mask)
+            return gradients, flow, found
 
         return jax.jit(run)(tree(file, "theta"), network_masks(file))
 
@@ -203,79 +193,29 @@ def compute():
 
 
 @each_case
-def test_loss_and_dense_gradients_at_masked_params(case, compute):
+def test_dense_gradients_at_masked_params(case, compute):
     file, mode = case
-    loss, gradients, _ = compute(file, mode)
-    close(loss, file[f"{mode}loss"])
+    gradients, _, _ = compute(file, mode)
     for layer, path in enumerate(paths(file)):
-        close_entries(gradients[path]["kernel"], file[f"{mode}dense_grad/{layer}"])
-
-
-@each_case
-@each_order
-def test_layer_norms_are_those_of_masked_gradients(case, order):
-    file, mode = case
-    norms = gradient_flow.layer_norms(
-        reference_gradients(file, mode), network_masks(file), order=order
-    )
-    assert list(norms) == [f"{path}/kernel" for path in paths(file)]
-    close(list(norms.values()), norms_of(file, mode, order))
-
-
-@each_case
-@each_order
-def test_gradient_norm_unmasked_and_masked(case, order):
-    file, mode = case
-    dense_grads = reference_gradients(file, mode)
-    grads = masks.apply(dense_grads, network_masks(file))
-    close(
-        gradient_flow.gradient_norm(dense_grads, order=order),
-        file[f"{mode}gf_l{order}_unmasked"],
-    )
-    close(
-        gradient_flow.gradient_norm(grads, order=order),
-        file[f"{mode}gf_l{order}_masked"],
-    )
-
-
-@each_case
-@each_order
-def test_effective_gradient_flow_is_the_mean_over_layers(case, order):
-    file, mode = case
-    flow = gradient_flow.effective_gradient_flow(
-        reference_gradients(file, mode), network_masks(file), order=order
-    )
-    close(flow, file[f"{mode}EGF_{order}"])
+        own = gradients[path]["kernel"]
+        close_entries(own, file[f"{mode}dense_grad/{layer}"])
 
 
 @each_mlp
-@each_order
-def test_flow_of_the_penalised_gradient(case, order):
+def test_flow_of_the_penalised_gradient(case, compute):
     file, mode = case
-    network_mask = network_masks(file)
-    weights = masks.apply(tree(file, "theta"), network_mask)
-    penalised = {
-        path: jax.tree.map(
-            lambda g, w: g + 1e-4 * w,
-            leaves,
-            weights[path] if "kernel" in leaves else leaves,
-        )
-        for path, leaves in reference_gradients(file, mode).items()
-    }
-    flow = gradient_flow.effective_gradient_flow(penalised, network_mask, order=order)
-    norm = gradient_flow.gradient_norm(
-        masks.apply(penalised, network_mask), order=order
-    )
-    close(flow, file[f"{mode}EGF_{order}_with_coupled_l2_1e-4"])
-    close(norm, file[f"{mode}gf_l{order}_masked_with_coupled_l2_1e-4"])
+    _, _, flow = compute(file, mode)
+    for order in (1, 2):
+        egf = flow.measures[f"egf{order}"]
+        close(egf, file[f"{mode}EGF_{order}_with_coupled_l2_1e-4"])
+        norm = flow.measures[f"gf{order}_masked"]
+        close(norm, file[f"{mode}gf_l{order}_masked_with_coupled_l2_1e-4"])
 
 
 @each_mlp
-def test_flow_is_not_a_mean_over_active_weights(case):
+def test_flow_is_not_a_mean_over_active_weights(case, compute):
     file, mode = case
-    flow = gradient_flow.effective_gradient_flow(
-        reference_gradients(file, mode), network_masks(file), order=1
-    )
+    flow = float(compute(file, mode)[1].egf1)
     wrong = file[f"{mode}mean_layer_l1_per_active_weight_NOT_EQ7"]
     # A network whose masked gradients are all 0 has no flow under any reading.
     assert flow == wrong == 0 or flow > 10 * wrong
@@ -283,11 +223,9 @@ def test_flow_is_not_a_mean_over_active_weights(case):
 
 @pytest.mark.parametrize("mode", ["train/", "eval/"])
 @each_order
-def test_normalisation_parameters_are_no_layers(reference, mode, order):
+def test_normalisation_parameters_are_no_layers(reference, compute, mode, order):
     file = reference("gf_mlp_relu_bn_d40")
-    flow = gradient_flow.effective_gradient_flow(
-        reference_gradients(file, mode), network_masks(file), order=order
-    )
+    flow = float(compute(file, mode)[1].measures[f"egf{order}"])
     wrong = file[f"{mode}EGF_{order}_if_bn_params_counted_as_layers"]
     assert abs(flow - wrong) > 1e-3 * wrong
 
@@ -302,13 +240,14 @@ def check_measurement(file, mode, flow):
         close(egf, file[f"{mode}EGF_{order}"])
         close(gf, file[f"{mode}gf_l{order}_unmasked"])
         close(gf_masked, file[f"{mode}gf_l{order}_masked"])
+        assert list(norms) == [f"{path}/kernel" for path in paths(file)]
         close(list(norms.values()), norms_of(file, mode, order))
 
 
 @each_case
 def test_measure_masks_the_params_itself(case, compute):
     file, mode = case
-    check_measurement(file, mode, compute(file, mode)[2])
+    check_measurement(file, mode, compute(file, mode)[1])
 
 
 def real_model(file):
@@ -377,7 +316,7 @@ def by_hand():
 
 def test_all_measures_of_a_network_by_hand():
     # Unmasked: |3| + |4| + |12| + |84| and sqrt(13^2 + 84^2); masked without the 12.
-    flow = gradient_flow.from_gradients(jnp.float64(2.0), *by_hand())
+    flow = jax.jit(gradient_flow.from_gradients)(jnp.float64(2.0), *by_hand())
     assert flow.loss == 2
     assert (flow.gf1, flow.gf2) == (103, 85)
     assert (flow.gf1_masked, flow.egf1) == (91, 45.5)
@@ -385,6 +324,33 @@ def test_all_measures_of_a_network_by_hand():
     assert flow.egf2 == (5 + 84) / 2
     assert flow.layer_norms1 == {"Dense_0/kernel": 7, "Dense_1/kernel": 84}
     assert flow.layer_norms2 == {"Dense_0/kernel": 5, "Dense_1/kernel": 84}
+
+
+@each_order
+def test_functions_of_gradients_are_the_measures(order):
+    dense_grads, mask = by_hand()
+
+    @jax.jit
+    def both(dense_grads, mask):
+        flow = gradient_flow.from_gradients(jnp.float64(2.0), dense_grads, mask)
+        return flow, [
+            gradient_flow.layer_norms(dense_grads, mask, order=order),
+            gradient_flow.effective_gradient_flow(dense_grads, mask, order=order),
+            gradient_flow.gradient_norm(dense_grads, order=order),
+            gradient_flow.gradient_norm(masks.apply(dense_grads, mask), order=order),
+        ]
+
+    flow, found = jax.device_get(both(dense_grads, mask))
+    names = [f"egf{order}", f"gf{order}", f"gf{order}_masked"]
+    norms = flow.layer_norms1 if order == 1 else flow.layer_norms2
+    assert found == [norms, *(flow.measures[name] for name in names)]
+
+
+def test_layers_come_in_forward_order():
+    layers = [f"Dense_{number}" for number in range(12)]
+    grads = {layer: {"kernel": jnp.ones((1, 1))} for layer in reversed(layers)}
+    norms = gradient_flow.layer_norms(grads, masks.ones(grads), order=1)
+    assert list(norms) == [f"{layer}/kernel" for layer in layers]
 
 
 @each_order

@@ -21,13 +21,16 @@ FAMILIES = {
     "xavier_uniform": (lambda i, o: 2 / (i + o), lambda i, o: np.sqrt(6 / (i + o))),
 }
 
-NO_DATA = training.Data(
-    jnp.zeros((0, 8, 8, 1), jnp.uint8),
-    jnp.zeros(0, jnp.int32),
-    jnp.zeros((0, 8, 8, 1), jnp.uint8),
-    jnp.zeros(0, jnp.int32),
-    jnp.zeros(1),
-    jnp.ones(1),
+NO_DATA = jax.tree.map(
+    jnp.asarray,
+    training.Data(
+        np.zeros((0, 8, 8, 1), np.uint8),
+        np.zeros(0, np.int32),
+        np.zeros((0, 8, 8, 1), np.uint8),
+        np.zeros(0, np.int32),
+        np.zeros(1, np.float32),
+        np.ones(1, np.float32),
+    ),
 )
 
 each_family = pytest.mark.parametrize("name", sorted(FAMILIES))
@@ -36,10 +39,10 @@ each_fans = pytest.mark.parametrize("fans", [(50.0, 200.0), (300.0, 10.0)])
 
 def draw(name, fans, shape=(300, 400), seed=0):
     """One kernel; its shape is not the fans' on purpose."""
-    params = {"Dense_0": {"kernel": jnp.zeros(shape)}}
-    drawn = initializers.matched(
-        jax.random.key(seed), params, name, {"Dense_0/kernel": Fans(*fans)}
-    )
+    params = {"Dense_0": {"kernel": np.zeros(shape, np.float32)}}
+    matched = jax.jit(initializers.matched, static_argnums=2)
+    fans = {"Dense_0/kernel": Fans(*map(float, fans))}
+    drawn = matched(jax.random.key(seed), params, name, fans)
     return np.asarray(drawn["Dense_0"]["kernel"], float).ravel()
 
 

@@ -10,16 +10,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIG = f"--config={ROOT / 'configs' / 'sc_sdc.py'}"
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "sparse_gf.main", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
@@ -35,9 +25,11 @@ def run(*arguments):
         ([], "--config is missing"),
     ],
 )
-def test_a_mistake_is_one_message_and_nothing_is_written(tmp_path, arguments, wanted):
+def test_a_mistake_is_one_message_and_nothing_is_written(
+    command, tmp_path, arguments, wanted
+):
     workdir = tmp_path / "work"
-    done = run(f"--workdir={workdir}", *arguments)
+    done = command("main", f"--workdir={workdir}", *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
@@ -45,11 +37,10 @@ def test_a_mistake_is_one_message_and_nothing_is_written(tmp_path, arguments, wa
     assert not workdir.exists()
 
 
-def test_a_missing_data_set_is_refused_with_its_remedy(tmp_path):
+def test_a_missing_data_set_is_refused_with_its_remedy(command, tmp_path):
     workdir = tmp_path / "work"
-    done = run(
-        f"{CONFIG}:cifar10", f"--config.data_dir={tmp_path}", f"--workdir={workdir}"
-    )
+    flags = f"--config.data_dir={tmp_path}", f"--workdir={workdir}"
+    done = command("main", f"{CONFIG}:cifar10", *flags)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert str(tmp_path) in done.stderr
@@ -72,7 +63,21 @@ def test_every_setting_of_the_config_makes_specs():
         assert len(cell.seeds) == 3
 
 
-def test_the_contract_of_flag_names():
+SHOW = """
+from sparse_gf import specs
+from sparse_gf.terminal import console
+
+def show(config, workdir):
+    cell, run = specs.from_config(config)
+    print(cell.epochs, cell.seeds, cell.dense_widths, cell.hidden_layers,
+          cell.optimizer.name, cell.optimizer.learning_rate, cell.variant,
+          cell.activation, run.data_dir, workdir)
+
+console.train_cell = show
+"""
+
+
+def test_the_contract_of_flag_names(command):
     values = [
         "W",
         "D",
@@ -98,31 +103,15 @@ def test_the_contract_of_flag_names():
         "--config.activation",
     ]
     flags = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
-    code = """
-from sparse_gf import main, specs
-from sparse_gf.terminal import console
-
-def show(config, workdir):
-    cell, run = specs.from_config(config)
-    print(cell.epochs, cell.seeds, cell.dense_widths, cell.hidden_layers,
-          cell.optimizer.name, cell.optimizer.learning_rate, cell.variant,
-          cell.activation, run.data_dir, workdir)
-
-console.train_cell = show
-main.main()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, f"{CONFIG}:fashion_mnist", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = command("main", f"{CONFIG}:fashion_mnist", *flags, code=SHOW)
     expected = "5 (0, 1) (79, 236) 2 adam 0.1 DA_L2_SC_BN srelu D W\n"
     assert done.stdout == expected
 
 
-def test_a_stray_argument_is_refused():
-    done = run(CONFIG, "stray")
-    assert done.returncode == 2
-    assert done.stderr == "error: 'stray' is no flag; flags start with --.\n"
+def test_a_stray_argument_is_refused_by_python_m_too(command):
+    started = [sys.executable, "-m", "sparse_gf.main", CONFIG, "stray"]
+    alone = subprocess.run(started, cwd=ROOT, capture_output=True, text=True)
+    done = command("main", CONFIG, "stray")
+    for run in (alone, done):
+        assert (run.returncode, run.stdout) == (2, "")
+        assert run.stderr == "error: 'stray' is no flag; flags start with --.\n"

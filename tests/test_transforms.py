@@ -45,11 +45,12 @@ def linen_loss(params):
     return cross_entropy(Linen().apply({"params": params}, IMAGES))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def params():
-    return Linen().init(jax.random.key(1), IMAGES)["params"]
+    return jax.jit(Linen().init)(jax.random.key(1), IMAGES)["params"]
 
 
+@jax.jit
 def sparse_masks(params):
     counts = {path: k.size // 4 for path, k in tree.kernels(params).items()}
     return sg.masks.random(jax.random.key(2), params, counts)
@@ -71,43 +72,57 @@ OPTIMIZERS = {
 def test_masked_weights_stay_bitwise_zero_under_any_optimizer(params, name):
     kept = sparse_masks(params)
     optimizer = transforms.keep_masked(OPTIMIZERS[name](), kept)
-    params = sg.masks.apply(params, kept)
-    state, start = optimizer.init(params), params
-    for _ in range(4):
+
+    @jax.jit
+    def step(params, state):
         value, grads = jax.value_and_grad(linen_loss)(params)
         extra = {"value": value, "grad": grads, "value_fn": linen_loss}
         given = extra if name == "line search" else {}
         updates, state = optimizer.update(grads, state, params, **given)
-        params = optax.apply_updates(params, updates)
+        return optax.apply_updates(params, updates), state
+
+    params = start = sg.masks.apply(params, kept)
+    state = jax.jit(optimizer.init)(params)
+    for _ in range(4):
+        params, state = step(params, state)
     for kernel, mask, first in zip(
         *(tree.kernels(own).values() for own in (params, kept, start)), strict=True
     ):
         masked = np.asarray(kernel)[~np.asarray(mask)]
         assert not masked.view(np.uint32).any()  # Not even -0.0.
-        assert (np.asarray(kernel)[np.asarray(mask)] != first[mask]).any()
+        assert (np.asarray(kernel)[mask] != np.asarray(first)[mask]).any()
 
 
 def test_the_optimizer_sees_masked_gradients_alone(params):
     kept = sparse_masks(params)
     optimizer = transforms.keep_masked(optax.clip_by_global_norm(1.0), kept)
-    params = sg.masks.apply(params, kept)
-    grads = jax.tree.map(jnp.ones_like, params)
-    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+
+    @jax.jit
+    def update(params):
+        params = sg.masks.apply(params, kept)
+        grads = jax.tree.map(jnp.ones_like, params)
+        return optimizer.update(grads, optimizer.init(params), params)[0]
+
+    updates = update(params)
     active = sum(int(m.sum()) for m in jax.tree.leaves(kept))
     expected = 1 / np.sqrt(active)
     for update, mask in zip(
         *(jax.tree.leaves(own) for own in (updates, kept)), strict=True
     ):
-        np.testing.assert_allclose(update[mask], expected, rtol=1e-6)
+        np.testing.assert_allclose(np.asarray(update)[mask], expected, rtol=1e-6)
 
 
 def test_a_mask_that_is_replaced_in_the_state_acts_at_the_next_update(params):
     optimizer = transforms.keep_masked(optax.sgd(0.1), sg.masks.ones(params))
-    state = optimizer.init(params)
     kept = sparse_masks(params)
-    state = state._replace(masks=kept)
-    updates, _ = optimizer.update(jax.grad(linen_loss)(params), state, params)
-    params = optax.apply_updates(params, updates)
+
+    @jax.jit
+    def step(params):
+        state = optimizer.init(params)._replace(masks=kept)
+        updates, _ = optimizer.update(jax.grad(linen_loss)(params), state, params)
+        return optax.apply_updates(params, updates)
+
+    params = step(params)
     for kernel, mask in zip(
         *(tree.kernels(own).values() for own in (params, kept)), strict=True
     ):
@@ -139,23 +154,30 @@ def test_recorded_flow_is_that_of_measure_and_changes_nothing(params):
         updates, state = recorded.update(grads, state, params, value=loss)
         return optax.apply_updates(params, updates), state
 
-    for _ in range(3):
-        expected = sg.gradient_flow.measure(linen_loss, params, kept)
-        params, state = step(params, state)
-        found = transforms.gradient_flow(state)
-        jax.tree.map(close, found, expected)
+    @jax.jit
+    def measured_and_step(others, other):
+        flow = sg.gradient_flow.measure(linen_loss, others, kept)
         grads = jax.grad(linen_loss)(others)
         updates, other = plain.update(grads, other, others)
-        others = optax.apply_updates(others, updates)
+        return flow, optax.apply_updates(others, updates), other
+
+    for _ in range(3):
+        params, state = step(params, state)
+        expected, others, other = measured_and_step(others, other)
+        jax.tree.map(close, transforms.gradient_flow(state), expected)
     jax.tree.map(close, params, others)
 
 
 def test_the_unmasked_norm_is_recorded_before_anything_masks(params):
     kept = sparse_masks(params)
     optimizer = transforms.record_gradient_flow(kept)
-    grads = jax.tree.map(jnp.ones_like, params)
-    _, state = optimizer.update(grads, optimizer.init(params))
-    flow = transforms.gradient_flow(state)
+
+    @jax.jit
+    def update(params):
+        grads = jax.tree.map(jnp.ones_like, params)
+        return optimizer.update(grads, optimizer.init(params))[1]
+
+    flow = transforms.gradient_flow(update(params))
     sizes = {path: k.size for path, k in tree.kernels(params).items()}
     assert flow.gf1 == sum(sizes.values())
     assert flow.gf1_masked == sum(size // 4 for size in sizes.values())
@@ -189,11 +211,20 @@ def test_linen_and_nnx_train_alike(params):
     optimizer = nnx.Optimizer(model, chain(own_kept), wrt=nnx.Param)
     other = chain(kept)
     state = other.init(params)
-    for _ in range(3):
+
+    @nnx.jit
+    def nnx_step(model, optimizer):
         grads = nnx.grad(lambda model: cross_entropy(model(IMAGES)))(model)
         optimizer.update(model, grads)
+
+    @jax.jit
+    def linen_step(params, state):
         updates, state = other.update(jax.grad(linen_loss)(params), state, params)
-        params = optax.apply_updates(params, updates)
+        return optax.apply_updates(params, updates), state
+
+    for _ in range(3):
+        nnx_step(model, optimizer)
+        params, state = linen_step(params, state)
     for name, linen in names.items():
         kernel = np.asarray(getattr(model, name).kernel[...])
         np.testing.assert_allclose(kernel, params[linen]["kernel"], rtol=2e-4)
@@ -213,15 +244,20 @@ def test_the_library_takes_the_state_of_an_nnx_model():
 
     counts = sg.budgets.uniform(state, density=0.25)
     assert counts == {"first/kernel": 12, "second/kernel": 6}
-    kept = sg.masks.random(jax.random.key(0), state, counts)
+
+    @jax.jit
+    def masks_and_flow(state):
+        kept = sg.masks.random(jax.random.key(0), state, counts)
+        flow = sg.gradient_flow.measure(loss_fn, state, kept)
+        snip = sg.masks.from_scores(sg.scores.snip(loss_fn, state), 10)
+        key = jax.random.key(1)
+        (largest,) = sg.curvature.top_eigenvalues(loss_fn, state, kept, num=1, key=key)
+        return kept, flow, snip, largest
+
+    kept, flow, snip, largest = masks_and_flow(state)
     assert sg.masks.num_active(kept) == counts
-    flow = sg.gradient_flow.measure(loss_fn, state, kept)
     assert flow.egf2 > 0
-    snip = sg.masks.from_scores(sg.scores.snip(loss_fn, state), 10)
     assert sum(sg.masks.num_active(snip).values()) == 10
-    (largest,) = sg.curvature.top_eigenvalues(
-        loss_fn, state, kept, num=1, key=jax.random.key(1)
-    )
     assert np.isfinite(largest)
     plain = {"first": {"kernel": jnp.ones((6, 8), bool), "bias": jnp.ones(8, bool)}}
     plain["second"] = {"kernel": jnp.ones((8, 3), bool), "bias": jnp.ones(3, bool)}

@@ -16,13 +16,20 @@ def reference():
         return dict(file)
 
 
-def crop(reference, **changes):
-    given = reference | changes
-    return augment.crop_and_flip(
-        jnp.asarray(given["x"]),
-        jnp.asarray(given["offset_y"]),
-        jnp.asarray(given["offset_x"]),
-        jnp.asarray(given["flip"], bool),
+# Compiled: eagerly each of their operations is a program of its own.
+crop_and_flip = jax.jit(augment.crop_and_flip, static_argnames="padding")
+normalise = jax.jit(augment.normalise, static_argnums=3)
+random_crop_and_flip = jax.jit(
+    augment.random_crop_and_flip, static_argnames=("padding", "flip")
+)
+
+
+def crop(reference):
+    return crop_and_flip(
+        reference["x"],
+        reference["offset_y"],
+        reference["offset_x"],
+        np.asarray(reference["flip"], bool),
         padding=4,
     )
 
@@ -35,11 +42,11 @@ def test_crop_and_flip_equals_the_reference_exactly(reference):
 
 def test_padding_comes_before_normalisation(reference):
     with jax.enable_x64(True):
-        result = augment.normalise(
+        result = normalise(
             crop(reference),
             reference["mean"],
             reference["std"],
-            jnp.float64,
+            jnp.dtype("float64"),
         )
     result = np.asarray(result)
     assert result.dtype == np.float64
@@ -63,12 +70,8 @@ def test_small_images_against_numpy(offsets, flip):
     expected = np.pad(image, [(1, 1), (1, 1), (0, 0)])[y : y + 3, x : x + 4]
     if flip:
         expected = expected[:, ::-1]
-    result = augment.crop_and_flip(
-        jnp.asarray(image)[None],
-        jnp.array([y]),
-        jnp.array([x]),
-        jnp.array([flip]),
-        padding=1,
+    result = crop_and_flip(
+        image[None], np.array([y]), np.array([x]), np.array([flip]), padding=1
     )
     np.testing.assert_array_equal(result[0], expected)
 
@@ -78,7 +81,7 @@ def test_jit_and_vmap_equal_one_call_after_another(reference):
     images = jnp.asarray(reference["x"])
 
     def one(key):
-        return augment.random_crop_and_flip(key, images, padding=4, flip=True)
+        return random_crop_and_flip(key, images, padding=4, flip=True)
 
     together = jax.jit(jax.vmap(one))(keys)
     for key, result in zip(keys, together, strict=True):
@@ -95,9 +98,9 @@ def drawn(flip):
     """
     image = np.zeros((5, 5, 1), np.uint8)
     image[2, 1], image[2, 2] = 100, 200
-    batch = jnp.broadcast_to(jnp.asarray(image), (4000, 5, 5, 1))
+    batch = np.broadcast_to(image, (4000, 5, 5, 1))
     result = np.asarray(
-        augment.random_crop_and_flip(jax.random.key(0), batch, padding=1, flip=flip)
+        random_crop_and_flip(jax.random.key(0), batch, padding=1, flip=flip)
     )[..., 0]
     example, row, column = np.nonzero(result == 100)
     example_2, row_2, column_2 = np.nonzero(result == 200)
@@ -125,8 +128,8 @@ def test_no_flips_unless_asked_for():
 
 
 def test_normalise_by_hand():
-    images = jnp.array([[[0, 51], [255, 102]]], jnp.uint8)
-    mean, std = jnp.array([0.5, 0.2]), jnp.array([0.25, 0.1])
-    result = augment.normalise(images, mean, std, jnp.float32)
+    images = np.array([[[0, 51], [255, 102]]], np.uint8)
+    mean, std = np.array([0.5, 0.2]), np.array([0.25, 0.1])
+    result = normalise(images, mean, std, jnp.dtype("float32"))
     assert result.dtype == jnp.float32
     np.testing.assert_allclose(result, [[[-2.0, 0.0], [2.0, 2.0]]], atol=1e-6)

@@ -2,8 +2,6 @@
 
 import io
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -186,19 +184,10 @@ def test_masks_of_another_network_are_refused(tmp_path):
         shown(saved(tmp_path / "a.npz"), other=other)
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "sparse_gf.mask_report", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command(tmp_path):
+def test_the_command(command, tmp_path):
     path = saved(tmp_path / "a.npz", about={})
-    done = run(path, "--model=mlp_1_3", "--image_shape=1,2,1", "--num_classes=2")
+    flags = "--model=mlp_1_3", "--image_shape=1,2,1", "--num_classes=2"
+    done = command("mask_report", path, *flags)
     assert done.returncode == 0, done.stderr
     assert rows(done.stdout)["Total"] == ["12", "5", "41.67", "2", "3"]
     assert "\x1b" not in done.stdout
@@ -212,7 +201,7 @@ def test_the_command(tmp_path):
         (["nowhere.npz"], "error: there is no mask file 'nowhere.npz'.\n"),
     ],
 )
-def test_a_mistake_is_one_message(arguments, wanted):
-    done = run(*arguments)
+def test_a_mistake_is_one_message(command, arguments, wanted):
+    done = command("mask_report", *arguments)
     assert done.returncode == 2
     assert done.stderr == wanted

@@ -3,37 +3,27 @@
 import io
 import pathlib
 import re
-import subprocess
+import shlex
 import sys
 
 import pytest
 import rich.console
 
-from sparse_gf import data, doctor
+from sparse_gf import data, doctor, main
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = ["main", "sweep", "report", "analyse", "mask_report", "doctor"]
 
 
-def run(command, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", f"sparse_gf.{command}", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_fits_a_screen_and_shows_examples_that_work(command):
-    done = run(command, "--help")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_a_screen_and_shows_examples_that_work(command, name):
+    done = command(name, "--help")
     assert done.returncode == 0
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
-    assert f"  python -m sparse_gf.{command}" in done.stdout
+    assert f"  python -m sparse_gf.{name}" in done.stdout
     assert "Exit status: 0 done" in done.stdout
     # Whatever an example names exists: configs, and flags of the command.
     examples = done.stdout.partition("Examples:")[2].partition("Flags:")[0]
@@ -44,28 +34,17 @@ def test_help_fits_a_screen_and_shows_examples_that_work(command):
         assert f"  --{flag} " in flags or flag == "config"
 
 
-@pytest.mark.thorough
-def test_the_examples_of_main_are_accepted():
+@pytest.mark.parametrize("example", main.EXAMPLES)
+def test_the_examples_of_main_are_accepted(command, example):
     """Each is read up to its specs, with the flags as a shell would pass them."""
     code = (
-        "import shlex, sys\n"
-        "from sparse_gf import console, main, specs\n"
+        "from sparse_gf import specs\n"
+        "from sparse_gf.terminal import console\n"
         "check = lambda config, _: specs.from_config(config) and None\n"
         "console.train_cell = check\n"
-        "sys.argv = ['main', *shlex.split(main.EXAMPLES[int(sys.argv[1])])]\n"
-        "main.main()\n"
     )
-    from sparse_gf import main
-
-    for number in range(len(main.EXAMPLES)):
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(number)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, (main.EXAMPLES[number], done.stderr)
+    done = command("main", *shlex.split(example), code=code)
+    assert done.returncode == 0, done.stderr
 
 
 CELL = [
@@ -78,21 +57,21 @@ CELL = [
 
 
 @pytest.mark.thorough
-def test_quiet_prints_nothing_and_does_the_same(tmp_path):
-    done = run("main", *CELL, f"--workdir={tmp_path}", "--quiet")
+def test_quiet_prints_nothing_and_does_the_same(command, tmp_path):
+    done = command("main", *CELL, f"--workdir={tmp_path}", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "networks.parquet").exists()
-    done = run("report", f"--workdir={tmp_path}", "-q")
+    done = command("report", f"--workdir={tmp_path}", "-q")
     assert (done.returncode, done.stdout) == (0, "")
     assert (tmp_path / "report" / "index.html").exists()
-    wrong = run("main", *CELL, "--quiet", "--config.epochs=0")
+    wrong = command("main", *CELL, "--quiet", "--config.epochs=0")
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: ")
 
 
 @pytest.mark.thorough
-def test_a_log_file_gets_a_line_per_epoch_and_no_colour(tmp_path):
-    done = run("main", *CELL, f"--workdir={tmp_path}")
+def test_a_log_file_gets_a_line_per_epoch_and_no_colour(command, tmp_path):
+    done = command("main", *CELL, f"--workdir={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     for epoch in (1, 2):
