@@ -1,5 +1,7 @@
 """Ghosts: schedules as tables, exact off positions in every model, their parameters."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,10 +54,11 @@ def test_a_step_ramp_has_four_jumps():
 @pytest.mark.parametrize("shape", ["linear", "cosine", "exponential", "step", "abrupt"])
 @pytest.mark.parametrize("last", [2, 7, 90, 600])
 def test_gates_end_at_exactly_zero(shape, last):
-    gate = jax.jit(Ramp(shape, 1.0, 0.0, last))
-    assert gate(last) == 0
-    assert gate(1) == 1
-    assert 0 <= gate(last - 1) <= 1
+    gate = jax.jit(jax.vmap(Ramp(shape, 1.0, 0.0, last)))
+    first, before, at_the_end = np.asarray(gate(np.array([1, last - 1, last])))
+    assert at_the_end == 0
+    assert first == 1
+    assert 0 <= before <= 1
 
 
 @pytest.mark.parametrize(("start", "end"), [(1.0, 0.0), (1.0, 100.0)])
@@ -199,10 +202,15 @@ def test_ghost_parameters_are_counted(name, blocks):
     assert ghosts.num_params(plain["params"]) == 0
 
 
+@jax.jit
+def ghost_skip(x, y, alpha):
+    return layers.ghost_skip("padding", x, y, Gates(alpha=alpha), True)
+
+
 def test_a_skip_adds_the_input_times_the_gate_by_hand():
-    x = jnp.arange(2 * 4 * 4 * 2, dtype=jnp.float32).reshape(2, 4, 4, 2)
-    y = jnp.ones((2, 2, 2, 4))
-    found = layers.ghost_skip("padding", x, y, Gates(alpha=jnp.float32(0.5)), True)
+    x = np.arange(2 * 4 * 4 * 2, dtype=np.float32).reshape(2, 4, 4, 2)
+    y = np.ones((2, 2, 2, 4), np.float32)
+    found = np.asarray(ghost_skip(x, y, jnp.float32(0.5)))
     # Every second pixel; one new channel before and one after.
     np.testing.assert_array_equal(found[..., 1:3], 1 + 0.5 * x[:, ::2, ::2])
     np.testing.assert_array_equal(found[..., (0, 3)], np.ones((2, 2, 2, 2)))
@@ -210,22 +218,23 @@ def test_a_skip_adds_the_input_times_the_gate_by_hand():
 
 def test_a_skip_at_zero_does_not_look_at_its_input():
     x, y = jnp.full((1, 3), jnp.inf), jnp.array([[-0.0, 1.0, 2.0]])
-    found = layers.ghost_skip("padding", x, y, Gates(alpha=jnp.float32(0)), True)
+    found = np.asarray(ghost_skip(x, y, jnp.float32(0)))
     np.testing.assert_array_equal(found, y)
     assert np.signbit(found[0, 0])
 
 
 def test_the_gradient_goes_through_a_gate():
     block = resnet.BasicBlock(4, 1, layers.Style(skip=False, norm="none"), "padding")
-    x = jnp.ones((1, 4, 4, 4))
-    variables = block.init(jax.random.key(0), x, True)
-    zeros: Params = jax.tree.map(jnp.zeros_like, variables)
+    x = np.ones((1, 4, 4, 4), np.float32)
+    init = functools.partial(block.init, train=True)
+    variables = jax.eval_shape(init, jax.random.key(0), x)
+    zeros: Params = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), variables)
 
     def total(x, alpha):
         return jnp.sum(block.apply(zeros, x, True, Gates(alpha=alpha)))
 
     # Without weights the two skips are all there is: alpha^2 x.
-    found = jax.grad(total)(x, jnp.float32(0.5))
+    found = jax.jit(jax.grad(total))(x, np.float32(0.5))
     np.testing.assert_allclose(found, np.full(x.shape, 0.25))
 
 
@@ -233,9 +242,15 @@ def test_soft_neurons_take_the_place_of_every_relu():
     model, pixels = MODELS["basic"]
     variables, images = drawn(model, pixels)
     soft = model.clone(style=layers.Style(activation="swish"))
-    images = jnp.asarray(images)
-    found = model.apply(variables, images, gates=Gates(beta=jnp.float32(1)))
-    np.testing.assert_allclose(found, soft.apply(variables, images), rtol=1e-6)
+
+    @jax.jit
+    def both(variables, images):
+        gates = Gates(beta=jnp.float32(1))
+        own = model.apply(variables, images, gates=gates)
+        return own, soft.apply(variables, images)
+
+    found, expected = both(variables, images)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_an_unknown_skip_is_refused():
