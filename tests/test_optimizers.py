@@ -285,26 +285,14 @@ def test_masked_weights_and_their_moments_never_move(small, name, preset):
     recipe = training.Recipe(
         model, name, preset, batch_size=8, l2=0.1, l1=0.1, weight_decay=0.1
     )
-<<<<<<< HEAD
-    state = training.create(
-        recipe, variables["params"], mask, variables["batch_stats"], 0.1
-    )
-    before = state.params
-    step = jax.jit(functools.partial(training.step, recipe))
-    key = jax.random.key(2)
-    for number in range(4):
-        images = jax.random.normal(jax.random.fold_in(key, number), (8, 5))
-        state, _ = step(state, images, jnp.arange(8) % 3, key)
-=======
-    create = jax.jit(functools.partial(train.create, recipe), static_argnums=3)
+    create = jax.jit(functools.partial(training.create, recipe), static_argnums=3)
     state = create(variables["params"], mask, variables["batch_stats"], 0.1)
     before = state.params
-    step = jax.jit(functools.partial(train.step, recipe))
+    step = jax.jit(functools.partial(training.step, recipe))
     key, rng = jax.random.key(2), np.random.default_rng(2)
     for _ in range(4):
         images = np.float32(rng.normal(size=(8, 5)))
         state, _ = step(state, images, np.arange(8) % 3, key)
->>>>>>> 31272a9 (Tests: programs compiled whole, commands in forks of one process, caches freed)
         for entries in at_masked(state.params, state):
             assert entries.size
             assert entries.tobytes() == bytes(entries.nbytes)  # +0.0, bit for bit

@@ -200,14 +200,7 @@ with results.lock(pathlib.Path(sys.argv[1]), sys.argv[2]):
 
 def flags(workdir):
     return [
-<<<<<<< HEAD
-        sys.executable,
-        "-m",
-        "sparse_gf.sweep",
         f"--config={ROOT / 'configs' / 'sweeps' / 'tessera2021.py'}:table4,smoke",
-=======
-        f"--config={ROOT / 'configs' / 'sweeps' / 'table4.py'}:smoke",
->>>>>>> 31272a9 (Tests: programs compiled whole, commands in forks of one process, caches freed)
         f"--workdir={workdir}",
         "--config.epochs=60",
         "--config.seeds=(0,1)",

@@ -162,7 +162,7 @@ def _contrast(contrast: Contrast, rows: pd.DataFrame) -> Values:
     # Two infinite ones are equal. Rounded, so that equal changes are ties.
     total = np.round(np.where(np.isnan(total), 0.0, total), 9)
     found = pd.Series(total, index=shared[known])
-    used = pd.concat([part[known] for part in parts]).reset_index()
+    used = pd.concat([part.loc[known] for part in parts]).reset_index()
     return Values(found, used, int((~known).sum()))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparse_gf import data, studies
+from sparse_gf import data
 from sparse_gf.core.errors import UserError
 from sparse_gf.gradient_flow import MEASURES
 from sparse_gf.reporting import correlations, p_values
@@ -141,14 +141,8 @@ def finding(p: float) -> str | None:
 
 
 def _tables() -> list[str]:
-    """Studies with published p-values; a figure of the same cells repeats its table."""
-    found = {}
-    for name in studies.NAMES:
-        study = studies.get(name)
-        printed = any(entry.published is not None for entry in study.entries)
-        if printed and study.shown == "p-values":
-            found.setdefault(study.entries, name)
-    return list(found.values())
+    """Studies whose p-values are printed, each number where it stands."""
+    return list(dict.fromkeys(number.study for number in published.p_values()))
 
 
 def _settings(sweeps: Sequence[Sweep]) -> list[tuple[dict[str, Any], set[str]]]:

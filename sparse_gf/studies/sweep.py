@@ -229,7 +229,7 @@ def _entry(values: dict[str, Any], varied: list[str]) -> Entry:
             nested.setdefault(group, {})[inner[0]] = value
         else:
             nested[group] = value
-    cell, _ = specs.from_config(nested)
+    cell: Any = specs.from_config(nested)[0]
     column = [_spoken(axis, values[axis]) for axis in varied if axis != "optimizer"]
     return Entry(cell.optimizer.name, ", ".join(column) or cell.variant, cell)
 

@@ -203,7 +203,9 @@ class _StopAt(experiment.Monitor):
             raise _Stop
 
     def note(self, message):
-        self.notes.append(message)
+        # Of what happens to checkpoints: the widths here are small.
+        if not message.startswith("Warning: "):
+            self.notes.append(message)
 
 
 def damage(step):

@@ -15,7 +15,7 @@ from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.data import augment
 from sparse_gf.experiment import Monitor, masked
-from sparse_gf.reporting import densities
+from sparse_gf.reporting import cell_folder, densities
 from sparse_gf.specs import MaskedSpec, MaskSpec, RunSpec, ScheduleSpec
 from sparse_gf.training import criteria
 

@@ -152,14 +152,14 @@ def test_lines_tell_tweaks_apart_and_titles_name_those_of_all():
     kind = "ticket magnitude, global, "
     lines = list(densities.summarise(rows).table["mask"])
     assert lines == [kind + name for name in ("GSk", "permanent GSk", "plain")]
-    assert densities.summarise(rows).title.endswith("BN, relu, 180 epochs")
+    assert densities.summarise(rows).title.endswith("DA_L2, relu, 180 epochs")
     summary = densities.summarise(
         rows[rows["config_hash"] == made["GSk"]["config_hash"]]
     )
     assert list(summary.table["mask"]) == [kind.removesuffix(", ")]
-    assert summary.title.endswith("BN, relu, GSk, 180 epochs")
+    assert summary.title.endswith("DA_L2, relu, GSk, 180 epochs")
     summary = densities.summarise(rows[rows["tost"] == ""])
-    assert summary.title.endswith("BN, relu, 180 epochs")
+    assert summary.title.endswith("DA_L2, relu, 180 epochs")
 
 
 def test_a_cell_in_a_few_words_has_its_tweaks():

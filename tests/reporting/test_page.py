@@ -123,15 +123,15 @@ def test_studies_are_named_together():
 
 
 def test_figures_of_the_same_cells_are_shown_when_a_table_is_done():
-    asked = sweep_lib.expand(sweep_lib.config("table3a", "smoke"))
+    asked = sweep_lib.expand(sweep_lib.config("table6a", "smoke"))
     cells = dict.fromkeys(cell.hash for cell in asked.study.cells)
     shown = study_blocks.shown(findings.Findings(cells, (asked,), (), pd.DataFrame()))
     names = {sweep.study.name for sweep in shown}
-    # Digits stand for every data set at this scale, so Tables 4 and 5a are in 3a.
-    assert names >= {"table3a", "figure8", "figure9", "figure10"}
-    assert "table6a" not in names
+    # Digits stand for every data set at this scale, so Tables 4 and 5a are in 6a.
+    assert names >= {"table6a", "table4", "figure8", "figure9", "figure10"}
+    assert "table3b" not in names
     assert "figure19" not in names
-    (group,) = (g for g in study_blocks.groups(shown) if g[0].study.name == "table3a")
+    (group,) = (g for g in study_blocks.groups(shown) if g[0].study.name == "table6a")
     assert len(group) >= 4
 
 

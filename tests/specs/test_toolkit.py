@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import pathlib
 
 import flax.linen as nn
 import jax
@@ -100,12 +101,12 @@ def only_chunk(cell):
 @pytest.mark.parametrize("cell", [CELL, SC_SDC])
 def test_off_is_the_plain_run(cell):
     """The same programs: nothing is left that could differ by a bit."""
-    networks = only_chunk(cell).make()
+    networks = only_chunk(cell).make(pathlib.Path())
     for group in networks.groups:
         assert group.recipe.ghosts is None
         assert group.recipe.label_smoothing == 0
     options = {"gsw": GswSpec(end=7.0), "ls": LsSpec(0.3), "tost": ""}
-    unused = only_chunk(dataclasses.replace(cell, **options)).make()
+    unused = only_chunk(dataclasses.replace(cell, **options)).make(pathlib.Path())
     assert [g.recipe for g in unused.groups] == [g.recipe for g in networks.groups]
     assert cell.rescaling is None
 
@@ -287,7 +288,7 @@ def test_smoothing_is_of_the_training_loss_alone():
 
 def first_states(cell):
     """The networks of a cell before the first step."""
-    networks = only_chunk(cell).make()
+    networks = only_chunk(cell).make(pathlib.Path())
     part = data.stratified(data.load("digits"), cell.train_examples, cell.test_examples)
     on_device = ensemble.to_device(part, cell.dtype)
     (group,) = networks.groups
