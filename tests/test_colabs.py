@@ -46,7 +46,9 @@ MOST_BYTES = 400_000
 SECONDS = 300
 """A whole notebook may take."""
 
-DRAWS = re.compile(r"^(plt\.show|plots\.\w+|analysis_figures\.draw)\(", re.MULTILINE)
+DRAWS = re.compile(
+    r"^(plt\.show|figures\.(against|layer_norms|draw)|panels\.draw)\(", re.MULTILINE
+)
 
 LOCAL_PATH = re.compile(r"(?<![\w.:/])/(root|work|tmp|home|Users|content|var)/\S")
 
