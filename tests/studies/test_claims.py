@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from sparse_gf.studies.claims import CLAIMS, cells, kinds, reading
+from sparse_gf.studies.claims import CLAIMS, cells, describe, kinds, reading
 from sparse_gf.studies.claims.kinds import Association, Contrast, Onset, Ranking, Trend
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
@@ -202,3 +202,39 @@ def test_a_claim_reads_the_cells_that_it_names():
     everything = cells(claim)
     assert len(set(everything)) == len(everything)
     assert {cell.activation for cell in everything} == {"relu"}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "tessera2021.batchnorm.gain",
+            "test accuracy: [BN, sparse] - [NR, sparse] - [BN, dense] + [NR, dense]; "
+            "relu, adagrad, learning rate 0.001",
+        ),
+        (
+            "tessera2021.l2.sparsity",
+            "Kendall's tau with dense width of test accuracy: [L2] - [NR]; relu, "
+            "adagrad, learning rate 0.001, sparse",
+        ),
+        (
+            "tessera2021.egf.dense.points",
+            "|tau| of egf2 minus |tau| of gf2, with test loss over the dense networks "
+            "of a cell; correlated at each measured epoch, then |tau| is averaged over "
+            "them",
+        ),
+        (
+            "jaiswal2022.abrupt",
+            "test accuracy: [gsk.schedule abrupt] - [fading]; relu, magnitude, density "
+            "0.05, gsk",
+        ),
+    ],
+)
+def test_statistics_in_words(name, expected):
+    assert describe(BY_ID[name].parts[0].statistic) == expected
+
+
+def test_no_two_parts_of_a_claim_are_the_same_statistic():
+    for claim in CLAIMS:
+        said = [describe(part.statistic) for part in claim.parts]
+        assert len(set(said)) == len(said), claim.id

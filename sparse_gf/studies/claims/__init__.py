@@ -10,6 +10,7 @@ from sparse_gf.studies.claims import (
 )
 from sparse_gf.studies.claims.kinds import Claim, Part, Region
 from sparse_gf.studies.claims.reading import cells
+from sparse_gf.studies.claims.spoken import describe
 
 CLAIMS: tuple[Claim, ...] = (
     *measures.CLAIMS,
@@ -21,4 +22,4 @@ CLAIMS: tuple[Claim, ...] = (
 )
 """Of the first paper, then of the second, in the order of their sections."""
 
-__all__ = ["CLAIMS", "Claim", "Part", "Region", "cells"]
+__all__ = ["CLAIMS", "Claim", "Part", "Region", "cells", "describe"]

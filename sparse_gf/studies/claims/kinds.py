@@ -139,7 +139,7 @@ class Measure:
 
 MEASURES = {
     "accuracy": Measure("test accuracy", "points"),
-    "flow": Measure("EGF_2, mean over the measured epochs", "factor"),
+    "flow": Measure("mean EGF_2", "factor"),
     "eigenvalue": Measure(
         "the Hessian's largest eigenvalue, geometric mean over the saved epochs",
         "factor",
