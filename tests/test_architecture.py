@@ -125,6 +125,15 @@ def test_the_check_itself_sees_what_is_wrong(room, source, package, expected):
     assert violations(room, source, package) == expected
 
 
+def test_no_file_is_long():
+    long = {
+        name: lines
+        for name, path in modules().items()
+        if (lines := len(path.read_text().splitlines())) > 400
+    }
+    assert long == {}
+
+
 def test_only_ensembles_map_over_members():
     users = {name for name, path in modules().items() if "vmap(" in path.read_text()}
     assert users == {"ensemble.mapping"}

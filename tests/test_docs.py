@@ -206,10 +206,11 @@ def test_changes_are_short_and_apply(extended):
 
 
 TRAIN = """
-import json, sys
+import json, pathlib, sys
 from absl import flags
 from ml_collections import config_flags
 from sparse_gf import experiment, specs
+from sparse_gf.reporting import cell_folder
 
 commands = json.loads(sys.argv[1])
 argv, holders = [sys.argv[0]], []
@@ -221,7 +222,8 @@ sys.argv = argv  # Where overrides are looked for.
 flags.FLAGS(argv)
 for holder in holders:
     cell, run = specs.from_config(holder.value)
-    experiment.run(cell, run, "results")
+    rows = experiment.run(cell, run, "results")
+print(cell_folder.write(pathlib.Path("results"), cell_folder.look(rows), rows))
 """
 
 TINY = {
@@ -275,6 +277,12 @@ def test_networks_train_with_what_changes_have_added(extended):
         assert name in set(rows[column])
     # The norm of one layer is no larger than the mean.
     assert rows["weakest"].between(0, rows["egf2"]).all()
+    folder = extended / trained.stdout.splitlines()[-1]
+    assert (
+        "| Sparse weakest layer | Dense weakest layer |"
+        in (folder / "table.md").read_text()
+    )
+    assert (folder / "weakest.png").exists()
     assert rows["test_loss"].map(np.isfinite).all()
 
 

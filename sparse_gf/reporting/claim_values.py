@@ -153,7 +153,9 @@ def _contrast(contrast: Contrast, rows: pd.DataFrame) -> Values:
         return NOTHING
     changed = _changed(wheres)
     terms = [_by_unit(term, changed) for term in terms]
-    shared = functools.reduce(pd.Index.intersection, (term.index for term in terms))
+    shared: Any = functools.reduce(
+        pd.Index.intersection, (term.index for term in terms)
+    )
     parts = [term.loc[shared] for term in terms]
     numbers = np.array([part[contrast.measure].to_numpy(float) for part in parts])
     known = ~np.isnan(numbers).any(axis=0)

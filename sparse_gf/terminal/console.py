@@ -147,14 +147,7 @@ def _count(sweep: sweep_lib.Sweep, missing: Collection[specs.Cell]) -> str:
     cells = sweep.study.trained
     networks = sum(cell.num_networks for cell in cells)
     done = len(cells) - len(missing)
-    searches = dict.fromkeys(need for cell in cells for need in cell.needs)
-    rounds = sum(search.num_networks for search in searches)
-    also = f", and {words.counted(rounds, 'round')} of searches for tickets"
-    return (
-        f"{done} of {len(cells)} cells are done ({networks} networks in all"
-        + also * bool(rounds)
-        + ")"
-    )
+    return f"{done} of {len(cells)} cells are done ({networks} networks in all)"
 
 
 def _describe(cell: specs.Cell) -> str:

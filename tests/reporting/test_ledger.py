@@ -208,8 +208,9 @@ def test_the_setting_is_told():
         assert (found["epochs"], found["train_examples"]) == (7, 4000)
         assert found["test_examples"] == 10_000
         assert found["differences"] == (
-            "train_examples 5120, not all; epochs 7, not 500; measurements 3, not 11; "
-            "probe_size 1024, not all"
+            "image_size 14, not 0; train_examples 4000, not all; epochs 7, not 500; "
+            "max_width 200, not 0; dense_widths 40, 80, 120, 160, 180, not 79, 236, "
+            "394, 552, 709"
         )
 
 
