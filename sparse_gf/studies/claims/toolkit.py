@@ -4,7 +4,7 @@ Every comparison is of networks of one seed under one mask. A verdict is of one 
 one data set: the paper's are ResNets, VGG-16 and MobileNet on CIFAR and TinyImageNet.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sparse_gf.studies.claims.kinds import (
@@ -243,7 +243,7 @@ _ACCURACY = (
 )
 
 
-def _ghosts_against(removed: dict[str, Where]) -> tuple[Part, ...]:
+def _ghosts_against(removed: Mapping[str, Where]) -> tuple[Part, ...]:
     """Ghosts that are removed otherwise, against those that fade."""
     return tuple(
         Part(
