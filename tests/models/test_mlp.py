@@ -50,16 +50,15 @@ def test_parameters_and_logits_have_the_type_asked_for(x64, dtype):
 
 def test_a_network_of_default_settings_can_be_made():
     model = mlp.MLP(width=2, hidden_layers=1, num_classes=2)
-    init = model.init_with_output
-    logits, _ = jax.eval_shape(init, jax.random.key(0), jnp.ones((1, 2)))
+    logits, _ = model.init_with_output(jax.random.key(0), jnp.ones((1, 2)))
     assert logits.dtype == FLOAT32
 
 
 def test_images_are_flattened_row_by_row():
-    model, images = make(), np.arange(24, dtype=np.float32).reshape(2, 2, 3, 2)
-    variables, apply = init(model, images), jax.jit(model.apply)
+    model, images = make(), jnp.arange(24.0).reshape(2, 2, 3, 2)
+    variables = init(model, images)
     np.testing.assert_array_equal(
-        apply(variables, images), apply(variables, images.reshape(2, 12))
+        model.apply(variables, images), model.apply(variables, images.reshape(2, 12))
     )
 
 
@@ -69,27 +68,22 @@ def kernels(variables):
 
 @pytest.mark.parametrize("variant", ["NR", "SC"])
 def test_logits_by_hand(variant):
-    model, x = make(variant), np.linspace(-1, 1, 10, dtype=np.float32).reshape(2, 5)
+    model, x = make(variant), jnp.linspace(-1, 1, 10).reshape(2, 5)
     variables = init(model, x)
     first, second, last = kernels(variables)
     h = np.maximum(x @ first, 0)
     skipped = h if variant == "SC" else 0
     h = np.maximum(h @ second, 0) + skipped
-    found = jax.jit(model.apply)(variables, x)
-    np.testing.assert_allclose(found, h @ last, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        model.apply(variables, x), h @ last, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_one_hidden_layer_has_nothing_to_skip():
     x = jnp.ones((2, 4))
     plain, skip = (make(variant, hidden_layers=1) for variant in ("NR", "SC"))
     variables = init(plain, x)
-    both = jax.jit(lambda v: (plain.apply(v, x), skip.apply(v, x)))
-    np.testing.assert_array_equal(*both(variables))
-
-
-def drawn(*shape, seed=1):
-    """Standard normal numbers."""
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    np.testing.assert_array_equal(plain.apply(variables, x), skip.apply(variables, x))
 
 
 def normalise(z, axis):
@@ -100,22 +94,20 @@ def normalise(z, axis):
 
 
 def test_both_normalisations_come_batch_first_and_before_the_activation():
-    model, x = make("BN_LN", hidden_layers=1, activation="tanh"), drawn(6, 5)
+    model = make("BN_LN", hidden_layers=1, activation="tanh")
+    x = jax.random.normal(jax.random.key(1), (6, 5))
     variables = init(model, x)
     first, last = kernels(variables)
-    h = np.tanh(normalise(normalise(x @ first, 0), 1))
-    apply = functools.partial(model.apply, train=True, mutable=["batch_stats"])
-    logits, _ = jax.jit(apply)(variables, x)
+    h = np.tanh(normalise(normalise(np.asarray(x) @ first, 0), 1))
+    logits, _ = model.apply(variables, x, train=True, mutable=["batch_stats"])
     np.testing.assert_allclose(logits, h @ last, rtol=1e-4, atol=1e-5)
 
 
 def test_evaluation_uses_running_statistics_and_leaves_them_alone():
-    model, x = make("BN"), drawn(6, 5)
+    model, x = make("BN"), jax.random.normal(jax.random.key(1), (6, 5))
     variables = init(model, x)
-    apply = functools.partial(model.apply, mutable=["batch_stats"])
-    alone, (together, updated) = jax.jit(
-        lambda v: (model.apply(v, x[:1]), apply(v, x))
-    )(variables)
+    alone = model.apply(variables, x[:1])
+    together, updated = model.apply(variables, x, mutable=["batch_stats"])
     np.testing.assert_allclose(alone[0], together[0], rtol=1e-5)
     for old, new in zip(
         jax.tree.leaves(variables["batch_stats"]),
@@ -138,8 +130,7 @@ class TestBatchNorm:
     def file(self, request, reference, x64):
         return reference(request.param)
 
-    @functools.partial(jax.jit, static_argnums=0, static_argnames="train")
-    def run(self, x, scale, bias, statistics, *, train):
+    def run(self, file, x, scale, bias, statistics, *, train):
         """BatchNorm's output and the statistics after it."""
         channels = scale.size
         model = make("BN", FLOAT64, width=channels, hidden_layers=1)
@@ -169,11 +160,14 @@ class TestBatchNorm:
     def test_training_and_evaluation(self, file):
         scale, bias, statistics = self.start(file)
         for step, x in enumerate(file["x_train"]):
-            y, statistics = self.run(x, scale, bias, statistics, train=True)
+            y, statistics = self.run(
+                file, jnp.asarray(x), scale, bias, statistics, train=True
+            )
             self.close(y, file["y_train"][step])
             self.close(statistics["mean"], file["running_mean"][step])
             self.close(statistics["var"], file["running_var_biased_flax_rule"][step])
-        y, after = self.run(file["x_eval"], scale, bias, statistics, train=False)
+        x = jnp.asarray(file["x_eval"])
+        y, after = self.run(file, x, scale, bias, statistics, train=False)
         self.close(y, file["y_eval_biased_stats"])
         self.close(after["var"], statistics["var"])
 
@@ -181,33 +175,32 @@ class TestBatchNorm:
         scale, bias, statistics = self.start(file)
 
         def forward(x, scale, bias):
-            return self.run(x, scale, bias, statistics, train=True)[0]
+            return self.run(file, x, scale, bias, statistics, train=True)[0]
 
-        @jax.jit
-        def gradients(x, scale, bias, cotangent):
-            return jax.vjp(forward, x, scale, bias)[1](cotangent)
-
-        given = file["x_eval"], scale, bias, file["vjp_cotangent"]
-        by_x, by_scale, by_bias = gradients(*given)
+        x = jnp.asarray(file["x_eval"])
+        _, vjp = jax.vjp(forward, x, scale, bias)
+        by_x, by_scale, by_bias = vjp(jnp.asarray(file["vjp_cotangent"]))
         self.close(by_x, file["vjp_dx"])
         self.close(by_scale, file["vjp_dscale"])
         self.close(by_bias, file["vjp_dbias"])
 
 
 def dropped(model, params, x, seed):
-    apply = functools.partial(model.apply, train=True, deterministic=False)
-    rngs = {"dropout": jax.random.key(seed)}
-    return jax.jit(apply)({"params": params}, x, rngs=rngs)
+    return model.apply(
+        {"params": params},
+        x,
+        train=True,
+        deterministic=False,
+        rngs={"dropout": jax.random.key(seed)},
+    )
 
 
 def test_dropout_is_off_unless_asked_for():
     x = jnp.ones((2, 5))
     with_dropout, plain = make("DO"), make()
     params = init(plain, x)["params"]
-    expected, actual = (
-        jax.jit(functools.partial(model.apply, train=True))({"params": params}, x)
-        for model in (plain, with_dropout)
-    )
+    expected = plain.apply({"params": params}, x, train=True)
+    actual = with_dropout.apply({"params": params}, x, train=True)
     np.testing.assert_array_equal(actual, expected)
     np.testing.assert_array_equal(dropped(plain, params, x, 0), expected)
 
@@ -215,14 +208,13 @@ def test_dropout_is_off_unless_asked_for():
 def test_dropout_keeps_the_mean_and_drops_its_share():
     # Ones in, identity kernels: the logits are the units after dropout.
     model = make("DO", width=50, hidden_layers=1, num_classes=50, dropout_rate=0.2)
-    params = {f"Dense_{i}": {"kernel": np.eye(50, dtype=np.float32)} for i in range(2)}
-    ones = np.ones((2000, 50), np.float32)
-    units = np.asarray(dropped(model, params, ones, seed=0))
+    params = {f"Dense_{i}": {"kernel": jnp.eye(50)} for i in range(2)}
+    units = np.asarray(dropped(model, params, jnp.ones((2000, 50)), seed=0))
     zeros = units == 0
     np.testing.assert_allclose(units[~zeros], 1 / 0.8, rtol=1e-6)
     error = np.sqrt(0.2 * 0.8 / units.size)
     assert abs(zeros.mean() - 0.2) < 5 * error
-    other = np.asarray(dropped(model, params, ones, seed=1))
+    other = np.asarray(dropped(model, params, jnp.ones((2000, 50)), seed=1))
     assert ((other == 0) != zeros).any()
 
 
@@ -234,18 +226,14 @@ def narrow_and_wide(variant, activation):
     settings = {"activation": activation, "max_width": 9, "hidden_layers": 3}
     narrow = make(variant, FLOAT64, width=4, **settings)
     wide = make(variant, FLOAT64, width=9, **settings)
-    x = drawn(8, 5, seed=3).astype(np.float64)
-    variables = jax.device_get(init(wide, x))
+    x = jax.random.normal(jax.random.key(3), (8, 5), FLOAT64)
+    variables = init(wide, x)
     shapes = jax.eval_shape(narrow.init, jax.random.key(0), x)
+    block = masks.blocks(variables["params"], mlp.layer_dims(5, 4, 3, 3))
+    padded = variables | {"params": masks.apply(variables["params"], block)}
     cut = jax.tree.map(
         lambda leaf, want: leaf[tuple(slice(n) for n in want.shape)], variables, shapes
     )
-
-    @jax.jit
-    def masked(params):
-        return masks.apply(params, masks.blocks(params, mlp.layer_dims(5, 4, 3, 3)))
-
-    padded = variables | {"params": masked(variables["params"])}
     return (narrow, cut), (wide, padded), x
 
 
@@ -280,23 +268,17 @@ def test_variants_that_are_not_the_networks_change_no_parameter():
     ("precision", "bits"), [("tensorfloat32", 10), ("bfloat16", 7)]
 )
 def test_every_layer_has_the_precision_asked_for(precision, bits):
-    model = make(precision=precision)
-    images = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 12)
+    model, images = make(precision=precision), jnp.linspace(-1, 1, 24).reshape(2, 12)
     variables = init(model, images)
 
     def product(a, b):
         a, b = (jax.lax.reduce_precision(factor, 8, bits) for factor in (a, b))
         return jnp.matmul(a, b, precision="highest")
 
-    @jax.jit
-    def compute(variables):
-        hidden = images
-        for kernel in tree.kernels(variables["params"]).values():
-            logits = product(hidden, kernel)
-            hidden = jax.nn.relu(logits)
-        own, full = (m.apply(variables, images) for m in (model, make()))
-        return own, full, logits
-
-    own, full, logits = compute(variables)
-    np.testing.assert_allclose(own, logits, rtol=1e-5)
+    hidden = images
+    for kernel in tree.kernels(variables["params"]).values():
+        logits = product(hidden, kernel)
+        hidden = jax.nn.relu(logits)
+    np.testing.assert_allclose(model.apply(variables, images), logits, rtol=1e-5)
+    full = make().apply(variables, images)
     assert not np.allclose(full, logits, rtol=1e-5)
