@@ -98,6 +98,7 @@ PADDED = {
     "adamw": ("L2_BN", "relu"),
     "adagrad": ("NR", "pswish"),
     "momentum": ("L2_BN", "relu"),
+    "nesterov": ("L2_BN", "relu"),
     "rmsprop": ("SC", "prelu"),
     "sgd": ("DA_L2_SC_BN", "srelu"),
 }
