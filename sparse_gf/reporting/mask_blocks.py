@@ -1,6 +1,7 @@
 """Blocks of the page about networks under masks, one per model and data set."""
 
 import pathlib
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -29,7 +30,13 @@ def of_models(rows: pd.DataFrame, folder: pathlib.Path) -> list[Block]:
     return made
 
 
-def filled(block: Block, folder: pathlib.Path, name: str, rows: pd.DataFrame) -> Block:
+def filled(
+    block: Block,
+    folder: pathlib.Path,
+    name: str,
+    rows: pd.DataFrame,
+    drawn: Iterable[str] = columns.DRAWN,
+) -> Block:
     """Adds a table and figures of networks under masks to a block.
 
     Args:
@@ -37,12 +44,13 @@ def filled(block: Block, folder: pathlib.Path, name: str, rows: pd.DataFrame) ->
         folder: Where tables and figures go.
         name: Of the files.
         rows: One row per network, at least one.
+        drawn: Columns that are drawn against density.
     """
     summary = densities.summarise(rows)
     table = summary.layout()
     write_table(folder, name, table)
     lines, pairs = densities.with_lines(rows), []
-    for column in columns.DRAWN:
+    for column in drawn:
         figure = plots.against(plots.DENSITY, lines, column, table.title)
         file = f"{name}-{columns.file_name(column)}"
         svg = plots.write(folder / "figures", file, figure)

@@ -163,6 +163,8 @@ def _for_papers(*places: str) -> Markup:
 
 def _mention(group: _Group, begun: Block) -> Block:
     """A study that shows nothing of its own."""
+    if not group.findings.cells:
+        return begun
     text = Markup(
         'It has no table of its own. See <a href="#table1">the correlations</a>, '
         '<a href="#ledger">the ledger</a> and <a href="#cells">the cells</a>.'
@@ -190,8 +192,9 @@ def _show_p_values(group: _Group, begun: Block) -> Block:
 
 def _show_accuracies(group: _Group, begun: Block) -> Block:
     """A table of accuracies beside the published ones."""
-    table = accuracies.layout(group.first, group.findings.masked)
-    write_table(group.folder, group.name, table)
+    for sweep in reversed(group.sweeps):
+        table = accuracies.layout(sweep, group.findings.masked)
+        write_table(group.folder, group.names[sweep.name], table)
     papers = _for_papers(
         *(f"report/tables/{group.name}{end}" for end in (".md", ".tex"))
     )
@@ -203,7 +206,8 @@ def _show_densities(group: _Group, begun: Block) -> Block:
     """Scores of networks under masks, and figures against density."""
     if group.rows.empty:
         return begun
-    return mask_blocks.filled(begun, group.folder, group.name, group.rows)
+    drawn = group.first.study.measures
+    return mask_blocks.filled(begun, group.folder, group.name, group.rows, drawn)
 
 
 _SHOWN = {
