@@ -13,7 +13,7 @@ from sparse_gf.core.errors import UserError
 
 COLLECTION = "intermediates"
 NAME = "post"
-"""Under which the networks of this package sow their post-activations."""
+"""The name under which networks of this package sow their post-activations."""
 
 
 def sparsity(
@@ -31,10 +31,11 @@ def sparsity(
     examples and units of a layer count alike, those of masked units too.
 
     Args:
-        model: Shows its post-activations: ``self.sow("intermediates", "post", x)``.
+        model: A module that shows its post-activations:
+            ``self.sow("intermediates", "post", x)``.
         variables: The params, and whatever else the model needs.
-        images: As the model takes them.
-        threshold: Of the magnitude.
+        images: What the model takes.
+        threshold: The largest magnitude that counts as 0.
         batch_size: Examples at a time; the last batch may have fewer.
         **call: Arguments of the model's call, ``train=False`` for example.
 

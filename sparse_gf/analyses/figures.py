@@ -53,7 +53,7 @@ def draw(rows: pd.DataFrame, kind: str) -> Any:
     """The figure of one analysis.
 
     Args:
-        rows: Of that kind, of one work directory.
+        rows: The rows of that kind, of one work directory.
         kind: One of ``LABELS``.
 
     Returns:
@@ -91,7 +91,7 @@ def _words(name: str) -> Any:
 
 
 def _by_epoch(rows: pd.DataFrame, kind: str) -> Any:
-    """Along training, mean over seeds; of eigenvalues the first."""
+    """Draws values along training, means over seeds; of eigenvalues the first."""
     first = rows[rows["x"].isin([0, math.nan])]
     figure = plots.new_figure(6.0, 4.0, LABELS[kind] + " along training")
     axes = figure.subplots()

@@ -132,8 +132,8 @@ class Analysis(NamedTuple):
     """What is found of a network.
 
     Attributes:
-        function: Of a subject.
-        rows: Of what the function gives.
+        function: A function of a subject.
+        rows: A function that makes rows of what ``function`` gives.
         compiled: Whether ``function`` is to be compiled as a whole.
     """
 

@@ -26,7 +26,7 @@ from sparse_gf.reporting import render
 from sparse_gf.specs import Cell
 
 FILE = "analyses.parquet"
-"""Where the rows are, below the work directory."""
+"""The file of all rows, below the work directory."""
 
 COLUMNS = (
     "config_hash",
@@ -48,7 +48,7 @@ COLUMNS = (
     "y",
     "value",
 )
-"""Of the table of analyses; the last five are those of one number."""
+"""Columns of the table of analyses; the last five are those of one number."""
 
 
 def run(
@@ -57,10 +57,10 @@ def run(
     """Looks at all networks of a work directory, and writes what is found.
 
     Args:
-        workdir: Where networks were saved.
-        names: In ``ANALYSES``.
-        settings: How.
-        data_dir: Of the data set; see ``data.load``.
+        workdir: The work directory in which networks were saved.
+        names: Names in ``ANALYSES``.
+        settings: The way in which networks are looked at.
+        data_dir: The data set's folder; see ``data.load``.
 
     Returns:
         The rows; those of the same analyses that were there before are replaced.
@@ -103,9 +103,9 @@ def of_network(
     """Looks at one network.
 
     Args:
-        path: Its file.
-        names: In ``ANALYSES``.
-        settings: How.
+        path: The network's file.
+        names: Names in ``ANALYSES``.
+        settings: The way in which networks are looked at.
         load: Gives the part of the data set that a cell is trained on.
 
     Returns:

@@ -22,23 +22,23 @@ Examples = tuple[Array, Array]
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How networks are looked at.
+    """Says how networks are looked at.
 
     Attributes:
         examples: Training images of curvature and of landscapes of the weights, the
             first; 0 for all.
         batch_size: Images at a time at most.
         batch_norm: ``"eval"``: running statistics; ``"train"``: those of each batch.
-        num: Eigenvalues, largest first.
+        num: Number of eigenvalues, largest first.
         iterations: Hessian-vector products for eigenvalues at most; 0 until exact.
         num_samples: Random vectors of trace and density.
-        points: Of a landscape, along each direction.
+        points: Points of a landscape along each direction.
         radius: Largest distance along the top eigenvector and in the plane of weights,
             in units of length 1 and of the weights' filters.
         input_radius: Largest change of a pixel, in standard deviations.
-        threshold: Up to which an activation counts as 0.
+        threshold: The magnitude up to which an activation counts as 0.
         every_weight: Whether curvature is that of all weights, not of active ones.
-        seed: Of random vectors and directions.
+        seed: Source of random vectors and directions.
     """
 
     examples: int = 1000
@@ -69,12 +69,12 @@ class Subject(NamedTuple):
     """A network to be looked at.
 
     Attributes:
-        recipe: Of its training.
-        network: Its arrays.
-        gates: Of its ghosts in its epoch; None for the plain network.
-        train: Those of curvature.
-        test: The test set.
-        settings: How it is looked at.
+        recipe: The recipe of the network's training.
+        network: The network's arrays.
+        gates: The ghosts' gates in the network's epoch; None for the plain network.
+        train: Examples of curvature.
+        test: Examples of the test set.
+        settings: The way in which the network is looked at.
     """
 
     recipe: training.Recipe
@@ -88,7 +88,7 @@ class Subject(NamedTuple):
         """The mean loss of examples, batch by batch, as a function of the params.
 
         Args:
-            examples: Of which every one counts alike.
+            examples: Images and labels, which all count alike.
             mode: One of ``logits.MODES``.
         """
         size = _divisor(len(examples[1]), self.settings.batch_size)
@@ -113,12 +113,12 @@ class Subject(NamedTuple):
 
     @property
     def masks(self) -> Any:
-        """Of the weights that span the space of curvature."""
+        """Masks of the weights that span the space of curvature."""
         return None if self.settings.every_weight else self.network.masks
 
     @property
     def key(self) -> Any:
-        """Of random vectors; the same for all networks."""
+        """The key of random vectors, the same for all networks."""
         return jax.random.key(self.settings.seed)
 
     def top(self, num: int) -> curvature.Eigenpairs:
@@ -139,10 +139,10 @@ def make(
     """Makes the subject of a saved network.
 
     Args:
-        cell: That the network is of.
-        network: From its file.
+        cell: The network's cell.
+        network: The network as its file has it.
         dataset: The part of the data set that the cell is trained on.
-        settings: How the network is looked at.
+        settings: The way in which the network is looked at.
     """
     recipe = experiment.job(cell, RunSpec()).recipe(network.params)
     epoch, gates = network.about["epoch"], None

@@ -12,7 +12,7 @@ def cut(examples: Any, size: int) -> Any:
 
     Args:
         examples: A pytree of arrays with one number of examples.
-        size: Of a batch; examples beyond the last whole batch are left out.
+        size: Examples of a batch; those beyond the last whole batch are left out.
     """
 
     def split(leaf: Any) -> Any:

@@ -33,10 +33,10 @@ class Dataset:
         title: The name to print, for example ``"CIFAR-10 (JPEG)"``.
         train_images: uint8 [examples, height, width, channels].
         train_labels: int32 [examples], in ``range(num_classes)``.
-        test_images: Like ``train_images``.
-        test_labels: Like ``train_labels``.
+        test_images: The same of the test set.
+        test_labels: The same of the test set.
         num_classes: Number of classes.
-        source: Where the arrays came from, to be recorded with every result.
+        source: The arrays' origin, to be recorded with every result.
         fingerprint: The first 16 hex digits of a SHA-256 over the four arrays.
     """
 

@@ -90,7 +90,7 @@ def hessian_vector_product(
 
     Args:
         loss_fn: Params to the mean loss; see ``mean_over_batches`` for many examples.
-        params: Where the Hessian is taken, after masking.
+        params: The point at which the Hessian is taken, after masking.
         masks: Which weights are active: neither v nor the product has a component
             where they are False. None for all weights, masked ones too.
         vector: v, like the params.

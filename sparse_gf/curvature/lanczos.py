@@ -17,7 +17,7 @@ class Krylov(NamedTuple):
 
     Attributes:
         basis: Orthonormal rows, in the order in which they were found, then zeros.
-        diagonal: Of the matrix.
+        diagonal: The matrix's diagonal.
         coupling: Entry j stands between rows j and j + 1; the last one leads out of
             the space. 0 where a row's successor was drawn at random.
         used: Which rows there are.

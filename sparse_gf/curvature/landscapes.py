@@ -18,7 +18,7 @@ from sparse_gf.core import errors, tree
 from sparse_gf.core.types import LossFn, Masks, Params
 
 NORMS = ("inf", "2")
-"""In which the directions of the input are unit vectors, see ``input_directions``."""
+"""Norms in which directions of the input have length 1; see ``input_directions``."""
 
 Distances = Float[Array | np.ndarray, " points"]
 
@@ -35,9 +35,9 @@ def along(
 
     Args:
         loss_fn: Params to the mean loss.
-        params: Where the distance is 0. A pytree of any arrays: images, for example.
-        direction: Like the params. It is not normalised.
-        distances: In lengths of the direction.
+        params: The point at distance 0: a pytree of any arrays, images for example.
+        direction: A pytree like the params. It is not normalised.
+        distances: Multiples of the direction.
     """
     return jax.lax.map(
         lambda distance: loss_fn(_moved(params, distance, direction)),
@@ -118,7 +118,7 @@ def input_directions(
         key: Consumed.
         loss_fn: Images to the mean loss. BatchNorm should not take statistics of the
             batch, or images move each other's losses.
-        images: As ``loss_fn`` takes them. An image without gradient does not move
+        images: What ``loss_fn`` takes. An image without gradient does not move
             uphill.
         norm: One of ``NORMS``.
 
@@ -155,8 +155,8 @@ def input_surface(
         loss_fn: Images to the mean loss.
         images: The origin of the plane. They are moved without regard to the range of
             pixels.
-        distances: In the units of the images, which are standard deviations if those
-            are normalised.
+        distances: Numbers in the units of the images, which are standard deviations if
+            those are normalised.
         norm: One of ``NORMS``.
 
     Returns:

@@ -20,8 +20,8 @@ class Eigenpairs(NamedTuple):
         values: Descending by signed value, in units of the loss over those of the
             weights squared. NaN beyond the number of active weights, which can only
             happen where masks are traced.
-        vectors: Like the params, with a leading axis of eigenvectors. Of length 1, 0
-            at masked weights; the entry of largest magnitude is positive.
+        vectors: Params with a leading axis of eigenvectors, which have length 1 and
+            are 0 at masked weights; the entry of largest magnitude is positive.
         residuals: ``||H x - value x||``, which bounds the error of the eigenvalue.
         products: How many Hessian-vector products it took.
     """
@@ -51,7 +51,7 @@ def top_eigenpairs(
 
     Args:
         loss_fn: Params to the mean loss; see ``mean_over_batches`` for many examples.
-        params: Where the Hessian is taken, after masking.
+        params: The point at which the Hessian is taken, after masking.
         masks: Which weights are active, and make the subspace. None for all weights,
             masked ones too.
         num: Number of eigenvalues, at most that of active weights.
@@ -129,7 +129,7 @@ class TraceEstimate(NamedTuple):
 
     Attributes:
         trace: The mean of the samples.
-        standard_error: Of the mean; NaN for one sample.
+        standard_error: The mean's standard error; NaN for one sample.
         samples: ``v^T H v`` of each random vector.
     """
 
@@ -154,7 +154,7 @@ def estimate_trace(
 
     Args:
         loss_fn: Params to the mean loss; see ``mean_over_batches`` for many examples.
-        params: Where the Hessian is taken, after masking.
+        params: The point at which the Hessian is taken, after masking.
         masks: Which weights are active; None for all.
         num_samples: Number of random vectors, one Hessian-vector product each.
         key: Consumed.
@@ -204,7 +204,7 @@ class SpectralDensity(NamedTuple):
 
     Attributes:
         grid: Eigenvalues, ascending and evenly spaced.
-        density: At each of them; the integral is 1.
+        density: The density at each of them; its integral is 1.
         nodes: Eigenvalues found from each random vector, in no order that matters.
         weights: The share of all eigenvalues that each node stands for. They add up
             to 1 for each vector.
@@ -236,13 +236,14 @@ def spectral_density(
 
     Args:
         loss_fn: Params to the mean loss; see ``mean_over_batches`` for many examples.
-        params: Where the Hessian is taken, after masking.
+        params: The point at which the Hessian is taken, after masking.
         masks: Which weights are active; None for all.
         key: Consumed.
         num_samples: Number of random vectors.
         iterations: Hessian-vector products per vector; at most as many as there are
             active weights.
-        points: Of the grid, which goes 8 standard deviations beyond the nodes.
+        points: Number of points of the grid, which goes 8 standard deviations beyond
+            the nodes.
         width: Standard deviation of the Gaussian, as a share of the distance between
             the smallest and the largest node.
 

@@ -44,7 +44,7 @@ def reachable(apply_fn: ApplyFn, masks: Masks, input_shape: Sequence[int]) -> Ma
             ``catalog.make(name, classes, norm="none", pooling="mean")``. Other params
             than kernels are zeros.
         masks: Which weights are active.
-        input_shape: Of one input.
+        input_shape: One input's shape.
 
     Returns:
         Masks of those weights, all True at leaves that are no kernels.
@@ -103,8 +103,8 @@ class Operations(NamedTuple):
     """Multiply-adds of one layer for one image.
 
     Attributes:
-        dense: With all weights.
-        sparse: With the active ones.
+        dense: Those of all weights.
+        sparse: Those of the active weights.
     """
 
     dense: int
@@ -121,9 +121,9 @@ def multiply_adds(
     not counted. Nothing is computed.
 
     Args:
-        model: Called with images alone.
-        masks: Those of its kernels; other leaves are not looked at.
-        image_shape: Of one image.
+        model: A module that is called with images alone.
+        masks: The network's; only those of kernels are looked at.
+        image_shape: One image's shape.
 
     Raises:
         UserError: If a kernel is that of another layer than Conv or Dense.
@@ -167,9 +167,9 @@ class Overlap(NamedTuple):
     """How many active weights two masks of one layer share.
 
     Attributes:
-        first: Active in the first mask.
-        second: Active in the second.
-        both: Active in both.
+        first: Weights active in the first mask.
+        second: Weights active in the second.
+        both: Weights active in both.
     """
 
     first: int
@@ -178,13 +178,13 @@ class Overlap(NamedTuple):
 
     @property
     def jaccard(self) -> float:
-        """Active in both over active in either; NaN if there are none."""
+        """Weights active in both over those active in either; NaN if there are none."""
         either = self.first + self.second - self.both
         return self.both / either if either else math.nan
 
     @property
     def kept(self) -> float:
-        """Share of the first mask's that are active in the second; NaN if none are."""
+        """Share of the first mask's weights that are active in the second, or NaN."""
         return self.both / self.first if self.first else math.nan
 
 

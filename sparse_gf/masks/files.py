@@ -69,9 +69,9 @@ class _Leaf:
     """One leaf of masks as it is in a file.
 
     Attributes:
-        path: Its path.
-        shape: Its shape.
-        bits: Packed, uint8 [ceil(size / 8)]; None if it is no kernel.
+        path: The leaf's path.
+        shape: The leaf's shape.
+        bits: The packed mask, uint8 [ceil(size / 8)]; None if it is no kernel.
     """
 
     path: str
@@ -83,7 +83,7 @@ def save(path: str | os.PathLike[str], masks: Masks, metadata: Any = None) -> No
     """Writes masks to a file, whole or not at all.
 
     Args:
-        path: Of the file, used as it is: no suffix is appended. Folders are made.
+        path: The file's, used as it is: no suffix is appended. Folders are made.
         masks: Nested dicts with bool leaves, True = active, all True at leaves that
             are no kernels.
         metadata: A dict that JSON can hold: method, model, data set, seed, hash of the
@@ -310,7 +310,7 @@ def _read_leaf(entry: dict[str, Any], content: dict[str, np.ndarray]) -> _Leaf:
 
 
 def num_bytes(shape: tuple[int, ...]) -> int:
-    """Of the packed mask of a leaf."""
+    """Length of the packed mask of a leaf."""
     return -(-math.prod(shape) // 8)
 
 

@@ -76,10 +76,10 @@ def from_open_lth(
     Args:
         source: The file, a dict from the names of weights (``blocks.0.conv1.weight``)
             to tensors of 0 and 1; or that dict.
-        params: See ``from_torch``, as for all that follows.
+        params: The network's params.
         names: By kernel path the name of the tensor. open_lth writes layers that it
             was told to ignore last: there, names are needed.
-        flattened: For linear layers after a flattened map.
+        flattened: Maps that linear layers read flattened; see ``from_torch``.
 
     Raises:
         UserError: See ``from_torch``.
@@ -251,7 +251,7 @@ def _from_torch_bits(
 
 
 def _convert(bits: np.ndarray) -> np.ndarray:
-    """From [out, in, *window] to [*window, in, out]."""
+    """Moves the axes [out, in, *window] to [*window, in, out]."""
     return np.transpose(bits, (*range(2, bits.ndim), 1, 0))
 
 
@@ -287,7 +287,7 @@ def _onto(params: Params, masks: Mapping[str, Any]) -> Masks:
 
 
 def _different(tensor: Any, value: int) -> np.ndarray:
-    """Where a tensor of PyTorch, NumPy or JAX is not the value."""
+    """Tells where a tensor of PyTorch, NumPy or JAX is not the value."""
     if hasattr(tensor, "detach"):
         # NumPy lacks some of PyTorch's types, so that PyTorch itself compares.
         return (tensor.detach().cpu() != value).numpy()

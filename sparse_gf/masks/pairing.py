@@ -21,7 +21,7 @@ def by_name(
     """The user's pairs, checked.
 
     Args:
-        place: Where the tensors came from, for messages.
+        place: The tensors' origin, for messages.
         kernels: The network's, by path.
         tensors: Masks in the kernels' layout, by the names of their tensors.
         names: By path of a kernel the name of its tensor, None for a kernel that was
@@ -61,16 +61,16 @@ def by_order(
     """Pairs kernels with tensors in order.
 
     Args:
-        place: As in ``by_name``, likewise the others.
-        kernels: In their order.
-        tensors: In theirs, if they have one.
-        ordered: Whether they have one.
+        place: The tensors' origin, for messages.
+        kernels: The network's, in their order.
+        tensors: Masks in the kernels' layout, in the tensors' order, if they have one.
+        ordered: Whether the tensors have an order.
 
     Returns:
         Names by path.
 
     Raises:
-        UserError: For the first pair that does not fit, or is not certain.
+        UserError: If a pair does not fit, or is not certain.
     """
     shapes = {path: jnp.shape(kernel) for path, kernel in kernels.items()}
     if not ordered:

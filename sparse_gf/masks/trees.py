@@ -99,8 +99,8 @@ def n_of_m(scores: Params, n: int, m: int, dense_layers: Sequence[str] = ()) -> 
 
     Args:
         scores: A pytree like the params; larger = keep, NaN is the smallest.
-        n: In 1..m.
-        m: At least 1.
+        n: Inputs that are kept of a group, in 1..m.
+        m: Inputs of a group, at least 1.
         dense_layers: Paths of kernels that are kept whole.
 
     Raises:

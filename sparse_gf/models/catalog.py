@@ -143,7 +143,7 @@ def make(
         param_dtype: Type of all parameters and of the computation.
         pooling: One of ``layers.POOLINGS``; networks without windows have none.
         ghost_skip: One of ``ghosts.SKIPS``, for networks that are called with gates.
-        precision: Of the factors of matrix products, one of ``products.NAMES``;
+        precision: The factors' precision in matrix products, one of ``products.NAMES``;
             convolutions have the full one alone.
 
     Returns:

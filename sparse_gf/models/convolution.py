@@ -35,9 +35,9 @@ def conv(
     Args:
         features: Output channels.
         size: Rows and columns of the kernel, odd.
-        strides: Of both axes.
+        strides: Strides along both axes.
         groups: 1, or as many as there are input channels for a depthwise one.
-        name: Of the module.
+        name: The module's name.
         param_dtype: Type of the kernel and of the computation.
     """
     padding = (size - 1) // 2

@@ -34,14 +34,14 @@ PROJECTION_MODULE = "GhostProjection"
 """How modules of projections are called, before Flax's number."""
 
 PROJECTION_WEIGHT = 1e-4
-"""Of every weight of a projection at first, as released."""
+"""The initial value of every weight of a projection, as released."""
 
 
 class Gates(NamedTuple):
     """Values of the ghosts in one epoch; None where there are none.
 
     Attributes:
-        beta: Of the PSwish that takes the place of every ReLU.
+        beta: The beta of the PSwish that takes the place of every ReLU.
         alpha: What ghost skips are multiplied by.
     """
 
@@ -54,8 +54,8 @@ class Ghosts:
     """Schedules of a network's ghosts.
 
     Attributes:
-        beta: Of ghost soft neurons; None for none.
-        alpha: Of ghost skips; None for none.
+        beta: The ramp of ghost soft neurons; None for none.
+        alpha: The ramp of ghost skips; None for none.
     """
 
     beta: Ramp | None = None

@@ -57,7 +57,7 @@ class Activation(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Returns what it is given."""
+        """Returns its input."""
         self.sow("intermediates", "post", x)
         return x
 
@@ -69,7 +69,7 @@ class GhostProjection(nn.Module):
 
     Attributes:
         features: Output channels.
-        strides: Of both axes of images.
+        strides: Strides along both axes of images.
         param_dtype: Type of the weights.
     """
 
@@ -79,7 +79,7 @@ class GhostProjection(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Applies it to the last axis."""
+        """Projects every pixel."""
         weight = self.param(
             "weight",
             nn.initializers.constant(PROJECTION_WEIGHT),
@@ -102,8 +102,8 @@ def ghost_skip(
         kind: One of ``ghosts.SKIPS``.
         x: The input, [batch, ..., channels].
         y: The output, before the activation, of as many pixels or fewer.
-        gates: Of the epoch; without them, or at 0, the output is as it was, bit for
-            bit.
+        gates: The epoch's gates; without them, or at 0, the output is as it was, bit
+            for bit.
         train: Whether normalisation uses the batch's statistics.
     """
     if gates is None or gates.alpha is None:
@@ -136,9 +136,9 @@ def activate(name: str, param_dtype: DTypeLike, x: Array, gates: Gates | None) -
 
     Args:
         name: One of ``activations.NAMES``.
-        param_dtype: Of learned activations.
+        param_dtype: The type of learned activations.
         x: Pre-activations.
-        gates: Of the epoch.
+        gates: The epoch's gates.
     """
     if gates is not None and gates.beta is not None:
         y = activations.pswish(x, gates.beta.astype(x.dtype))
@@ -169,7 +169,8 @@ class Style:
         param_dtype: Type of all parameters and of the computation.
         pooling: One of ``POOLINGS``.
         ghost_skip: One of ``ghosts.SKIPS``: what is added where there are gates.
-        precision: Of the factors of matrix products, one of ``products.NAMES``.
+        precision: The factors' precision in matrix products, one of
+            ``products.NAMES``.
     """
 
     activation: str = "relu"

@@ -35,7 +35,8 @@ class MLP(nn.Module):
             ``width``: the leading units of a wide network and a narrow network then
             drop alike. ``width`` if None.
         param_dtype: Type of all parameters and of the computation.
-        precision: Of the factors of matrix products, one of ``products.NAMES``.
+        precision: The factors' precision in matrix products, one of
+            ``products.NAMES``.
         ghost_skip: One of ``ghosts.SKIPS``; ``"padding"`` is the input itself here.
     """
 
@@ -66,9 +67,9 @@ class MLP(nn.Module):
             train: BatchNorm uses the batch's statistics and, if ``batch_stats`` is
                 mutable, updates its running ones; otherwise it uses those.
             deterministic: No dropout. Otherwise a ``dropout`` key is needed.
-            gates: Of ghost soft neurons, which take the place of the activation, and of
-                ghost skips around hidden layers but the first; None for the plain
-                network.
+            gates: Those of ghost soft neurons, which take the place of the
+                activation, and of ghost skips around hidden layers but the first; None
+                for the plain network.
         """
         x = x.reshape(x.shape[0], -1)
         for layer in range(self.hidden_layers):

@@ -31,8 +31,8 @@ class SeparableBlock(nn.Module):
 
     Attributes:
         features: Output channels.
-        strides: Of the depthwise convolution.
-        style: Of all layers.
+        strides: Strides of the depthwise convolution.
+        style: The style of all layers.
     """
 
     features: int
@@ -64,7 +64,7 @@ class MobileNet(nn.Module):
     Attributes:
         num_classes: Number of logits.
         stem: One of ``layers.STEMS``; ImageNet's is a 3x3 convolution with stride 2.
-        style: Of all layers.
+        style: The style of all layers.
     """
 
     num_classes: int

@@ -15,10 +15,10 @@ class BasicBlock(nn.Module):
 
     Attributes:
         features: Output channels.
-        strides: Of the first convolution.
-        style: Of all layers.
-        shortcut: Where input and output differ in shape: ``"projection"``, a 1x1
-            convolution with normalisation (option B), or ``"padding"``, strided
+        strides: Strides of the first convolution.
+        style: The style of all layers.
+        shortcut: The form where input and output differ in shape: ``"projection"``, a
+            1x1 convolution with normalisation (option B), or ``"padding"``, strided
             subsampling and zeros in new channels, half before and half after (option
             A, without parameters).
     """
@@ -48,9 +48,9 @@ class Bottleneck(nn.Module):
 
     Attributes:
         features: Channels of the first two; the block's output has four times as many.
-        strides: Of the second convolution.
-        style: Of all layers.
-        shortcut: As in ``BasicBlock``.
+        strides: Strides of the second convolution.
+        style: The style of all layers.
+        shortcut: The shortcut's form; see ``BasicBlock``.
     """
 
     features: int
@@ -95,9 +95,9 @@ class ResNet(nn.Module):
         blocks: Blocks of each stage; every stage but the first halves the image.
         widths: ``features`` of each stage's blocks.
         bottleneck: Whether blocks are ``Bottleneck``.
-        shortcut: Of the blocks.
+        shortcut: The blocks' form of shortcuts; see ``BasicBlock``.
         stem: One of ``layers.STEMS``.
-        style: Of all layers.
+        style: The style of all layers.
     """
 
     num_classes: int

@@ -28,8 +28,8 @@ class VGG(nn.Module):
     Attributes:
         num_classes: Number of logits.
         channels: Output channels of the convolutions, by stage.
-        strides: Of the first convolution: 2 for images of 64 pixels.
-        style: Of all layers.
+        strides: Strides of the first convolution: 2 for images of 64 pixels.
+        style: The style of all layers.
     """
 
     num_classes: int

@@ -19,8 +19,8 @@ class PreActivationBlock(nn.Module):
 
     Attributes:
         features: Output channels.
-        strides: Of the first convolution and the shortcut.
-        style: Of all layers.
+        strides: Strides of the first convolution and the shortcut.
+        style: The style of all layers.
     """
 
     features: int
@@ -54,7 +54,7 @@ class WideResNet(nn.Module):
         blocks: Blocks of each stage.
         width: Factor of the channels 16, 32 and 64.
         stem: One of ``layers.STEMS``.
-        style: Of all layers.
+        style: The style of all layers.
     """
 
     num_classes: int

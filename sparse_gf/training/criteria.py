@@ -32,12 +32,13 @@ class Protocol:
         score: One of ``SCORES``.
         distribution: How the weights are distributed over layers where a config does
             not say; one of ``budgets.DISTRIBUTIONS``.
-        rounds: In which weights are removed, with new scores before each; the density
+        rounds: Number of removals of weights, with new scores before each; the density
             falls exponentially.
         examples: Training images that the score is computed on; 0 if it needs none.
         per_class: Whether ``examples`` is a number for each class.
-        batches: Into which they are divided, in their order (class after class if per
-            class). The loss is the sum of the batches' mean losses.
+        batches: Number of parts that they are divided into, in their order, which is
+            class after class if ``per_class``. The loss is the sum of the batches'
+            mean losses.
         batch_norm: ``"train"``: statistics of the batch; ``"eval"``: running ones,
             which at first are 0 and 1.
         temperature: What logits are divided by.
@@ -102,13 +103,13 @@ class Subject(NamedTuple):
     """The network that a score is computed of.
 
     Attributes:
-        params: Masked.
-        masks: Which weights are active.
-        loss_fn: Of the protocol's images.
+        params: The network's, masked.
+        masks: The network's active weights.
+        loss_fn: The loss on the protocol's images.
         apply_fn: Params and inputs to logits, in evaluation mode, with the absolute
             values of running statistics.
-        input_shape: Of one input.
-        key: For random numbers; the same in all rounds.
+        input_shape: One input's shape.
+        key: Source of random numbers; the same in all rounds.
     """
 
     params: Params
@@ -129,7 +130,7 @@ SCORES: Mapping[str, Callable[[Subject], Scores]] = {
     ),
     "egf": lambda s: scores.egf(s.loss_fn, s.params, s.masks),
 }
-"""Score to a function of the network."""
+"""Functions of the network, by the names of scores."""
 
 
 class Selection(NamedTuple):
@@ -159,13 +160,13 @@ def prune(
     """Makes the mask of one network before training.
 
     Args:
-        protocol: Which score, and how.
-        selection: What is kept.
+        protocol: The score, and how it is computed.
+        selection: The rule by which weights are kept.
         model: The network.
-        params: Its initial params, not masked.
-        batch_stats: Its initial running statistics.
+        params: The network's initial params, not masked.
+        batch_stats: The network's initial running statistics.
         data: The data set.
-        num_classes: Of the data set.
+        num_classes: The data set's number of classes.
         seed: The network's; decides images and random scores.
         counts: Active weights after each round; see ``budgets.in_rounds``.
 

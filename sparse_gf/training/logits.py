@@ -10,7 +10,7 @@ from sparse_gf.core.types import Params
 from sparse_gf.models.ghosts import Gates
 
 MODES = frozenset({"train", "eval"})
-"""Of BatchNorm: with the statistics of the batch, or with the running ones."""
+"""BatchNorm's modes: it takes the statistics of the batch, or the running ones."""
 
 
 def logits(
@@ -26,11 +26,11 @@ def logits(
 
     Args:
         model: Linen module; called with images, and ``train`` in training mode.
-        params: Its params.
+        params: The network's.
         batch_stats: BatchNorm's running statistics, which stay as they are.
-        images: Normalised.
+        images: A batch, normalised.
         mode: One of ``MODES``.
-        gates: Of the network's ghosts; None for the plain network.
+        gates: The ghosts' gates; None for the plain network.
     """
     if mode == "train":
         return in_training(model, params, batch_stats, images, gates=gates)[0]

@@ -66,13 +66,13 @@ class Static:
         """Changes a network after a step, or replaces the step.
 
         Args:
-            recipe: Of the network.
+            recipe: The network's recipe.
             before: The network before the step.
             after: The network after the optimizer's step.
-            dense_grads: At ``before``, of all weights, not masked.
-            number: Of the step, from 1 through the whole run.
-            steps: Of an epoch.
-            seed: The network's.
+            dense_grads: The gradient at ``before``, of all weights, not masked.
+            number: The step's number, from 1 through the whole run.
+            steps: Number of steps of an epoch.
+            seed: The network's seed.
         """
         del recipe, before, dense_grads, number, steps, seed
         return after
@@ -94,13 +94,13 @@ class Recipe:
         flip: Whether augmentation flips horizontally.
         probe_size: Training images that gradient flow is measured on, from the
             first; None for all.
-        schedule: Of the learning rate; None for a constant one.
-        pruning: How masks change in training.
+        schedule: The learning rate's schedule; None for a constant one.
+        pruning: The rule by which masks change in training.
         evaluation_batch: Most images that go through a network at once when it is
             scored or measured.
-        label_smoothing: Of the training loss alone; see ``losses.cross_entropy``.
-        ghosts: What the network has in its first epochs alone; None for nothing. The
-            model is then called with ``gates`` too.
+        label_smoothing: Smoothing in the training loss; see ``losses.cross_entropy``.
+        ghosts: Parts that the network has in its first epochs alone; None for none.
+            With them, the model is called with ``gates`` too.
     """
 
     model: nn.Module
@@ -141,8 +141,8 @@ class Data(NamedTuple):
         train_labels: Their classes.
         test_images: Test images.
         test_labels: Their classes.
-        mean: Per channel, of training images / 255; its type is the networks'.
-        std: Likewise, the standard deviation.
+        mean: Mean per channel of training images / 255; its type is the networks'.
+        std: Standard deviation per channel of training images / 255.
     """
 
     train_images: UInt8[Array, "train height width channels"]
@@ -164,7 +164,7 @@ def arrays(dataset: Dataset, dtype: str) -> dict[str, np.ndarray]:
 
     Args:
         dataset: The data set.
-        dtype: Of the networks.
+        dtype: The networks' type.
     """
     mean, std = dataset.channel_statistics()
     return {
@@ -183,14 +183,14 @@ class TrainState:
     """One network in training.
 
     Attributes:
-        params: Stored masked: a masked weight is exactly 0.0.
-        masks: Like the params.
+        params: The weights, stored masked: a masked weight is exactly 0.0.
+        masks: The active weights, a pytree like the params.
         batch_stats: BatchNorm's running statistics; empty without BatchNorm.
         opt_state: The optimizer's memory; at masked weights it never leaves its
             initial value (0, but for Adagrad in the optax preset).
-        learning_rate: Step size, a scalar.
+        learning_rate: The step size, a scalar.
         diverged: Whether any training loss was not finite so far, a scalar bool.
-        pruning: What the recipe's ``pruning`` remembers; empty for static masks.
+        pruning: The memory of the recipe's ``pruning``; empty for static masks.
     """
 
     # No shapes: an ensemble's states have more axes, and eval_shape makes no arrays.
@@ -214,12 +214,12 @@ def create(
     """Makes the state before the first step; ``params`` are masked here.
 
     Args:
-        recipe: Static.
-        params: Of the new network.
-        masks: Like the params.
+        recipe: The network's recipe.
+        params: The new network's params.
+        masks: The network's masks.
         batch_stats: BatchNorm's, if there are any.
-        learning_rate: Step size.
-        pruning: What ``recipe.pruning`` is to know of this network, its final counts
+        learning_rate: The step size.
+        pruning: Facts of this network that ``recipe.pruning`` needs, its final counts
             for example.
     """
     params = masks_lib.apply(params, masks)
@@ -249,10 +249,10 @@ def in_phase(
     nothing of a ghost is left in its numbers, and none of its cost.
 
     Args:
-        recipe: Static.
+        recipe: The network's recipe.
         number: The epoch, from 1, that schedules go by.
-        function: Of the network.
-        argument: Its argument.
+        function: A function of the network and the gates.
+        argument: The function's argument.
     """
     ghosts = recipe.ghosts
     if ghosts is None:

@@ -33,9 +33,9 @@ def smallest(
     """Masks without the active weights of smallest magnitude.
 
     Args:
-        params: The network's.
-        masks: Its masks; no weight comes back.
-        num_active: How many stay, see ``masks.from_scores``.
+        params: The network's params.
+        masks: The network's masks; no weight comes back.
+        num_active: Number of weights that stay; see ``masks.from_scores``.
         dense_layers: Paths of kernels that are kept whole.
     """
     alive = jax.tree.map(
@@ -85,7 +85,7 @@ class OneShot(Static):
     rate's schedule goes on.
 
     Attributes:
-        epoch: The last one before.
+        epoch: The last epoch before the pruning.
         dense_layers: Paths of kernels that are not pruned.
     """
 
@@ -178,7 +178,7 @@ class Iterative(Static):
     epoch, the optimizer starts anew too.
 
     Attributes:
-        epochs: Of one training, the early ones included.
+        epochs: Epochs of one training, the early ones included.
         rounds: How often it is pruned; there is one training more.
         rewind: Epochs of the first training that are kept; 0 for the initial weights.
         dense_layers: Paths of kernels that are not pruned.
@@ -302,7 +302,7 @@ class Dynamic(Static):
         """The share of a layer's active weights that moves.
 
         Args:
-            done: Of the time in which they do, in 0..1.
+            done: Share of the time in which they move that is over, in 0..1.
         """
         return self.drop / 2 * (1 + jnp.cos(math.pi * done))
 
@@ -313,7 +313,7 @@ def moved(state: TrainState, growth: scores.Scores, share: Float[Array, ""]) -> 
     Args:
         state: The network.
         growth: Scores, at least 0, of the weights that may be grown.
-        share: In 0..1, of the active weights.
+        share: Share of the active weights, in 0..1.
     """
     magnitudes = tree.kernels(scores.magnitude(state.params))
     growths = tree.kernels(growth)

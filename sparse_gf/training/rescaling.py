@@ -28,7 +28,7 @@ from sparse_gf.training import logits
 from sparse_gf.training.network import Data, Recipe
 
 STEPS = {"sgd": 2, "adam": 1}
-"""Kind of step to the order of the norm that is bounded."""
+"""Orders of the norm that is bounded, by the kind of step."""
 
 BatchLoss = Callable[[Params, Any], Float[Array, ""]]
 
@@ -41,7 +41,7 @@ class Settings:
         step: One of ``STEPS``: of the optimizer that comes after.
         eta: Length of the first step.
         gamma: Bound of the gradient's norm.
-        learning_rate: Of the scalars.
+        learning_rate: The scalars' learning rate.
         min_scale: Least scalar of an array that is not a bias; a bias's is 0.
         iterations: Updates of the scalars.
         clip: Largest entry of a scalar's gradient; 0 for none.
@@ -62,11 +62,11 @@ class Record(NamedTuple):
     """What happened in each iteration, arrays [iterations].
 
     Attributes:
-        scales: Like the params; the scalars after the iteration.
+        scales: The scalars after the iteration, one per array of the params.
         constrained: Whether the norm was above gamma, and was lowered.
-        gradient_norm: Before the iteration.
-        loss: On B0, before.
-        next_loss: On B1, after the step of training that was tried; the loss on B0
+        gradient_norm: The norm before the iteration.
+        loss: The loss on B0 before the iteration.
+        next_loss: The loss on B1 after the step of training that was tried; that on B0
             where none was.
     """
 
@@ -105,7 +105,7 @@ def rescale(
             then.
         take: ``take(number)`` is batch 0, 1, ..., half of B0 each; an iteration takes
             three (the first is in B0 and B1), or two if the norm was too large.
-        settings: Constants.
+        settings: The constants.
 
     Returns:
         The rescaled params, and what happened.
@@ -141,14 +141,14 @@ def rescale_network(
     are not augmented.
 
     Args:
-        settings: Constants.
+        settings: The constants.
         batch_size: Examples of each of the two batches that share half of theirs.
-        recipe: Of the network.
-        params: Its initial params.
-        batch_stats: Its initial running statistics.
-        masks: As in ``rescale``.
+        recipe: The network's recipe.
+        params: The network's initial params.
+        batch_stats: The network's initial running statistics.
+        masks: The network's masks, or None; see ``rescale``.
         data: The data set.
-        seed: The network's; decides the batches.
+        seed: The network's, which decides the batches.
     """
     half = batch_size // 2
     examples = data.train_labels.shape[0]

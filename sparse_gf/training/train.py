@@ -36,13 +36,13 @@ def step(
     are masked again after it, whatever the optimizer added.
 
     Args:
-        recipe: Static.
+        recipe: The network's recipe.
         state: The network.
         images: The batch.
-        labels: Its classes.
+        labels: The batch's classes.
         dropout_key: Consumed.
-        factor: Of the learning rate; None for 1.
-        gates: Of the network's ghosts; None for the plain network.
+        factor: Multiplier of the learning rate; None for 1.
+        gates: The ghosts' gates; None for the plain network.
 
     Returns:
         The network after the step, and the gradient of all weights before it.
@@ -94,7 +94,7 @@ def epoch(
     of a pair, and all widths, see the same.
 
     Args:
-        recipe: Static.
+        recipe: The network's recipe.
         state: The network.
         data: The data set.
         seed: The network's seed.
