@@ -111,9 +111,11 @@ def _lines(rows: pd.DataFrame, line: str) -> list[tuple[Any, pd.DataFrame]]:
 
 def _set_ticks(axes: Any, places: pd.Series, log: bool) -> None:
     """Puts a tick at every width or density."""
-    ticks = sorted({float(f"{place:.4g}") for place in places})
     if log:
+        # Whole weights are not exactly the wanted share: 9.999% are 10%.
+        places = places.map("{:.3g}".format).astype(float)
         axes.set_xscale("log")
+    ticks = sorted(set(places))
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
 

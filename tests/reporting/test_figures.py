@@ -57,6 +57,13 @@ def test_width_and_density_are_drawn_alike():
     assert against(plots.WIDTH, frame).get_ylabel() == "EGF$_2$, mean over training"
 
 
+def test_densities_that_differ_by_a_weight_have_one_tick():
+    frame = rows(CELLS[:1]).assign(line="snip")
+    frame["density"] = frame["seed"].map({0: 0.09999, 1: 0.1})
+    axes = against(plots.DENSITY, frame)
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["10"]
+
+
 def test_many_kinds_of_masks_have_no_bands():
     many = pd.concat(
         [rows(CELLS[:1]).assign(line=str(i), density=0.1) for i in range(5)]
