@@ -143,8 +143,8 @@ def test_every_figure_that_needs_training_has_a_study():
 CAPTIONS = {
     "figure2": "cifar100, 0.001 0.1, regularization",
     "figure3": "cifar100, 0.001, activations",
-    **dict.fromkeys(("figure8", "figure9", "figure10"), "cifar100, 0.001, both"),
-    **dict.fromkeys(("figure11", "figure12", "figure13"), "cifar100, 0.1, both"),
+    **dict.fromkeys(("figure8", "figure9", "figure10"), "cifar100, 0.001, unsaid"),
+    **dict.fromkeys(("figure11", "figure12", "figure13"), "cifar100, 0.1, unsaid"),
     "figure15": "fashion_mnist, 0.001, regularization",
     "figure16": "cifar10, 0.001, regularization",
     "figure17": "cifar10, 0.1, regularization",
@@ -187,6 +187,14 @@ def test_what_figures_draw():
             assert drawn[name] == (measure,)
     for name in ("figure2", "figure3", "figure5", "figure16", "figure19", "figure23"):
         assert drawn[name] == ("test_accuracy", "egf2")
+
+
+def test_figures_8_to_13_are_of_the_regularizations_of_figures_19_and_21():
+    low = {cell for cell in studies.get("figure19").cells if cell.hidden_layers == 4}
+    for name in ("figure8", "figure9", "figure10"):
+        assert set(studies.get(name).cells) == low
+    for name in ("figure11", "figure12", "figure13"):
+        assert set(studies.get(name).cells) == set(studies.get("figure21").cells)
 
 
 def by_place(name, scale="paper"):
