@@ -42,7 +42,7 @@ class CapacitySpec(Cell):
     def __post_init__(self):
         super().__post_init__()
         if not self.dense_widths:
-            self._spell(
+            self._derive(
                 "dense_widths",
                 budgets.dense_widths(
                     self.info.input_dim,

@@ -85,11 +85,11 @@ def from_config(config: Any) -> tuple[Cell, RunSpec]:
 
 def _defaults(kind: type[Spec] | Spec) -> ConfigDict:
     made = ConfigDict()
-    for field in dataclasses.fields(kind):
-        value = getattr(kind, field.name)
+    fields = {field.name: field.default for field in dataclasses.fields(kind)}
+    for name, value in (fields if isinstance(kind, type) else kind.given()).items():
         if isinstance(value, Spec):
             value = _defaults(value)
-        made[field.name] = config_dict.placeholder(float) if value is None else value
+        made[name] = config_dict.placeholder(float) if value is None else value
     return made
 
 
@@ -109,7 +109,7 @@ def _nested(name: str, values: Any, default: Spec, allowed: frozenset[str]) -> A
     for key in found:
         errors.one_of("config key", f"{name}.{key}", allowed)
     try:
-        return dataclasses.replace(default, **found)
+        return default.replaced(**found)
     except TypeError as error:
         raise UserError(f"config has a value of the wrong type: {error}") from error
 

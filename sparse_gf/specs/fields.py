@@ -7,11 +7,13 @@ value in its one spelling, so that equal specs have equal names, or raises a
 
 import dataclasses
 from collections.abc import Callable, Collection
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from sparse_gf.core import errors
 
 Rule = Callable[[str, Any], Any]
+
+Own = TypeVar("Own", bound="Spec")
 
 
 def ruled(default: Any, rule: Rule) -> Any:
@@ -87,6 +89,33 @@ class Spec:
     def _spell(self, name: str, value: Any) -> None:
         """Brings a field into its one spelling."""
         object.__setattr__(self, name, value)
+
+    def _derive(self, name: str, value: Any) -> None:
+        """Fills a field that was left empty from others; see ``replaced``."""
+        self._spell(name, value)
+        object.__setattr__(self, "_derived", self.derived | {name})
+
+    @property
+    def derived(self) -> frozenset[str]:
+        """The fields that were left empty, and filled from others."""
+        return getattr(self, "_derived", frozenset())
+
+    def given(self) -> dict[str, Any]:
+        """The fields as they were given: those that were left empty are so again."""
+        return {
+            field.name: field.default
+            if field.name in self.derived
+            else getattr(self, field.name)
+            for field in dataclasses.fields(self)
+        }
+
+    def replaced(self: Own, **changes: Any) -> Own:
+        """The spec with some fields changed, and derived fields derived again.
+
+        ``dataclasses.replace`` would keep what was derived from the values of before: a
+        mask by SNIP the distribution that is the default of random ones.
+        """
+        return type(self)(**self.given() | changes)
 
     def identity(self) -> dict[str, Any]:
         """The fields that differ from their defaults, of which names are made.

@@ -92,7 +92,7 @@ class MaskSpec(fields.Spec):
         self._check_density()
         if not self.distribution:
             own = "" if self.method == "file" else self.protocol.distribution
-            self._spell("distribution", own)
+            self._derive("distribution", own)
         elif self.pattern is None:
             names = {*budgets.DISTRIBUTIONS, "2:4"}
             errors.one_of("config.mask.distribution", self.distribution, names)
@@ -164,7 +164,8 @@ class MaskSpec(fields.Spec):
                 f"config.mask.search is {given!r}; its values must be above 0 and "
                 f"below 1, those of config.mask.density among them."
             )
-        self._spell("search", tuple(sorted(set(given), reverse=True)))
+        completed = tuple(sorted(set(given), reverse=True))
+        (self._spell if self.search else self._derive)("search", completed)
 
     def _check_density(self) -> None:
         density = self.density

@@ -50,7 +50,7 @@ class MaskedSpec(Cell):
 
     def __post_init__(self):
         if not self.stem:
-            self._spell("stem", STEMS.get(self.info.image_shape[0], "cifar"))
+            self._derive("stem", STEMS.get(self.info.image_shape[0], "cifar"))
         super().__post_init__()
         self.make_model()
         self.pruning()
@@ -63,7 +63,7 @@ class MaskedSpec(Cell):
         if self.mask.file:
             digests = [masks.read_digest(self.mask_file(s)) for s in self.seeds]
             joined = " ".join(digests if "{seed}" in self.mask.file else digests[:1])
-            self._spell("mask", dataclasses.replace(self.mask, digest=joined))
+            self._spell("mask", self.mask.replaced(digest=joined))
 
     def make_model(self) -> Any:
         """The Linen module."""
@@ -126,8 +126,7 @@ class MaskedSpec(Cell):
             dense_layers=mask.dense_layers,
         )
         return (
-            dataclasses.replace(
-                self,
+            self.replaced(
                 tost="",
                 activation=mask.search_activation or self.activation,
                 mask=search,

@@ -17,7 +17,6 @@ study of our own, ``resnet104`` one of the network that only the abstract names.
 1 and 4 are drawings; Figures 3 and 5 need no training.
 """
 
-import dataclasses
 import functools
 import itertools
 import math
@@ -151,7 +150,7 @@ def _mask(
 ) -> MaskSpec:
     tickets = name == "LTH"
     search = _search(scale, architecture, dataset) if tickets else ()
-    return dataclasses.replace(MASKS[name], density=(density,), search=search)
+    return MASKS[name].replaced(density=(density,), search=search)
 
 
 def _row(architecture: str, dataset: str, mask: str) -> str:
@@ -178,8 +177,8 @@ def _entries(
             **fields,
         }
         if own["mask"].schedule == "ticket" and "activation" in fields:
-            own["mask"] = dataclasses.replace(own["mask"], search_activation="relu")
-        cell = dataclasses.replace(_PAPER, **own)
+            own["mask"] = own["mask"].replaced(search_activation="relu")
+        cell = _PAPER.replaced(**own)
         yield Entry(_row(architecture, dataset, mask), column or tweak, cell)
 
 

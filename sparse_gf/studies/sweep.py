@@ -315,5 +315,5 @@ def _with(
         else:
             fields[group] = value
     for group, values in inner.items():
-        fields[group] = dataclasses.replace(getattr(cell, group), **values)
-    return dataclasses.replace(cell, **fields)
+        fields[group] = getattr(cell, group).replaced(**values)
+    return cell.replaced(**fields)

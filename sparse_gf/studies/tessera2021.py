@@ -9,7 +9,6 @@ random masks, whose accuracy is Figure 4 and whose gradient flow is Figure 24; s
 4.3 has the same under magnitude pruning (Figure 5). ``masks`` is a study of our own.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -176,7 +175,7 @@ def _at_depth(entry: Entry, depth: int) -> Entry:
     """A printed entry, or the same cell with another number of hidden layers."""
     if depth == entry.cell.hidden_layers:
         return entry
-    cell = dataclasses.replace(entry.cell, hidden_layers=depth)
+    cell = entry.cell.replaced(hidden_layers=depth)
     return entry._replace(cell=cell, published=None)
 
 
@@ -366,7 +365,7 @@ def _wide(
 ) -> MaskedSpec:
     """Wide ResNets of the paper at a scale."""
     own = {"mask": mask, "optimizer": optimizer, **fields}
-    return dataclasses.replace(_WIDE, **{**own, **_WIDE_CHANGES[scale]})
+    return _WIDE.replaced(**own | _WIDE_CHANGES[scale])
 
 
 _STUDIES: dict[str, Callable[[str, str], Study]] = {

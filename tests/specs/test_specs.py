@@ -12,6 +12,7 @@ from sparse_gf.core.errors import UserError
 from sparse_gf.specs import (
     CapacitySpec,
     MaskedSpec,
+    MaskSpec,
     OptimizerSpec,
     RunSpec,
     ScheduleSpec,
@@ -276,6 +277,17 @@ def test_a_cell_survives_json():
 
 def test_an_empty_config_is_the_defaults():
     assert specs.from_config({}) == (CapacitySpec(), RunSpec())
+
+
+@pytest.mark.parametrize("method", ["random", "magnitude", "snip", "grasp"])
+def test_a_mask_has_the_distribution_of_its_own_method(method):
+    """And not that of the method that a config has before a flag changes it."""
+    config = specs.new_config(MaskedSpec)
+    config.mask.method = method
+    asked = {"model": "resnet20", "mask": {"method": method}}
+    own = MaskSpec(method)
+    assert own.distribution == ("uniform" if method == "random" else "global")
+    assert [specs.from_config(c)[0].mask for c in (config, asked)] == [own, own]
 
 
 @pytest.mark.parametrize(

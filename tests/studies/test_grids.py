@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import operator
 import pathlib
 import runpy
 
@@ -222,6 +223,50 @@ def test_what_all_cells_have_in_common_can_be_set():
         assert cell.gsw.schedule == "linear"
         assert cell.gsk.schedule == "linear"
         assert cell.schedule.milestones == (60, 120)
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "expected"),
+    [
+        ({"study": "figure4", "method": "snip"}, "mask.distribution", "global"),
+        (
+            {"study": "figure4", "method": "snip", "distribution": "erk"},
+            "mask.distribution",
+            "erk",
+        ),
+        ({"study": "figure5", "start_epoch": 9}, "mask.distribution", "uniform"),
+        ({"study": "figure4", "dataset": "tinyimagenet"}, "stem", "tinyimagenet"),
+        (
+            {"study": "figure19", "dataset": "fashion_mnist"},
+            "dense_widths",
+            (79, 236, 394, 552, 709),
+        ),
+        (
+            {"study": "figure19", "max_width": 200},
+            "dense_widths",
+            (40, 75, 110, 145, 180),
+        ),
+        (
+            {
+                "grid": {
+                    "model": ("mlp_2_50",),
+                    "dataset": ("digits",),
+                    "method": ("magnitude",),
+                    "mask_schedule": ("ticket",),
+                },
+                "density": (0.7,),
+            },
+            "mask.search",
+            (0.8, 0.7),
+        ),
+    ],
+)
+def test_what_follows_from_other_values_follows_from_changed_ones(
+    config, field, expected
+):
+    value = operator.attrgetter(field)
+    found = {value(cell) for cell in sweep_lib.expand(config).study.cells}
+    assert found == {expected}
 
 
 @pytest.mark.parametrize("kind", [CapacitySpec, MaskedSpec])

@@ -158,6 +158,13 @@ def test_table_3_is_its_header_and_not_its_caption():
     assert {density for _, _, density in by_place("tost_table3")} == {0.15, 0.1, 0.05}
 
 
+def test_first_layers_are_those_of_the_images():
+    for name in STUDIES:
+        for cell in studies.get(name).cells:
+            tiny = cell.dataset == "tinyimagenet"
+            assert cell.stem == ("tinyimagenet" if tiny else "cifar")
+
+
 def test_table_5_has_a_dense_network_and_three_tickets():
     places = by_place("tost_table5")
     removed = {round(100 * (1 - density)) for _, _, density in places}
