@@ -71,7 +71,11 @@ def srelu(
 
 
 class PReLU(nn.Module):
-    """PReLU with one learned slope per unit, 0.25 at first (He et al. 2015)."""
+    """PReLU with one learned slope per unit, 0.25 at first (He et al. 2015).
+
+    The channel-wise form is the one that He et al. name first; Tessera et al. 2021 do
+    not say which is theirs. The other reading is ``SharedPReLU``, PyTorch's default.
+    """
 
     param_dtype: DTypeLike = jnp.float32
 
@@ -81,6 +85,21 @@ class PReLU(nn.Module):
         start = nn.initializers.constant(0.25)
         slope = self.param("slope", start, x.shape[-1:], self.param_dtype)
         return prelu(x, slope)
+
+
+class SharedPReLU(nn.Module):
+    """PReLU with one learned slope for the layer, 0.25 at first.
+
+    The channel-shared form of He et al. 2015, and ``torch.nn.PReLU()``.
+    """
+
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
+        """Applies it to all axes."""
+        start = nn.initializers.constant(0.25)
+        return prelu(x, self.param("slope", start, (1,), self.param_dtype))
 
 
 class SReLU(nn.Module):
@@ -123,11 +142,15 @@ class PSwish(nn.Module):
         return pswish(x, beta)
 
 
-LEARNED: dict[str, type[nn.Module]] = {"prelu": PReLU, "srelu": SReLU, "pswish": PSwish}
+LEARNED: dict[str, type[nn.Module]] = {
+    "prelu": PReLU,
+    "prelu_shared": SharedPReLU,
+    "srelu": SReLU,
+    "pswish": PSwish,
+}
 
 LEARNED_MODULES = frozenset(module.__name__ for module in LEARNED.values())
-"""How the modules that own learned parameters are called, before Flax's number; no
-penalty applies to these parameters."""
+"""How the modules that own learned parameters are called, before Flax's number."""
 
 NAMES = frozenset({*FUNCTIONS, *LEARNED})
 

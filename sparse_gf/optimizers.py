@@ -3,6 +3,7 @@
 To add an optimizer, add its scaling to each preset in ``SCALINGS``.
 """
 
+import functools
 import math
 import numbers
 from collections.abc import Callable, Mapping
@@ -103,12 +104,15 @@ def make(
     l1: float = 0.0,
     weight_decay: float = 0.0,
     preset: str = "torch",
+    penalise_activations: bool = False,
 ) -> Transform:
     """Makes an optimizer: penalties, scaling, decoupled decay, learning rate.
 
     Penalties and decay apply to every leaf (as PyTorch's ``weight_decay`` does) but
-    the parameters of learned activations. A masked weight that is 0 and whose
-    gradient is masked stays 0 under each of them.
+    the parameters of learned activations: He et al. 2015 leave the slopes of PReLU
+    out, since decay pulls them to 0 and so PReLU to ReLU. Tessera et al. 2021 do not
+    say whether theirs were decayed. A masked weight that is 0 and whose gradient is
+    masked stays 0 under each of them.
 
     Args:
         name: One of ``NAMES``; ``"momentum"`` is SGD with momentum 0.9, ``"nesterov"``
@@ -122,6 +126,9 @@ def make(
         weight_decay: lambda of the *decoupled* decay: learning_rate * lambda * theta
             is subtracted after the scaling (Loshchilov and Hutter 2019).
         preset: Whose hyperparameters: ``"torch"``, ``"paper"`` or ``"optax"``.
+        penalise_activations: Whether penalties and decay apply to the parameters of
+            learned activations too, as where PyTorch's ``weight_decay`` is given all
+            of a network's parameters.
 
     Returns:
         An optax transformation whose updates are added to the params; ``update``
@@ -146,22 +153,24 @@ def make(
     for rate, value in (rates | {"weight_decay": weight_decay}).items():
         if isinstance(value, numbers.Real) and not 0 <= float(value) < math.inf:
             raise errors.UserError(f"{rate} is {value}; it must be finite and >= 0.")
+    penalised = functools.partial(_penalised, with_activations=penalise_activations)
     return optax.chain(
-        optax.masked(add_signs(l1), _penalised) if l1 else optax.identity(),
-        optax.add_decayed_weights(l2, _penalised) if l2 else optax.identity(),
+        optax.masked(add_signs(l1), penalised) if l1 else optax.identity(),
+        optax.add_decayed_weights(l2, penalised) if l2 else optax.identity(),
         SCALINGS[preset][name](),
-        optax.add_decayed_weights(weight_decay, _penalised)
+        optax.add_decayed_weights(weight_decay, penalised)
         if weight_decay
         else optax.identity(),
         optax.scale_by_learning_rate(learning_rate),
     )
 
 
-def _penalised(params: Any) -> Any:
-    """Optax's per-leaf filter: False at parameters of learned activations."""
+def _penalised(params: Any, with_activations: bool) -> Any:
+    """Optax's per-leaf filter: where penalties and decay apply."""
 
     def visit(path: tuple[Any, ...], _: Any) -> bool:
         *_, module, _ = ("", *tree.names(path))
-        return module.partition("_")[0] not in activations.LEARNED_MODULES
+        learned = module.partition("_")[0] in activations.LEARNED_MODULES
+        return with_activations or not learned
 
     return jax.tree_util.tree_map_with_path(visit, params)

@@ -146,6 +146,7 @@ def test_the_right_condition_of_srelu_wins_where_both_hold():
 
 STARTS = {
     "prelu": {"slope": 0.25},
+    "prelu_shared": {"slope": 0.25},
     "pswish": {"beta": 1.0},
     "srelu": {"t_right": 1.0, "a_right": 1.0, "t_left": 0.0, "a_left": 0.2},
 }
@@ -153,37 +154,45 @@ STARTS = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", sorted(STARTS))
-def test_learned_layers_own_one_parameter_per_unit(x64, name, dtype):
+def test_learned_layers_own_one_parameter_per_unit_or_layer(x64, name, dtype):
     layer = activations.layer(name, jnp.dtype(dtype))
     x = np.ones((2, 3, 5), dtype)
     variables = jax.jit(layer.init)(jax.random.key(0), x)
     params = variables["params"]
     assert set(variables) == {"params"}
     assert set(params) == set(STARTS[name])
+    own = 1 if name == "prelu_shared" else 5
     for parameter, start in STARTS[name].items():
-        assert params[parameter].shape == (5,)
         assert params[parameter].dtype == dtype
-        np.testing.assert_array_equal(params[parameter], np.full(5, start, dtype))
+        np.testing.assert_array_equal(params[parameter], np.full(own, start, dtype))
 
 
 def test_all_learned_activations_are_known_by_name():
-    assert {"PReLU", "SReLU", "PSwish"} == activations.LEARNED_MODULES
+    modules = {"PReLU", "SharedPReLU", "SReLU", "PSwish"}
+    assert modules == activations.LEARNED_MODULES
     assert set(STARTS) == set(activations.LEARNED)
 
 
-def test_each_unit_uses_its_own_parameter():
-    slopes = np.array([0.0, 0.5, -1.0], np.float32)
-    layer = activations.layer("prelu", jnp.dtype("float32"))
+@pytest.mark.parametrize(
+    ("name", "slopes", "expected"),
+    [
+        ("prelu", [0.0, 0.5, -1.0], [0.0, -0.5, 1.0]),
+        ("prelu_shared", [0.5], [-0.5, -0.5, -0.5]),
+    ],
+)
+def test_each_unit_uses_its_own_slope_or_that_of_the_layer(name, slopes, expected):
+    layer = activations.layer(name, jnp.dtype("float32"))
     y = jax.jit(layer.apply)(
-        {"params": {"slope": slopes}}, -np.ones((2, 3), np.float32)
+        {"params": {"slope": np.float32(slopes)}}, -np.ones((2, 3), np.float32)
     )
-    np.testing.assert_array_equal(y, [[0.0, -0.5, 1.0]] * 2)
+    np.testing.assert_array_equal(y, [expected] * 2)
 
 
 @pytest.mark.parametrize(
     ("name", "function"),
     [
         ("prelu", lambda x: np.where(x > 0, x, x / 4)),
+        ("prelu_shared", lambda x: np.where(x > 0, x, x / 4)),
         ("pswish", lambda x: x / (1 + np.exp(-x))),
         ("srelu", lambda x: np.where(x > 0, x, 0.2 * x)),
     ],

@@ -221,10 +221,11 @@ def test_coupled_penalties_are_scaled_and_decoupled_decay_is_not():
 
 
 @each_scaling
-def test_learned_activation_parameters_receive_no_penalty(name, preset):
+def test_learned_activation_parameters_receive_no_penalty_unasked(name, preset):
     three = np.full(2, 3.0, np.float32)
     learned = {
         "PReLU_0": {"slope": three},
+        "SharedPReLU_1": {"slope": three[:1]},
         "SReLU_3": {"t_right": three, "a_right": three, "t_left": three},
         "PSwish_12": {"beta": three},
     }
@@ -242,6 +243,22 @@ def test_learned_activation_parameters_receive_no_penalty(name, preset):
         assert (updates["MyNorm_0"]["beta"] < 0).all()
         assert (updates["Dense_0"]["kernel"] < 0).all()
         assert (updates["BatchNorm_0"]["scale"] < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("penalty", "shrunk"),
+    # -1, and 0.5 of the sign for L1, of the 4 itself for the others.
+    [("l1", -1.5), ("l2", -3.0), ("weight_decay", -3.0)],
+)
+@pytest.mark.parametrize("module", ["PReLU_0", "SharedPReLU_0"])
+def test_slopes_are_penalised_if_asked(module, penalty, shrunk):
+    params = {module: {"slope": jnp.array([4.0])}, "Dense_0": {"kernel": jnp.ones(1)}}
+    grads = jax.tree.map(jnp.ones_like, params)
+    for asked, expected in ((False, -1.0), (True, shrunk)):
+        options = {penalty: 0.5, "penalise_activations": asked}
+        updates = first_update("sgd", grads, params, **options)
+        np.testing.assert_array_equal(updates[module]["slope"], [expected])
+        np.testing.assert_array_equal(updates["Dense_0"]["kernel"], [-1.5])
 
 
 # Where moments of masked weights start, and stay. Optax's own Adagrad starts its

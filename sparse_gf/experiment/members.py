@@ -89,6 +89,7 @@ def recipe(cell: Cell, model: nn.Module, **of_kind: Any) -> training.Recipe:
         l2=l2,
         l1=l1,
         weight_decay=cell.optimizer.decay,
+        penalise_activations=cell.penalise_activations,
         crop_padding=info.crop_padding if cell.augments else None,
         flip=info.flip,
         probe_size=cell.probe_size or None,

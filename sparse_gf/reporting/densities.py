@@ -135,18 +135,16 @@ def spoken_tweaks(tost: str, options: Mapping[str, Any]) -> str:
         ``"ToST"`` for all tweaks, ``"plain"`` for none.
     """
     names = tost.split(",") if tost else []
-
-    def spoken(name: str) -> str:
-        own = dict(options.get(name, {}))
-        schedule, last = own.get("schedule"), own.get("last_epoch")
-        how = f"{schedule} " if schedule in ("permanent", "abrupt") else ""
-        return how + TWEAKS.get(name, name) + (f" to epoch {last}" if last else "")
-
-    together = " + ".join(map(spoken, names))
+    spoken = [_spoken_tweak(name, options.get(name, {})) for name in names]
     if names == list(TWEAKS):
-        unusual = [spoken(name) for name in names if spoken(name) != TWEAKS[name]]
-        return ", ".join(["ToST", *unusual])
-    return together or "plain"
+        return ", ".join(["ToST", *(s for s in spoken if s not in TWEAKS.values())])
+    return " + ".join(spoken) or "plain"
+
+
+def _spoken_tweak(name: str, own: Mapping[str, Any]) -> str:
+    schedule, last = own.get("schedule"), own.get("last_epoch")
+    how = f"{schedule} " if schedule in ("permanent", "abrupt") else ""
+    return how + TWEAKS.get(name, name) + (f" to epoch {last}" if last else "")
 
 
 def _tweaks(row: Any) -> str:

@@ -14,9 +14,8 @@ ACTIVATIONS = {
     "swish": "Swish",
     "srelu": "SReLU",
     "sigmoid": "Sigmoid",
-    "mish": "Mish",
 }
-"""The activations of Table 2 of Tessera et al. 2021 and Mish, as they are called."""
+"""The six activations of Table 2 of Tessera et al. 2021, as they are called there."""
 
 
 SOFT_BETAS = (1, 2, 5, 10, 100)

@@ -44,6 +44,8 @@ class Cell(fields.Spec, abc.ABC):
         activation: One of ``activations.NAMES``.
         l2: Strength of the coupled L2 penalty.
         l1: Likewise, L1.
+        penalise_activations: Whether L2, L1 and decoupled decay apply to the
+            parameters of a learned activation too; see ``optimizers.make``.
         train_examples: Training images, every class with its share; 0 for all.
         test_examples: Likewise, test images.
         epochs: Passes over the training images; of each training, where there are
@@ -76,6 +78,7 @@ class Cell(fields.Spec, abc.ABC):
     activation: str = fields.one_of("relu", activations.NAMES)
     l2: float = fields.rate(0.0)
     l1: float = fields.rate(0.0)
+    penalise_activations: bool = False
     train_examples: int = fields.at_least(0, 0)
     test_examples: int = fields.at_least(0, 0)
     epochs: int = fields.at_least(100, 1)
@@ -224,8 +227,10 @@ class Cell(fields.Spec, abc.ABC):
         return self.lrsi if "lrsi" in self.tweaks else None
 
     def identity(self) -> dict[str, Any]:
-        """As for every spec, without the options of tweaks that are not used."""
+        """As for every spec, without options of what is not used."""
         unused = {name for name in toolkit.NAMES if name not in self.tweaks}
+        if self.activation not in activations.LEARNED:
+            unused.add("penalise_activations")
         return {k: v for k, v in super().identity().items() if k not in unused}
 
     @functools.cached_property

@@ -1,6 +1,7 @@
 """The cell of one model under masks."""
 
 import dataclasses
+import functools
 from typing import Any, ClassVar
 
 from sparse_gf import masks, training
@@ -108,7 +109,7 @@ class MaskedSpec(Cell):
         share = f" {100 * kept[0]:.3g}%" if len(kept) == 1 else ""
         return f"{self.model}, {self.mask.method}{when}{share}, {self.variant}"
 
-    @property
+    @functools.cached_property
     def needs(self) -> tuple[Cell, ...]:
         """The search for tickets, where the cell trains some.
 

@@ -2,13 +2,14 @@
 
 The published p-values declare the tables' grids: each belongs to one cell. Cells that
 several studies share are equal, so they are trained once. Figures 1, 6 and 7 are
-drawings, and Figure 14 needs no training.
+drawings, and Figure 14 needs no training. ``masks`` is a study of our own.
 
-Section 4.2 has wide ResNets (WRN-28-10) on CIFAR-100 at densities of 1% to 100% under
-random masks, whose accuracy is Figure 4 and whose gradient flow is Figure 24; section
-4.3 has the same under magnitude pruning (Figure 5). ``masks`` is a study of our own.
+PReLU has a slope for each unit, and L2 leaves slopes alone, as He et al. 2015 have it;
+the paper says neither. The other readings are ``--config.activation=prelu_shared``, of
+cells that are narrowed to PReLU, and ``--config.penalise_activations=True``.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -121,6 +122,7 @@ def _figure_of_tables(name: str, scale: str) -> Study:
     return Study(name, f"{title}{cells})", tuple(entries), measures)
 
 
+@functools.cache
 def _printed(table: str, scale: str) -> tuple[Entry, ...]:
     """The entries of a table of p-values, as printed, row by row."""
     return tuple(
@@ -287,10 +289,12 @@ _WIDE_CHANGES = {"paper": {}, "small": _SMALL_WIDE, "smoke": _SMOKE_WIDE}
 
 
 def _random_wide(name: str, scale: str) -> Study:
-    """Figures 4 and 24: accuracy and gradient flow of the same networks.
+    """Figures 4 and 24, section 4.2: accuracy and gradient flow of the same networks.
 
     "Swish (AdamW)" is named for Adam. Whether there is L2 under plain Swish is not
-    said: here not, so that it stands beside the plain ReLU.
+    said: here not, so that it stands beside the plain ReLU. AdamW decays as strongly as
+    L2 does; PyTorch's default is ``--config.weight_decay=0.01``, of cells that are
+    narrowed to AdamW.
     """
     mask = MaskSpec("random", density=DENSITIES)
     columns: dict[str, dict[str, Any]] = {
@@ -309,9 +313,9 @@ def _random_wide(name: str, scale: str) -> Study:
 
 
 def _magnitude_wide(name: str, scale: str) -> Study:
-    """Figure 5: pruned by magnitude after half of the epochs.
+    """Figure 5, section 4.3: pruned by magnitude after half of the epochs.
 
-    Section 4.3 names L2_BN and DA_L2_SC_BN: here literally, with the same without L2
+    The section names L2_BN and DA_L2_SC_BN: here literally, with the same without L2
     beside them. The other reading of L2_BN keeps the skip connections that wide ResNets
     have: ``--config.skip=yes``. Every layer keeps the same share, as Zhu and Gupta
     prune and as the random masks do; ``--config.distribution=global`` ranks all weights

@@ -80,8 +80,9 @@ def train_sweep(
     train = engines.choose(engine, ray_address)
     path = results.prepare(workdir)
     console = rich.console.Console()
-    cells = _missing(sweep, path)
-    _say(console, f"{_heading(sweep)}: {_count(sweep, cells)}.")
+    wanted = sweep.study.trained
+    cells = _missing(wanted, path)
+    _say(console, f"{_heading(sweep)}: {_count(wanted, cells)}.")
     failed: dict[str, str] = {}
 
     def begin() -> None:
@@ -96,7 +97,7 @@ def train_sweep(
         failed = watch.failed
     else:
         begin()
-    if len(failed) < len(sweep.study.trained):
+    if len(failed) < len(wanted):
         results.compact(path)
     for config_hash, reason in failed.items():
         _say(console, f"failed: {config_hash} {reason}")
@@ -108,10 +109,11 @@ def list_sweep(sweep: sweep_lib.Sweep, workdir: str) -> int:
     """Lists a sweep's cells, what is done of them, and an estimate of the time left."""
     console = rich.console.Console()
     path = pathlib.Path(workdir)
-    missing = set(_missing(sweep, path))
+    cells = sweep.study.trained
+    missing = set(_missing(cells, path))
     costs = results.read_costs(path)
     speed = cost.Speed(costs.values())
-    for cell in sweep.study.trained:
+    for cell in cells:
         state, seconds = "done", costs.get(cell.hash, ("", math.nan))[1]
         if cell in missing:
             begun = any((path / "checkpoints").glob(f"{cell.hash}-*"))
@@ -119,7 +121,7 @@ def list_sweep(sweep: sweep_lib.Sweep, workdir: str) -> int:
         about = "~" if cell in missing and seconds == seconds else ""
         time_taken = about + words.duration(seconds)
         _say(console, f"{cell.hash}  {state:5}  {time_taken:>7}  {_describe(cell)}")
-    _say(console, f"{_heading(sweep)}: {_count(sweep, missing)}.")
+    _say(console, f"{_heading(sweep)}: {_count(cells, missing)}.")
     left = sum(map(speed.seconds, missing))
     if missing and math.isnan(left):
         _say(console, "Time left: unknown; no finished cell here tells the speed.")
@@ -131,11 +133,9 @@ def list_sweep(sweep: sweep_lib.Sweep, workdir: str) -> int:
     return 0
 
 
-def _missing(sweep: sweep_lib.Sweep, workdir: pathlib.Path) -> list[specs.Cell]:
+def _missing(cells: Collection[specs.Cell], workdir: pathlib.Path) -> list[specs.Cell]:
     return [
-        cell
-        for cell in sweep.study.trained
-        if not results.cell_path(workdir, cell.hash).exists()
+        cell for cell in cells if not results.cell_path(workdir, cell.hash).exists()
     ]
 
 
@@ -143,8 +143,7 @@ def _heading(sweep: sweep_lib.Sweep) -> str:
     return f"{sweep.study.title}, {sweep.scale} scale" if sweep.scale else "Own grid"
 
 
-def _count(sweep: sweep_lib.Sweep, missing: Collection[specs.Cell]) -> str:
-    cells = sweep.study.trained
+def _count(cells: Collection[specs.Cell], missing: Collection[specs.Cell]) -> str:
     networks = sum(cell.num_networks for cell in cells)
     done = len(cells) - len(missing)
     return f"{done} of {len(cells)} cells are done ({networks} networks in all)"
@@ -156,11 +155,10 @@ def _describe(cell: specs.Cell) -> str:
     rate += f" (decay {decay:g})" if decay else ""
     part = f", {cell.train_examples} images" if cell.train_examples else ""
     epochs = words.counted(cell.epochs, "epoch")
-    tweaks = densities.spoken_tweaks(cell.tost, dataclasses.asdict(cell))
-    return (
-        f"{cell.dataset}{part}, {epochs}, {cell.what}, {rate}, "
-        f"{cell.activation}" + f", {tweaks}" * bool(cell.tost)
-    )
+    known = f"{cell.dataset}{part}, {epochs}, {cell.what}, {rate}, {cell.activation}"
+    if not cell.tost:
+        return known
+    return f"{known}, {densities.spoken_tweaks(cell.tost, dataclasses.asdict(cell))}"
 
 
 def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.Cell) -> str:

@@ -90,6 +90,7 @@ class Recipe:
         l2: Coupled L2 penalty.
         l1: Coupled L1 penalty.
         weight_decay: Decoupled decay.
+        penalise_activations: Whether the three apply to learned activations too.
         crop_padding: Pixels of padding for random crops; None for no augmentation.
         flip: Whether augmentation flips horizontally.
         probe_size: Training images that gradient flow is measured on, from the
@@ -110,6 +111,7 @@ class Recipe:
     l2: float = 0.0
     l1: float = 0.0
     weight_decay: float = 0.0
+    penalise_activations: bool = False
     crop_padding: int | None = None
     flip: bool = False
     probe_size: int | None = None
@@ -130,6 +132,7 @@ class Recipe:
             l1=self.l1,
             weight_decay=self.weight_decay,
             preset=self.preset,
+            penalise_activations=self.penalise_activations,
         )
 
 

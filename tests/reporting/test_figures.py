@@ -248,14 +248,23 @@ def test_activation_functions_and_derivatives_at_points_by_hand():
         ("SReLU", 0.5, 0.5, 1),
         ("SReLU", 2, 2, 1),
         ("Sigmoid", 0, 0.5, 0.25),
-        # Mish(x) = x tanh(log(1 + e^x)), so that Mish'(0) = tanh(log 2) = 3/5.
-        ("Mish", 0, 0, 0.6),
     ]:
         assert at(values[name], x) == pytest.approx(value, abs=1e-5), (name, x)
         assert at(derivatives[name], x) == pytest.approx(derivative, abs=1e-5), name
     labels = [line.get_label() for line in left.get_lines()]
     assert "PReLU (slope = 0.25)" in labels
     assert "SReLU (t_right = 1, a_right = 1, t_left = 0, a_left = 0.2)" in labels
+
+
+def test_figure_14_has_the_papers_six_functions_and_swish_alone_falls():
+    """Table 2 names them; caption: of these Swish alone has negative derivatives."""
+    named = {"ReLU", "PReLU", "ELU", "Swish", "SReLU", "Sigmoid"}
+    _, right = functions.activation_functions().axes
+    falls = {
+        line.get_label().split(" ")[0]: np.nanmin(line.get_ydata()) < 0
+        for line in right.get_lines()
+    }
+    assert falls == {name: name == "Swish" for name in named}
 
 
 def test_soft_neurons_at_points_by_hand():

@@ -204,6 +204,7 @@ OTHER = {
     "tost": "lrsi",
     "max_width": 100,
     "image_size": 6,
+    "penalise_activations": True,
 }
 OTHER_OPTIMIZER = {
     "name": "adamw",
@@ -230,6 +231,10 @@ def test_every_field_is_tested():
 
 def test_any_changed_field_changes_the_hash():
     changes = [{field: value} for field, value in OTHER.items()]
+    # It is no matter where activations learn nothing.
+    decayed = changes.pop()
+    assert cell_of(**decayed).hash == cell_of().hash
+    changes += [{"activation": "prelu"}, {"activation": "prelu"} | decayed]
     changes += [{"optimizer": {key: value}} for key, value in OTHER_OPTIMIZER.items()]
     changes += [{"schedule": {key: value}} for key, value in OTHER_SCHEDULE.items()]
     hashes = {cell_of(**change).hash for change in [{}, *changes]}

@@ -319,6 +319,20 @@ def test_figure_5_prunes_every_layer_alike_after_half_of_the_epochs():
     assert places["Adam", "DA_L2_SC_BN"].variant == "DA_L2_SC_BN"
 
 
+def test_activations_are_the_six_of_table_2_and_other_prelus_are_options():
+    six = {"relu", "prelu", "elu", "swish", "srelu", "sigmoid"}
+    for name in ("table3c", "table6b", "figure3", "figure20", "figure22"):
+        cells = studies.get(name).cells
+        assert {cell.activation for cell in cells} == six
+        assert not any(cell.penalise_activations for cell in cells)
+    only = {"study": "table3c", "only": {"activation": ("prelu",)}}
+    other = {"activation": "prelu_shared", "penalise_activations": True}
+    found = sweep_lib.expand(only | other).study.cells
+    assert len(found) == len(sweep_lib.expand(only).study.cells) == 5
+    for cell in found:
+        assert (cell.activation, cell.penalise_activations) == ("prelu_shared", True)
+
+
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
@@ -336,3 +350,10 @@ def test_other_readings_of_wide_resnets_are_options(asked, expected):
             optimizer.learning_rate,
             cell.mask.distribution,
         ) == expected
+
+
+def test_adamw_of_wide_resnets_may_decay_as_pytorchs_default():
+    asked = {"study": "figure4", "only": {"optimizer": ("adamw",)}}
+    (ours,) = sweep_lib.expand(asked).study.cells
+    (theirs,) = sweep_lib.expand(asked | {"weight_decay": 0.01}).study.cells
+    assert (ours.optimizer.decay, theirs.optimizer.decay) == (5e-4, 0.01)
