@@ -36,7 +36,7 @@ AXES = {
     "density": ("Eigenvalue", ""),
     "along": ("Distance along the top eigenvector", ""),
     "weights": ("First direction", "Second direction"),
-    "input": ("Uphill (standard deviations)", "At random"),
+    "input": ("First direction (standard deviations)", "Second direction"),
 }
 
 

@@ -74,7 +74,7 @@ def _weights(subject: Subject) -> Any:
 
 
 def _input(subject: Subject) -> Any:
-    """Loss of one batch of test images, moved uphill and at random (Figure 10)."""
+    """Loss of one batch of test images, moved in a plane (Figure 10)."""
     size = min(len(subject.test[1]), subject.settings.batch_size)
     images, labels = subject.test[0][:size], subject.test[1][:size]
 
@@ -82,7 +82,10 @@ def _input(subject: Subject) -> Any:
         return subject.batch_loss(subject.network.params, (images, labels), "eval")
 
     distances = _distances(subject.settings, subject.settings.input_radius)
-    return distances, landscapes.input_surface(subject.key, loss, images, distances)
+    kind = subject.settings.input_directions
+    return distances, landscapes.input_surface(
+        subject.key, loss, images, distances, kind=kind
+    )
 
 
 def _activity(subject: Subject) -> dict[str, float]:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from sparse_gf import curvature, experiment, training
 from sparse_gf.core import errors
 from sparse_gf.core.types import Dataset, LossFn, Params
+from sparse_gf.curvature import landscapes
 from sparse_gf.experiment import saved
 from sparse_gf.models.ghosts import Gates
 from sparse_gf.specs import Cell, RunSpec
@@ -35,7 +36,10 @@ class Settings:
         points: Points of a landscape along each direction.
         radius: Largest distance along the top eigenvector and in the plane of weights,
             in units of length 1 and of the weights' filters.
-        input_radius: Largest change of a pixel, in standard deviations.
+        input_radius: Largest distance in the plane of the input, in standard deviations
+            of pixels.
+        input_directions: The plane of the input: ``"random"``, ``"signs"`` or
+            ``"gradient"``, see ``landscapes.input_directions``.
         threshold: The magnitude up to which an activation counts as 0.
         every_weight: Whether curvature is that of all weights, not of active ones.
         seed: Source of random vectors and directions.
@@ -50,12 +54,16 @@ class Settings:
     points: int = 21
     radius: float = 1.0
     input_radius: float = 0.5
+    input_directions: str = "random"
     threshold: float = 0.01
     every_weight: bool = False
     seed: int = 0
 
     def __post_init__(self):
         errors.one_of("--batch_norm", self.batch_norm, logits.MODES)
+        errors.one_of(
+            "--input_directions", self.input_directions, landscapes.INPUT_DIRECTIONS
+        )
         for name, low in {
             "examples": 0,
             "batch_size": 1,

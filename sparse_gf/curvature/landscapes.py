@@ -17,9 +17,6 @@ from sparse_gf import masks as masks_lib
 from sparse_gf.core import errors, tree
 from sparse_gf.core.types import LossFn, Masks, Params
 
-NORMS = ("inf", "2")
-"""Norms in which directions of the input have length 1; see ``input_directions``."""
-
 Distances = Float[Array | np.ndarray, " points"]
 
 
@@ -97,22 +94,52 @@ def filter_normalised_direction(
     return jax.tree.map(_scaled_filters, masks_lib.apply(drawn, masks), params)
 
 
+def _random(key: PRNGKeyArray, loss_fn: LossFn, images: Array) -> tuple[Array, Array]:
+    """Two normal vectors for every image, of root mean square 1."""
+    del loss_fn
+    draws = jax.random.normal(key, (2, *images.shape), images.dtype)
+    per_pixel = np.sqrt(np.prod(images.shape[1:]))
+    first, second = (per_pixel * _unit(drawn, _inside(images)) for drawn in draws)
+    return first, second
+
+
+def _signs(key: PRNGKeyArray, loss_fn: LossFn, images: Array) -> tuple[Array, Array]:
+    """Signs of the gradient, and random signs, not quite orthogonal to them."""
+    uphill = jnp.sign(jax.grad(loss_fn)(images))
+    return uphill, jax.random.rademacher(key, images.shape, images.dtype)
+
+
+def _gradient(key: PRNGKeyArray, loss_fn: LossFn, images: Array) -> tuple[Array, Array]:
+    """The gradient, and a normal vector orthogonal to it, of length 1."""
+    uphill = _unit(jax.grad(loss_fn)(images), _inside(images))
+    drawn = jax.random.normal(key, images.shape, images.dtype)
+    along_uphill = jnp.sum(drawn * uphill, axis=_inside(images), keepdims=True)
+    return uphill, _unit(drawn - along_uphill * uphill, _inside(images))
+
+
+INPUT_DIRECTIONS = {"random": _random, "signs": _signs, "gradient": _gradient}
+"""Kinds of directions of the input; see ``input_directions``."""
+
+
 def input_directions(
     key: PRNGKeyArray,
     loss_fn: LossFn,
     images: Float[Array | np.ndarray, "batch *image"],
     *,
-    norm: str = "inf",
+    kind: str = "random",
 ) -> tuple[Array, Array]:
-    """Two directions of the input: uphill, and a random one.
+    """Two directions of the input.
 
-    Jaiswal et al. (2022) do not say which theirs are (Figure 10). Both that are common
-    in work on adversarial examples are here:
+    Jaiswal et al. (2022, Figure 10) name the method of Li et al. 2018, which takes two
+    random directions, of the weights there. In work on adversarial examples the first
+    direction goes uphill.
 
-    * ``"inf"``: signs of the gradient, and random signs, not quite orthogonal to them
+    * ``"random"``: two normal vectors for every image, drawn apart, so that a distance
+      is the root mean square of a pixel's change.
+    * ``"signs"``: signs of the gradient, and random signs, not quite orthogonal to them
       (Engstrom et al. 2018). A distance is a change of every pixel.
-    * ``"2"``: the gradient, and a normal vector orthogonal to it, both of length 1
-      for every image (Moosavi-Dezfooli et al. 2019).
+    * ``"gradient"``: the gradient, and a normal vector orthogonal to it, both of length
+      1 for every image (Moosavi-Dezfooli et al. 2019).
 
     Args:
         key: Consumed.
@@ -120,24 +147,16 @@ def input_directions(
             batch, or images move each other's losses.
         images: What ``loss_fn`` takes. An image without gradient does not move
             uphill.
-        norm: One of ``NORMS``.
+        kind: One of ``INPUT_DIRECTIONS``.
 
     Returns:
         Both like the images.
 
     Raises:
-        UserError: If there is no such norm.
+        UserError: If there is no such kind.
     """
-    errors.one_of("norm", norm, NORMS)
-    images = jnp.asarray(images)
-    uphill = jax.grad(loss_fn)(images)
-    if norm == "inf":
-        signs = jax.random.rademacher(key, images.shape, images.dtype)
-        return jnp.sign(uphill), signs
-    uphill = _unit(uphill, _inside(images))
-    drawn = jax.random.normal(key, images.shape, images.dtype)
-    along_uphill = jnp.sum(drawn * uphill, axis=_inside(images), keepdims=True)
-    return uphill, _unit(drawn - along_uphill * uphill, _inside(images))
+    errors.one_of("kind", kind, INPUT_DIRECTIONS)
+    return INPUT_DIRECTIONS[kind](key, loss_fn, jnp.asarray(images))
 
 
 def input_surface(
@@ -146,7 +165,7 @@ def input_surface(
     images: Float[Array | np.ndarray, "batch *image"],
     distances: Distances,
     *,
-    norm: str = "inf",
+    kind: str = "random",
 ) -> Float[Array, "points points"]:
     """The loss with respect to the input, in the plane of ``input_directions``.
 
@@ -157,15 +176,15 @@ def input_surface(
             pixels.
         distances: Numbers in the units of the images, which are standard deviations if
             those are normalised.
-        norm: One of ``NORMS``.
+        kind: One of ``INPUT_DIRECTIONS``.
 
     Returns:
-        Rows go uphill, columns at random; see ``surface``.
+        Rows go along the first direction; see ``surface``.
 
     Raises:
-        UserError: If there is no such norm.
+        UserError: If there is no such kind.
     """
-    directions = input_directions(key, loss_fn, images, norm=norm)
+    directions = input_directions(key, loss_fn, images, kind=kind)
     return surface(loss_fn, images, directions, distances)
 
 

@@ -38,7 +38,13 @@ CELL = MaskedSpec(
     gsw=GswSpec(last_epoch=2),
 )
 SETTINGS = analyses.Settings(
-    examples=90, batch_size=45, num=2, num_samples=3, points=3, iterations=30
+    examples=90,
+    batch_size=45,
+    num=2,
+    num_samples=3,
+    points=3,
+    iterations=30,
+    input_directions="signs",
 )
 
 
@@ -207,6 +213,10 @@ def test_landscapes_start_from_the_network(saved, found):
     assert uphill[0.5, 0.0] > uphill[0.0, 0.0] > uphill[-0.5, 0.0]
 
 
+def test_figure_10_is_in_a_plane_of_two_random_directions_by_default():
+    assert analyses.Settings().input_directions == "random"
+
+
 def test_networks_with_ghosts_are_looked_at_with_them(saved):
     """In epoch 1 PSwish has few activations near 0, in epoch 3 it is ReLU."""
     workdir, _ = saved
@@ -286,5 +296,7 @@ def test_what_cannot_be_done_is_refused(arguments, message):
 def test_wrong_settings_are_refused():
     with pytest.raises(UserError, match=r"--batch_norm is 'running'.*eval, train"):
         analyses.Settings(batch_norm="running")
+    with pytest.raises(UserError, match=r"--input_directions is 'sign'.*'signs'"):
+        analyses.Settings(input_directions="sign")
     with pytest.raises(UserError, match="--points is 1"):
         analyses.Settings(points=1)

@@ -93,15 +93,31 @@ IMAGES = np.zeros((3, 2, 4))
 
 
 def test_directions_of_the_input_are_signs():
-    uphill, drawn = landscapes.input_directions(KEY, image_loss, IMAGES)
+    uphill, drawn = landscapes.input_directions(KEY, image_loss, IMAGES, kind="signs")
     expected = np.zeros(IMAGES.shape)
     expected[:2, 0, 1] = 1, -1
     close(uphill, expected)
     assert set(np.unique(drawn)) == {-1.0, 1.0}
 
 
+def test_directions_of_the_input_are_random_unless_said_otherwise():
+    """The method that Jaiswal et al. 2022 name for Figure 10 looks at no gradient."""
+
+    def loss(images):
+        raise AssertionError("No loss is needed.")
+
+    both = landscapes.input_directions(KEY, loss, np.zeros((3, 20, 20, 2)))
+    for drawn in both:
+        close(jnp.sqrt(jnp.mean(drawn**2, axis=(1, 2, 3))), 1)
+    rows = np.reshape(both, (6, 800))
+    # Of six vectors in 800 dimensions, no two are nearly parallel.
+    assert np.abs(np.corrcoef(rows) - np.eye(6)).max() < 5 / np.sqrt(800)
+
+
 def test_directions_of_the_input_are_orthonormal_for_each_image():
-    uphill, drawn = landscapes.input_directions(KEY, image_loss, IMAGES, norm="2")
+    uphill, drawn = landscapes.input_directions(
+        KEY, image_loss, IMAGES, kind="gradient"
+    )
     expected = np.zeros(IMAGES.shape)
     expected[:2, 0, 1] = 1, -1
     close(uphill, expected)
@@ -110,8 +126,8 @@ def test_directions_of_the_input_are_orthonormal_for_each_image():
     assert not np.allclose(drawn[0], drawn[1])
 
 
-@pytest.mark.parametrize("norm", landscapes.NORMS)
-def test_a_surface_of_the_input_rises_along_its_rows(norm):
+@pytest.mark.parametrize("kind", landscapes.INPUT_DIRECTIONS)
+def test_a_surface_of_the_input(kind):
     target = jax.random.normal(jax.random.key(3), (2, 3, 3, 1))
 
     def loss(images):
@@ -119,17 +135,18 @@ def test_a_surface_of_the_input_rises_along_its_rows(norm):
 
     images = jnp.zeros((2, 3, 3, 1))
     distances = jnp.array([0.0, 0.1, 0.2])
-    found, (uphill, drawn) = jax.jit(
+    found, (first, second) = jax.jit(
         lambda: (
-            landscapes.input_surface(KEY, loss, images, distances, norm=norm),
-            landscapes.input_directions(KEY, loss, images, norm=norm),
+            landscapes.input_surface(KEY, loss, images, distances, kind=kind),
+            landscapes.input_directions(KEY, loss, images, kind=kind),
         )
     )()
     close(found[0, 0], loss(images))
-    close(found[2, 1], loss(images + 0.2 * uphill + 0.1 * drawn))
-    assert (np.diff(found[:, 0]) > 0).all()
+    close(found[2, 1], loss(images + 0.2 * first + 0.1 * second))
+    # Rows go uphill, where one of the directions does.
+    assert (np.diff(found[:, 0]) > 0).all() or kind == "random"
 
 
-def test_an_unknown_norm_is_refused():
-    with pytest.raises(UserError, match=r"norm is 'l2'; it must be one of 2, inf\."):
-        landscapes.input_directions(KEY, image_loss, IMAGES, norm="l2")
+def test_an_unknown_kind_of_directions_is_refused():
+    with pytest.raises(UserError, match=r"kind is 'sings'.*Did you mean 'signs'\?"):
+        landscapes.input_directions(KEY, image_loss, IMAGES, kind="sings")
