@@ -1,8 +1,8 @@
 """One SC-SDC cell: ``--config=configs/sc_sdc.py[:SETTING]``.
 
 Settings: ``digits`` (default; a minute on two CPU cores), and the paper's protocol on
-``fashion_mnist``, ``cifar10`` and ``cifar100`` (Tessera et al. 2021, section 4: four
-hidden layers, five dense widths, three seeds, both arms). Every key of
+``fashion_mnist``, ``cifar10`` and ``cifar100`` (Tessera et al. 2021, sections 2.1
+and 4.1: four hidden layers, five dense widths, three seeds, both arms). Every key of
 ``specs.CapacitySpec`` and ``specs.RunSpec`` can be set by a flag; their docstrings say
 what they mean.
 """

@@ -17,7 +17,7 @@ Budget = dict[str, int] | int
 
 
 def max_width(input_dim: int) -> int:
-    """Width of the sparse networks, N_MW = n + 4 (Tessera et al. 2021, Eq. 8)."""
+    """Width of the sparse networks, N_MW = n + 4 (Tessera et al. 2021, A.1)."""
     return input_dim + 4
 
 
@@ -82,8 +82,8 @@ def mlp_num_active(
     """Active weights per layer of both arms, first to last (Eqs. 8-12).
 
     They are the sizes of the dense network's layers: I x N_W, then N_W x N_W for
-    each further hidden layer, then N_W x O. The appendix's sentence that sparsity is
-    distributed evenly contradicts these equations; the equations win.
+    each further hidden layer, then N_W x O. A.1's sentence that sparsity is distributed
+    evenly contradicts these equations; the equations win.
 
     Args:
         input_dim: I, the inputs.

@@ -1,4 +1,4 @@
-"""Gradient flow (Tessera et al. 2021, section 3.2, Eqs. 5-7), on any Flax params.
+"""Gradient flow (Tessera et al. 2021, section 2.2, Eqs. 5-7), on any Flax params.
 
     from sparse_gf import gradient_flow
     flow = gradient_flow.measure(loss_fn, params, masks)   # flow.egf2, flow.gf2, ...

@@ -71,7 +71,7 @@ _TORCH: dict[str, Callable[[], Transform]] = {
 SCALINGS: Mapping[str, Mapping[str, Callable[[], Transform]]] = {
     # PyTorch's defaults: the authors of both papers worked in PyTorch.
     "torch": _TORCH,
-    # The same, with the smoothing of 0.9 that the first paper's appendix writes for
+    # The same, with the smoothing of 0.9 that appendix C of the first paper writes for
     # RMSProp where PyTorch's default is 0.99.
     "paper": _TORCH
     | {"rmsprop": lambda: optax.scale_by_rms(decay=0.9, eps=1e-8, eps_in_sqrt=False)},

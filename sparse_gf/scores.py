@@ -147,7 +147,7 @@ def egf(
 ) -> Scores:
     """What a weight adds to the effective gradient flow: pruning that keeps EGF_p.
 
-    Tessera et al. (2021, section 5) propose EGF as a criterion and give no formula.
+    Tessera et al. (2021, section 2.2) propose EGF as a criterion and give no formula.
     EGF_p is the mean over the L layers of the p-norm of the active weights' gradient
     (Eqs. 6-7); its derivative with respect to the mask of a weight of layer l, at ones,
     is |g|^p / (L ||g_l||_p^(p-1)): for p = 1 exactly what EGF_1 loses with the weight,

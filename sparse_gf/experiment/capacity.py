@@ -1,4 +1,4 @@
-"""SC-SDC: the sparse and dense networks of one cell (Tessera et al. 2021, section 3.1).
+"""SC-SDC: the sparse and dense networks of one cell (Tessera et al. 2021, section 2.1).
 
 A cell has two arms of multilayer perceptrons. A dense network of width N_W *is* the
 network of maximum width under a block mask, so both arms can share a program; whether

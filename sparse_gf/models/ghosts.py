@@ -1,6 +1,6 @@
 """Ghosts: what helps a sparse network at first and is gone at the end (ToST).
 
-Jaiswal et al. 2022, section 3. *Ghost soft neurons* (GSw): every ReLU is a parametric
+Jaiswal et al. 2022, section 2.2. *Ghost soft neurons* (GSw): every ReLU is a parametric
 Swish whose beta rises. *Ghost skips* (GSk): a block of 3x3 convolution adds its input
 to its output, times a gate alpha that falls to 0. The paper publishes neither the
 schedules nor where they end but for the first decay of the learning rate; all of it is

@@ -16,7 +16,7 @@ from sparse_gf.models.variants import Variant
 
 
 class MLP(nn.Module):
-    """Hidden layers of one width, no biases (Tessera et al. 2021, section 3.1).
+    """Hidden layers of one width, no biases (Tessera et al. 2021, A.1, Figure 6).
 
     Each hidden layer is dense, [BatchNorm], [LayerNorm], activation, [dropout],
     [+ its input]. The paper does not say where its skips end; they end after the

@@ -1,7 +1,7 @@
 """LRsI, layer-wise rescaled initialisation: GradInit (Zhu et al. 2021) under a mask.
 
 One scalar per array of the initial params is learned so that the first step of training
-lowers the loss most (Zhu et al., Eq. 1; Jaiswal et al. 2022, section 3.4):
+lowers the loss most (Zhu et al., Eq. 1; Jaiswal et al. 2022, section 2.3):
 
     minimise over alpha   C(theta - eta step; B1)   where theta = alpha theta_0
     subject to            ||g|| <= gamma,           g = dC/dtheta(theta; B0),
