@@ -300,7 +300,11 @@ def test_one_cell_of_every_kind_of_study_runs(tmp_path):
     kinds = {
         "table3c": {"optimizer": ("sgd",), "activation": ("prelu",)},
         "table5c": {"optimizer": ("momentum",), "activation": ("srelu",)},
-        "figure19": {"optimizer": ("rmsprop",), "hidden_layers": (1,)},
+        "figure19": {
+            "optimizer": ("rmsprop",),
+            "variant": ("BN",),
+            "hidden_layers": (1,),
+        },
         "figure23": {"optimizer": ("adamw",), "variant": ("DA_SC_BN",)},
         "table6a": {"optimizer": ("adagrad",), "variant": ("DA_L2_SC_BN",)},
     }
