@@ -10,11 +10,11 @@ SCALES = ("paper", "small", "smoke")
 """How much is trained: the paper's protocol, the same at full length on few reduced
 images, and seconds a cell."""
 
-_FASHION = {"dataset": "fashion_mnist", "image_size": 14, "train_examples": 4000}
+_FASHION = {"dataset": "fashion_mnist", "image_size": 14, "train_examples": 2000}
 
 SMALL_IMAGES: Mapping[str, dict[str, Any]] = {
     "fashion_mnist": _FASHION,
-    "cifar10": {"dataset": "cifar10", "image_size": 8, "train_examples": 4000},
+    "cifar10": {"dataset": "cifar10", "image_size": 8, "train_examples": 2000},
     "cifar100": _FASHION,
     "tinyimagenet": _FASHION,
 }
