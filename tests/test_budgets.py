@@ -56,6 +56,20 @@ def test_dense_widths_of_the_papers_inputs(inputs, expected):
 
 
 @pytest.mark.parametrize(
+    ("inputs", "tenth", "active", "first"),
+    [(3072, 308, 30.8, 0.1), (784, 79, 7.9, 0.1), (64, 7, 0.7, 0.3)],
+)
+def test_widths_start_where_hidden_units_have_active_inputs(
+    inputs, tenth, active, first
+):
+    """f^2 N_MW at a tenth of the width; on digits too few, so that 30% is first."""
+    widest = budgets.max_width(inputs)
+    assert round(budgets.active_inputs(tenth, widest), 1) == active
+    chosen = budgets.fractions(widest)
+    assert (len(chosen), chosen[0], chosen[-1]) == (5, first, 0.9)
+
+
+@pytest.mark.parametrize(
     ("inputs", "fraction", "expected"),
     [
         (1, 0.5, 3),  # 2.5, which Python's round makes 2
