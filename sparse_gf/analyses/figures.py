@@ -69,9 +69,14 @@ def draw(rows: pd.DataFrame, kind: str) -> Any:
 def activity_layout(rows: pd.DataFrame) -> render.Table:
     """Activation sparsity as a table: a row per layer, a column per network.
 
-    Means over seeds, in per cent, after the last epoch.
+    Means over seeds, in per cent, after the last epoch. Networks with stages have a row
+    for the mean over the layers of each, which Table 1 of Jaiswal et al. (2022) calls a
+    layer.
     """
     last = with_labels(rows[rows["epoch"] == rows["epoch"].max()])
+    stages = last["layer"].str.extract(r"Stage_([1-9])", expand=False)
+    by_stage = last.assign(layer="Stage " + stages + ", mean")[stages.notna()]
+    last = pd.concat([last, by_stage])
     means = last.groupby(["layer", "label"], sort=False)["value"].mean().unstack()
     means = means.reindex(last["layer"].unique())
     values = [

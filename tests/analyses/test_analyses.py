@@ -19,6 +19,7 @@ from sparse_gf.data import augment
 from sparse_gf.experiment import masked
 from sparse_gf.experiment import saved as network_files
 from sparse_gf.models.ghosts import Gates
+from sparse_gf.reporting import render
 from sparse_gf.specs import CapacitySpec, MaskedSpec, MaskSpec, RunSpec
 from sparse_gf.specs.toolkit import GswSpec
 
@@ -268,6 +269,27 @@ def test_curves_along_training_are_means_over_seeds(found):
     curve, largest = axes.lines[0], rows[rows["epoch"] == 3]["value"].iloc[0]
     assert curve.get_xdata().tolist() == [1, 3]
     np.testing.assert_allclose(curve.get_ydata(), [2 * largest, largest])
+
+
+def test_table_1_has_a_row_for_each_stage_beside_those_of_the_layers():
+    same = dict.fromkeys(analysis_figures.VARIED, "")
+    shares = {
+        "Activation_0": (0.9, 0.9),
+        "Stage_1_Block_0/Activation_0": (0.1, 0.2),
+        "Stage_1_Block_1/Activation_0": (0.3, 0.4),
+        "Stage_2_Block_0/Activation_0": (0.5, 0.5),
+    }
+    rows = pd.DataFrame(
+        same | {"layer": layer, "seed": seed, "epoch": 3, "value": value}
+        for layer, values in shares.items()
+        for seed, value in enumerate(values)
+    )
+    table = analysis_figures.activity_layout(rows)
+    lines = [line.split("|") for line in render.markdown(table).splitlines()]
+    cells = {line[1].strip(): line[2].strip() for line in lines if len(line) == 4}
+    assert list(cells)[-2:] == ["Stage 1, mean", "Stage 2, mean"]
+    assert (cells["Stage 1, mean"], cells["Stage 2, mean"]) == ("25.0", "50.0")
+    assert cells["Stage_1_Block_0/Activation_0"] == "15.0"
 
 
 def test_results_of_other_kinds_are_kept(last, found):
