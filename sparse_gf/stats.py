@@ -1,5 +1,6 @@
 """Statistics on top of SciPy: Wilcoxon, Holm, Kendall, effect sizes, intervals."""
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,14 @@ ZERO_HANDLING = {
 
 ZERO_METHODS = frozenset(ZERO_HANDLING)
 
+ROUNDING = 4
+"""Units in the last place of what is subtracted. Differences that are nearer to 0, or
+to each other, are equal: see ``snapped``."""
+
+EXACT_PAIRS = 500
+"""Most pairs whose exact distribution is computed unasked, in a tenth of a second: the
+time grows with their number's cube, and the approximation is good long before."""
+
 
 class Wilcoxon(NamedTuple):
     """A paired one-sided signed-rank test and how it was made.
@@ -27,10 +36,11 @@ class Wilcoxon(NamedTuple):
             were exchangeable within pairs.
         statistic: W+, the sum of the ranks of positive differences.
         num_pairs: Pairs given, zeros included.
-        num_zeros: Pairs whose difference is exactly 0.
-        has_ties: Whether differences other than 0 have equal sizes.
+        num_zeros: Pairs whose difference is 0, but for rounding.
+        has_ties: Whether differences other than 0 have equal sizes, but for rounding.
         method: ``"exact"`` or ``"asymptotic"``, what was used.
         zero_method: How zeros were handled.
+        num_missing: Pairs without a value, which make p NaN.
     """
 
     p_value: float
@@ -40,9 +50,13 @@ class Wilcoxon(NamedTuple):
     has_ties: bool
     method: str
     zero_method: str
+    num_missing: int = 0
 
     def describe(self) -> str:
         """Says how the p-value was obtained, to be printed with it."""
+        if self.num_missing:
+            pairs = words.counted(self.num_pairs, "pair")
+            return f"no test: {self.num_missing} of {pairs} have no value"
         ties = "mid-ranks for ties" if self.has_ties else "no ties"
         pairs = words.counted(self.num_pairs, "pair")
         equal = words.counted(self.num_zeros, "zero")
@@ -67,12 +81,14 @@ def wilcoxon_greater(
             mid-ranks, which stays exact with ties and zeros, where SciPy's exact
             method does not. ``"asymptotic"`` is SciPy's normal approximation without
             continuity correction, as most of the paper's values are. ``"auto"`` is
-            exact.
+            exact for at most ``EXACT_PAIRS`` pairs.
         zero_method: ``"wilcox"`` drops zero differences, ``"pratt"`` drops them
             after ranking, ``"zsplit"`` gives half of their ranks to each side.
 
     Returns:
         The result; p is 1 if all differences are 0 and NaN if any value is NaN.
+        Differences are ``snapped``. Where values are differences themselves, snap
+        them first, with the magnitude of what they were made of.
 
     Raises:
         errors.UserError: If an option is unknown or the arrays do not pair up.
@@ -84,11 +100,9 @@ def wilcoxon_greater(
     """
     errors.one_of("Wilcoxon method", method, METHODS)
     errors.one_of("Wilcoxon zero_method", zero_method, ZERO_METHODS)
-    x, y = _pairs(sparse, dense)
-    difference = x - y
-    # Equal infinities are a zero difference, not NaN.
-    difference[x == y] = 0
-    used = "asymptotic" if method == "asymptotic" else "exact"
+    difference = _differences(sparse, dense)
+    is_cheap = difference.size <= EXACT_PAIRS
+    used = ("exact" if is_cheap else "asymptotic") if method == "auto" else method
     ranks, is_free = _signed_ranks(difference, zero_method)
     sizes = np.abs(difference[difference != 0])
     # Zeros keep half of their ranks on each side whatever the signs are.
@@ -116,7 +130,34 @@ def wilcoxon_greater(
         has_ties=np.unique(sizes).size < sizes.size,
         method=used,
         zero_method=zero_method,
+        num_missing=int(np.isnan(difference).sum()),
     )
+
+
+def snapped(values: ArrayLike, magnitude: ArrayLike) -> np.ndarray:
+    """Values in which rounding hides neither a zero nor a tie of sizes.
+
+    Shares such as counts / 355 are rounded, and so are their differences: sizes that
+    are equal in exact arithmetic differ, and would get different ranks.
+
+    Args:
+        values: [values], differences of others, or sums of a few.
+        magnitude: [values] or a number: the largest size among what each was made of.
+
+    Returns:
+        [values]; 0 within ``ROUNDING`` units in the last place of the magnitude, and of
+        sizes that are as near to the next smaller one, that one.
+    """
+    found = np.asarray(values, float)
+    near = ROUNDING * np.finfo(float).eps * np.broadcast_to(magnitude, found.shape)
+    sizes = np.abs(found)
+    sizes = np.where(sizes <= near, 0, sizes)
+    order = np.argsort(sizes)
+    for before, after in itertools.pairwise(order):
+        reach = sizes[before] + max(near[before], near[after])
+        if sizes[before] and sizes[after] <= reach:
+            sizes[after] = sizes[before]
+    return np.copysign(sizes, found) * (sizes != 0)
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
@@ -131,8 +172,13 @@ def holm(p_values: ArrayLike) -> np.ndarray:
 
     Returns:
         [tests]; NaN where there is no p-value.
+
+    Raises:
+        errors.UserError: If a value is no probability.
     """
     p = np.asarray(p_values, float)
+    if ((p < 0) | (p > 1)).any():
+        raise errors.UserError(f"p_values is {p_values}; each must be in 0..1.")
     order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaNs are sorted last.
     stepped = np.maximum.accumulate(p[order] * np.arange(order.size, 0, -1))
     corrected = np.full(p.shape, np.nan)
@@ -146,8 +192,7 @@ def rank_biserial(sparse: ArrayLike, dense: ArrayLike) -> float:
     (W+ - W-) / (W+ + W-), in [-1, 1]: 1 if sparse wins every pair, -1 if dense does,
     0 if all differences are 0. Zeros are dropped.
     """
-    x, y = _pairs(sparse, dense)
-    difference = np.where(x == y, 0, x - y)
+    difference = _differences(sparse, dense)
     ranks, _ = _signed_ranks(difference, "wilcox")
     total = ranks.sum()
     return float(ranks @ np.sign(difference) / total) if total else 0.0
@@ -237,6 +282,10 @@ def _bootstrap_of_mean(
     values: np.ndarray, confidence: float, seed: int
 ) -> tuple[float, float]:
     """Both ends of the percentile bootstrap interval of a mean."""
+    if not 0 < confidence < 1:
+        raise errors.UserError(
+            f"confidence is {confidence!r}; it must be between 0 and 1."
+        )
     if values.size < 2 or np.ptp(values) == 0:
         return float(values.mean()), float(values.mean())
     interval = scipy.stats.bootstrap(
@@ -259,6 +308,18 @@ def _pairs(sparse: ArrayLike, dense: ArrayLike) -> tuple[np.ndarray, np.ndarray]
     return x, y
 
 
+def _differences(sparse: ArrayLike, dense: ArrayLike) -> np.ndarray:
+    """Of pairs, snapped; equal infinities are a zero difference, not NaN."""
+    x, y = _pairs(sparse, dense)
+    # Values that were computed in float32 were rounded there.
+    given = np.result_type(np.asarray(sparse), np.asarray(dense))
+    coarser = np.finfo(given).eps / np.finfo(float).eps if given.kind == "f" else 1.0
+    with np.errstate(invalid="ignore"):
+        difference = np.where(x == y, 0, x - y)
+    finite = np.where(np.isfinite([x, y]), np.abs([x, y]), 0).max(axis=0)
+    return snapped(difference, coarser * finite)
+
+
 def _signed_ranks(
     difference: np.ndarray, zero_method: str
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -278,11 +339,13 @@ def _exact_upper_tail(ranks: np.ndarray, positive_sum: float) -> float:
     Mid-ranks are multiples of 1/2, so twice the sum is an integer and its
     distribution is a convolution of one coin per rank.
     """
-    doubled = np.rint(2 * ranks).astype(int)
+    doubled = np.sort(np.rint(2 * ranks).astype(int))
     probability = np.zeros(doubled.sum() + 1)
-    probability[0] = 1
+    probability[0], largest = 1, 0
     for rank in doubled:
-        shifted = np.zeros_like(probability)
-        shifted[rank:] = probability[: probability.size - rank]
-        probability = (probability + shifted) / 2
-    return float(probability[round(2 * positive_sum) :].sum())
+        # Sums up to the largest so far: the right side is read before it is written.
+        probability[rank : largest + rank + 1] += probability[: largest + 1].copy()
+        largest += rank
+        probability[: largest + 1] /= 2
+    # The sum of all is 1 but for rounding.
+    return float(min(1, probability[round(2 * positive_sum) :].sum()))

@@ -161,8 +161,10 @@ def _contrast(contrast: Contrast, rows: pd.DataFrame) -> Values:
     known = ~np.isnan(numbers).any(axis=0)
     with np.errstate(invalid="ignore"):
         total = np.asarray(weights) @ numbers[:, known]
-    # Two infinite ones are equal. Rounded, so that equal changes are ties.
-    total = np.round(np.where(np.isnan(total), 0.0, total), 9)
+    finite = numbers[np.isfinite(numbers)]
+    # Two infinite ones are equal.
+    total = np.where(np.isnan(total), 0.0, total)
+    total = stats.snapped(total, np.abs(finite).max(initial=0))
     found = pd.Series(total, index=shared[known])
     used = pd.concat([part.loc[known] for part in parts]).reset_index()
     return Values(found, used, int((~known).sum()))
@@ -236,8 +238,8 @@ def _ranking(statistic: Ranking, frame: Frame) -> Values:
     rows = rows[(rows["arm"] == statistic.arm) & (rows["kind"] == "capacity")]
     points = _points(statistic, rows, frame.measurements)
     own, rival = (_mean_taus(points, measure) for measure in statistic.measures)
-    # Rounded, so that equal correlations are ties.
-    differences = (own - rival).round(9)
+    differences = own - rival
+    differences[:] = stats.snapped(differences, 1.0)
     found = differences.dropna()
     used = rows[rows["config_hash"].isin(found.index)]
     return Values(found, used, len(differences) - len(found))

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sparse_gf import stats
-from sparse_gf.core import words
+from sparse_gf.core import errors, words
 from sparse_gf.reporting import columns, render
 from sparse_gf.reporting import figures as plots
 
@@ -119,18 +119,19 @@ def compare(
         rows: One row per network, of one cell.
         method: See ``stats.wilcoxon_greater``.
         zero_method: Likewise.
+
+    Raises:
+        errors.UserError: If networks are missing or doubled.
     """
     pairs = paired(rows, "test_accuracy")
-    # Whole numbers of right answers: shares would break ties by rounding errors.
-    correct = (pairs * rows["test_examples"].iloc[0]).round()
     sparse = rows[rows["arm"] == "sparse"]
     return Comparison(
         title=_title(rows.iloc[0]),
         table=_table(rows),
         wilcoxon=stats.wilcoxon_greater(
-            correct["sparse"], correct["dense"], method=method, zero_method=zero_method
+            pairs["sparse"], pairs["dense"], method=method, zero_method=zero_method
         ),
-        rank_biserial=stats.rank_biserial(correct["sparse"], correct["dense"]),
+        rank_biserial=stats.rank_biserial(pairs["sparse"], pairs["dense"]),
         difference=stats.mean_difference_interval(
             100 * pairs["sparse"], 100 * pairs["dense"]
         ),
@@ -144,6 +145,17 @@ def compare(
 
 def paired(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """One column of both arms side by side, one row per (dense width, seed)."""
+    networks = pd.MultiIndex.from_frame(rows[["dense_width", "seed", "arm"]])
+    wanted = {(width, seed, arm) for width, seed, _ in networks for arm in columns.ARMS}
+    for fault, found in (
+        ("twice", networks[networks.duplicated()]),
+        ("not there", sorted(wanted.difference(networks))),
+    ):
+        for width, seed, arm in found:
+            raise errors.UserError(
+                f"the {arm} network of dense width {width} and seed {seed} is {fault}; "
+                "each needs its partner once."
+            )
     return rows.pivot(index=["dense_width", "seed"], columns="arm", values=column)
 
 

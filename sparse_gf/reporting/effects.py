@@ -19,6 +19,7 @@ from sparse_gf.reporting import columns, render
 from sparse_gf.specs import RunSpec
 
 _PAIRED_BY = ("arm", "dense_width", "seed")
+_PERCENT = 100.0
 _OF_RUNS = {field.name for field in dataclasses.fields(RunSpec)}
 
 
@@ -66,7 +67,7 @@ def of(
     if pairs.empty:
         raise errors.UserError(f"no two cells differ as {before} and {after} alone.")
     pairs = pairs.set_index("group", append=True)
-    pairs["change"] = 100 * (pairs["test_accuracy_new"] - pairs["test_accuracy"])
+    pairs["change"] = _PERCENT * (pairs["test_accuracy_new"] - pairs["test_accuracy"])
     with np.errstate(divide="ignore", invalid="ignore"):
         for name in columns.SHOWN:
             pairs[f"{name}_growth"] = np.log(pairs[f"{name}_new"] / pairs[name])
@@ -116,8 +117,8 @@ def _summaries(pairs: pd.DataFrame) -> Iterable[dict[str, Any]]:
         changes = part["change"].unstack("arm")
         sparse, dense = changes["sparse"], changes["dense"]
         summary |= _interval("advantage", sparse, dense)
-        # Rounded: equal changes must be ties whatever the accuracies' last bits are.
-        tested = stats.wilcoxon_greater(sparse.round(6), dense.round(6))
+        advantage = stats.snapped(sparse - dense, _PERCENT)
+        tested = stats.wilcoxon_greater(advantage, np.zeros_like(advantage))
         yield summary | {"advantage_p": tested.p_value}
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sparse_gf import results, specs
+from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import cell_folder, render
 from sparse_gf.reporting import comparison as comparison_lib
 from sparse_gf.reporting import figures as plots
@@ -159,3 +160,16 @@ def test_figures_say_what_they_cannot_draw():
     frame["egf2"] = float("nan")
     (axes,) = plots.against(plots.WIDTH, frame, "egf2", "title").axes
     assert axes.get_title() == "8 of 8 networks are not finite and not drawn"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda found: found[:-1], "the dense network of dense width 20 and seed 1"),
+        (lambda found: [*found, found[0]], "is twice"),
+        (lambda found: [r for r in found if r["arm"] == "dense"], "the sparse network"),
+    ],
+)
+def test_networks_without_a_partner_are_named(change, message):
+    with pytest.raises(UserError, match=message):
+        comparison_lib.compare(pd.DataFrame(change(rows())))
