@@ -52,27 +52,33 @@ def reachable(apply_fn: ApplyFn, masks: Masks, input_shape: Sequence[int]) -> Ma
     Raises:
         UserError: If the outputs are not finite, as where no pixel of an image is left.
     """
-    with jax.enable_x64(True):
+
+    def outputs(params: Params) -> Float[Array, ""]:
+        return jnp.sum(apply_fn(params, jnp.ones((1, *input_shape))))
+
+    # One program: operation by operation, each of them is compiled for every shape.
+    @jax.jit
+    def on_paths(masks: Masks) -> tuple[Array, Masks]:
         params = tree.map_kernels(
-            lambda _, mask: _means(jnp.asarray(mask)),
-            lambda leaf: jnp.zeros(jnp.shape(leaf)),
+            lambda _, mask: _means(mask), lambda leaf: jnp.zeros(leaf.shape), masks
+        )
+        total, grads = jax.value_and_grad(outputs)(params)
+        signal = tree.kernels(grads)
+        found = tree.map_kernels(
+            lambda path, mask: mask & (signal[path] > 0),
+            lambda leaf: jnp.ones(leaf.shape, bool),
             masks,
         )
-        inputs = jnp.ones((1, *input_shape))
-        # Compiled as one program: single gradients of convolutions compile for longer.
-        outputs = jax.jit(jax.value_and_grad(lambda p: jnp.sum(apply_fn(p, inputs))))
-        total, grads = outputs(params)
-        signal = {path: grad > 0 for path, grad in tree.kernels(grads).items()}
+        return total, found
+
+    with jax.enable_x64(True):
+        total, found = on_paths(masks)
     if not math.isfinite(total):
         raise UserError(
             f"the outputs for an input of shape {tuple(input_shape)} add up to "
             f"{float(total)}; they must be finite: images may be too small."
         )
-    return tree.map_kernels(
-        lambda path, mask: mask & signal[path],
-        lambda leaf: jnp.ones(jnp.shape(leaf), bool),
-        masks,
-    )
+    return found
 
 
 def _means(mask: Bool[Array, "*window inputs units"]) -> Float[Array, "..."]:

@@ -129,7 +129,7 @@ def test_layer_norm_is_never_padded():
     assert [group.width for group in chunk] == [68, 9, 30]
 
 
-@pytest.mark.parametrize("hidden_layers", [1, 2, 4])
+@pytest.mark.parametrize("hidden_layers", [1, 4])
 def test_both_arms_have_the_same_counts_at_every_epoch(digits, hidden_layers):
     cell = small_cell(
         dtype="float32", hidden_layers=hidden_layers, dense_widths=(9, 30)

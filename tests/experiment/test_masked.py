@@ -1,6 +1,7 @@
 """Networks of one model under masks: whole cells, on digits."""
 
 import dataclasses
+import functools
 import itertools
 import json
 
@@ -37,6 +38,7 @@ def with_mask(**changes):
     return dataclasses.replace(CELL, mask=MaskSpec(**changes))
 
 
+@functools.cache
 def start(cell):
     """The networks of a cell before the first step, by (density, seed)."""
     ((group,),) = masked.plan(cell, RunSpec())
@@ -109,12 +111,13 @@ def test_a_criterion_masks_what_its_score_says(method):
                 for images, labels in batches
             )
 
-        wanted = {
+        score = {
             "magnitude": lambda p: scores.magnitude(p),
-            "snip": lambda p: scores.snip(loss_fn, p),
-            "grasp": lambda p: scores.grasp(loss_fn, p),
-        }[protocol.score](params)
-        kept = masks.from_scores(wanted, round(0.1 * sum(SIZES.values())))
+            "snip": lambda p, loss_fn=loss_fn: scores.snip(loss_fn, p),
+            "grasp": lambda p, loss_fn=loss_fn: scores.grasp(loss_fn, p),
+        }[protocol.score]
+        count = round(0.1 * sum(SIZES.values()))
+        kept = jax.jit(lambda p, s=score: masks.from_scores(s(p), count))(params)
         found = networks[0.1, seed].masks
         agree = jax.tree.map(lambda a, b: np.mean(a == b), found, kept)
         # Not all: scores that are nearly equal are compared after different programs.

@@ -12,6 +12,12 @@ SHAPES = {"Conv_0": (2, 2, 1, 3), "Dense_0": (5, 4), "Dense_1": (4, 1)}
 SIZES = {"Conv_0/kernel": 12, "Dense_0/kernel": 20, "Dense_1/kernel": 4}
 
 
+# Compiled: eagerly each of their operations is a program of its own.
+draw = jax.jit(masks.random)
+from_scores = jax.jit(masks.from_scores)
+n_of_m = jax.jit(masks.n_of_m, static_argnums=(1, 2, 3))
+
+
 def network():
     params = {path: {"kernel": jnp.ones(shape)} for path, shape in SHAPES.items()}
     params["Dense_0"]["bias"] = jnp.ones(4)
@@ -23,9 +29,9 @@ def one_layer(scores):
     return {"Dense_0": {"kernel": jnp.asarray(scores)}}
 
 
-def kept(scores, count):
+def kept(scores, count, select=from_scores):
     """Which entries of one layer are kept, as 0s and 1s."""
-    mask = masks.from_scores(one_layer(scores), count)
+    mask = select(one_layer(scores), count)
     return np.asarray(mask["Dense_0"]["kernel"]).astype(int).ravel().tolist()
 
 
@@ -41,14 +47,14 @@ COUNTS = [
 @pytest.mark.parametrize("counts", COUNTS)
 @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
 def test_random_masks_have_exactly_the_counts(counts, seed):
-    mask = masks.random(jax.random.key(seed), network(), counts)
+    mask = draw(jax.random.key(seed), network(), counts)
     assert masks.num_active(mask) == counts
     assert masks.density(mask) == sum(counts.values()) / 36
 
 
 @pytest.mark.parametrize("count", [0, 1, 17, 35, 36])
 def test_random_masks_have_exactly_the_count_over_all_kernels(count):
-    mask = masks.random(jax.random.key(0), network(), count)
+    mask = draw(jax.random.key(0), network(), count)
     assert sum(masks.num_active(mask).values()) == count
 
 
@@ -68,11 +74,9 @@ def test_counts_may_be_traced_and_mapped_over():
 
 
 def test_traced_counts_select_the_same_weights_as_numbers():
-    scores = jax.random.normal(jax.random.key(0), (5, 4)).round()
-    select = jax.jit(lambda count: masks.from_scores(one_layer(scores), count))
+    scores = np.random.default_rng(0).normal(size=(5, 4)).round().astype(np.float32)
     for count in range(21):
-        traced = select(jnp.int32(count))["Dense_0"]["kernel"]
-        assert np.asarray(traced).ravel().tolist() == kept(scores, count)
+        assert kept(scores, count) == kept(scores, count, masks.from_scores)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_one_count_selects_over_all_layers():
         "Dense_10": {"kernel": jnp.array([[5.0, 1.0]])},
         "Dense_2": {"kernel": jnp.array([[1.0], [4.0], [1.0]])},
     }
-    mask = masks.from_scores(scores, 3)
+    mask = from_scores(scores, 3)
     # 5, 4 and then the first 1 in forward order, that of Dense_2.
     assert mask["Dense_2"]["kernel"].ravel().tolist() == [True, True, False]
     assert mask["Dense_10"]["kernel"].ravel().tolist() == [True, False]
@@ -134,7 +138,7 @@ def test_one_count_selects_over_all_layers():
 @pytest.mark.parametrize("count", [0, COUNTS[0]])
 def test_leaves_that_are_no_kernels_are_never_pruned(count):
     params = network()
-    mask = masks.random(jax.random.key(0), params, count)
+    mask = draw(jax.random.key(0), params, count)
     assert jax.tree.structure(mask) == jax.tree.structure(params)
     assert mask["Dense_0"]["bias"].all()
     assert mask["PReLU_0"]["slope"].all()
@@ -153,8 +157,7 @@ def test_every_weight_is_equally_likely_to_be_active():
     draws, count, size = 4000, 7, 20
     keys = jax.random.split(jax.random.key(1), draws)
     counts = SIZES | {"Dense_0/kernel": count}
-    draw = jax.jit(jax.vmap(lambda key: masks.random(key, network(), counts)))
-    drawn = draw(keys)
+    drawn = jax.jit(jax.vmap(lambda key: masks.random(key, network(), counts)))(keys)
     share = np.asarray(drawn["Dense_0"]["kernel"]).reshape(draws, size).mean(axis=0)
     expected = count / size
     # Five standard errors of a binomial share.
@@ -177,14 +180,14 @@ def test_every_pair_of_weights_is_equally_likely_to_be_active_together():
 def test_masks_of_equal_layers_and_of_different_keys_differ():
     params = {f"Dense_{i}": {"kernel": jnp.ones((8, 8))} for i in range(3)}
     counts = {path: 32 for path in tree.kernels(params)}
-    drawn = [masks.random(jax.random.key(seed), params, counts) for seed in range(2)]
+    drawn = [draw(jax.random.key(seed), params, counts) for seed in range(2)]
     layers = [np.asarray(leaf).tobytes() for m in drawn for leaf in jax.tree.leaves(m)]
     assert len(set(layers)) == 6
 
 
 def test_equal_keys_give_equal_masks():
-    first, second = (masks.random(jax.random.key(3), network(), 9) for _ in range(2))
-    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), first, second))
+    first, second = (draw(jax.random.key(3), network(), 9) for _ in range(2))
+    jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, -1.0, -0.0, 1.0])
@@ -273,7 +276,7 @@ def test_params_without_kernels_are_refused_by_the_names_they_have():
 
 def pattern(scores, n, m):
     """Which entries of one layer N:M keeps, as 0s and 1s, unit by unit."""
-    mask = masks.n_of_m(one_layer(scores), n, m)["Dense_0"]["kernel"]
+    mask = n_of_m(one_layer(scores), n, m)["Dense_0"]["kernel"]
     assert mask.shape == np.shape(scores)
     assert mask.dtype == bool
     return np.asarray(mask).astype(int).T.tolist()
@@ -337,12 +340,12 @@ def test_every_group_of_every_unit_has_exactly_n(n, m, shape):
 def test_groups_of_convolutions_lie_along_the_input_channels():
     kernel = np.zeros((1, 2, 4, 1), np.float32)
     kernel[0, 0, 2:] = kernel[0, 1, :2] = 1
-    mask = masks.n_of_m({"Conv_0": {"kernel": jnp.asarray(kernel)}}, 2, 4)
+    mask = n_of_m({"Conv_0": {"kernel": jnp.asarray(kernel)}}, 2, 4)
     np.testing.assert_array_equal(mask["Conv_0"]["kernel"], kernel.astype(bool))
 
 
 def test_patterns_leave_dense_layers_and_other_leaves_whole():
-    mask = masks.n_of_m(network(), 1, 4, ["Dense_1/kernel"])
+    mask = n_of_m(network(), 1, 4, ("Dense_1/kernel",))
     assert jax.tree.structure(mask) == jax.tree.structure(network())
     # A unit's 4 inputs are one group, its 5 inputs two.
     active = {"Conv_0/kernel": 3, "Dense_0/kernel": 8, "Dense_1/kernel": 4}
@@ -353,10 +356,9 @@ def test_patterns_leave_dense_layers_and_other_leaves_whole():
 
 
 def test_patterns_may_be_made_in_a_compiled_function():
-    scores = jax.random.normal(jax.random.key(0), (9, 4))
-    inside = jax.jit(lambda scores: masks.n_of_m(one_layer(scores), 2, 4))(scores)
-    found = np.asarray(inside["Dense_0"]["kernel"]).astype(int).T.tolist()
-    assert found == pattern(scores, 2, 4)
+    scores = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    alone = masks.n_of_m(one_layer(scores), 2, 4)["Dense_0"]["kernel"]
+    assert np.asarray(alone).astype(int).T.tolist() == pattern(scores, 2, 4)
 
 
 @pytest.mark.parametrize(("n", "m"), [(0, 4), (5, 4), (-1, 4), (1, 0), (0, 0)])
@@ -375,7 +377,7 @@ def numbered(**shapes):
 
 
 def test_check_takes_masks_of_the_network():
-    mask = masks.random(jax.random.key(0), numbered(), 17)
+    mask = draw(jax.random.key(0), numbered(), 17)
     masks.check(mask, numbered())
     masks.check(mask, jax.eval_shape(numbered))
 

@@ -11,12 +11,13 @@ from sparse_gf.training import rescaling
 from sparse_gf.training.rescaling import Settings
 
 FILES = (
-    "lrsi_mlp_sgd",
     "lrsi_mlp_masked_sgd",
-    "lrsi_mlp_masked_leaky_sgd",
     "lrsi_mlp_adam_gamma",
-    "lrsi_conv_bn_sgd",
     "lrsi_conv_bn_gamma_tight_sgd",
+    *(
+        pytest.param(name, marks=pytest.mark.thorough)
+        for name in ("lrsi_mlp_sgd", "lrsi_mlp_masked_leaky_sgd", "lrsi_conv_bn_sgd")
+    ),
 )
 
 
@@ -147,9 +148,13 @@ def test_masked_weights_stay_zero_and_zero_arrays_keep_their_scale():
         layer = params["Dense_0"]
         return jnp.mean((batch @ layer["kernel"] + layer["bias"] - 2) ** 2)
 
-    final, record = rescaling.rescale(
-        loss_fn, params, own, lambda number: x, Settings(iterations=3, gamma=100.0)
-    )
+    settings = Settings(iterations=3, gamma=100.0)
+
+    @jax.jit
+    def run(params):
+        return rescaling.rescale(loss_fn, params, own, lambda number: x, settings)
+
+    final, record = run(params)
     kernel = final["Dense_0"]["kernel"]
     assert (np.asarray(kernel)[~np.asarray(own["Dense_0"]["kernel"])] == 0).all()
     assert len(np.unique(np.diag(kernel))) == 1
@@ -167,7 +172,8 @@ def test_only_scales_of_biases_may_fall_to_zero():
     # Adam's steps are as long as the learning rate where gradients do not change.
     settings = Settings(gamma=100.0, learning_rate=0.1, iterations=12)
     take = lambda number: jnp.zeros(1) + number  # noqa: E731
-    end, record = rescaling.rescale(loss_fn, params, None, take, settings)
+    run = jax.jit(lambda p: rescaling.rescale(loss_fn, p, None, take, settings))
+    end, record = run(params)
     assert not record.constrained.any()
     np.testing.assert_allclose(end["Dense_0"]["kernel"], 0.01, rtol=1e-6)
     np.testing.assert_array_equal(end["Dense_0"]["bias"], 0.0)
