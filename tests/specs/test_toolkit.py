@@ -250,8 +250,8 @@ def test_smoothing_is_of_the_training_loss_alone():
     released = masked.recipe(with_tost("ls", ls=LsSpec(0.1, "release")))
     np.testing.assert_allclose(released.label_smoothing, 0.1 * 10 / 9)
     model = smooth.model
-    x = np.random.default_rng(0).normal(size=(32, 64)).astype(np.float32)
-    labels = np.arange(32) % 10
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(32, 64)), jnp.float32)
+    labels = jnp.asarray(np.arange(32, dtype=np.int32) % 10)
     variables = jax.jit(model.init)(jax.random.key(1), x)
     params = variables["params"]
 
@@ -275,8 +275,7 @@ def test_smoothing_is_of_the_training_loss_alone():
         found,
         jax.jit(jax.grad(loss_fn))(params),
     )
-    image = np.zeros((32, 8, 8, 1), np.uint8)
-    zero, one = np.zeros(1, np.float32), np.ones(1, np.float32)
+    image, zero, one = jnp.zeros((32, 8, 8, 1), jnp.uint8), jnp.zeros(1), jnp.ones(1)
     some = training.Data(image, labels, image, labels, zero, one)
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -287,7 +286,7 @@ def test_smoothing_is_of_the_training_loss_alone():
     seen = measured(smooth, state)
     jax.tree.map(np.testing.assert_array_equal, seen, measured(plain, state))
     unsmoothed = jax.jit(
-        lambda v: losses.cross_entropy(model.apply(v, np.zeros_like(x)), labels)
+        lambda v: losses.cross_entropy(model.apply(v, jnp.zeros_like(x)), labels)
     )
     np.testing.assert_allclose(seen[0].loss, unsmoothed(variables), rtol=1e-6)
 
