@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 
-import jaxtyping
+import numpy as np
 import pytest
+import typecheck
 from commands import CommandLine
 
 # Tests compile far more than they compute: programs are compiled in the quickest
@@ -48,13 +49,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
-# Before the package is imported, so that every shape in a signature is checked.
-jaxtyping.install_import_hook("sparse_gf", "typecheck.checked")
-
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-
-from sparse_gf.ensemble import program  # noqa: E402
+# Before the package is imported, which is where it is first used: the process that
+# hands tests out to workers does not.
+typecheck.install("sparse_gf")
 
 MAX_BYTES = 2**30
 """Of a process, after which it forgets the programs of the tests so far."""
@@ -71,6 +68,10 @@ def bounded_memory():
     """Frees compiled programs, of which each holds a megabyte and more."""
     yield
     if resident_bytes() > MAX_BYTES:
+        import jax
+
+        from sparse_gf.ensemble import program
+
         jax.clear_caches()
         gc.collect()
         program.release_memory()
@@ -98,6 +99,8 @@ def command():
 @pytest.fixture
 def x64():
     """Runs a test in float64."""
+    import jax
+
     with jax.enable_x64(True):
         yield
 

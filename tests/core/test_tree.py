@@ -6,7 +6,6 @@ import pytest
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 
-
 # Compiled: eagerly each of its operations is a program of its own.
 norm_of = jax.jit(tree.norm, static_argnums=1)
 
