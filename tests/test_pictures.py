@@ -34,8 +34,16 @@ def drawn(svg):
     return texts, shapes, places
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_stored_picture_is_what_the_library_draws(name, tmp_path):
+@pytest.fixture(scope="module", params=NAMES)
+def picture(request):
+    """A picture's name, and what is drawn."""
+    with rc_context({"font.family": "DejaVu Sans"}):
+        return request.param, pictures.PICTURES[request.param]()
+
+
+def test_a_stored_picture_is_what_the_library_draws(picture, tmp_path, monkeypatch):
+    name, canvas = picture
+    monkeypatch.setitem(pictures.PICTURES, name, lambda: canvas)
     stored = drawn((pictures.FOLDER / f"{name}.svg").read_text())
     now = drawn(pictures.save(name, tmp_path).read_text())
     redraw = "python docs/pictures.py draws it again"
@@ -64,10 +72,9 @@ def collisions(figure):
             yield first.get_text(), second.get_text()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_texts_of_a_picture_do_not_collide(name):
-    with rc_context({"font.family": "DejaVu Sans"}):
-        assert list(collisions(pictures.PICTURES[name]().figure)) == []
+def test_texts_of_a_picture_do_not_collide(picture):
+    _, canvas = picture
+    assert list(collisions(canvas.figure)) == []
 
 
 def test_the_check_sees_collisions():

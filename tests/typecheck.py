@@ -95,7 +95,7 @@ class Loader(importlib.machinery.SourceFileLoader):
         # Never from, and never into, the bytecode that others use.
         path = self.get_filename(fullname)
         tree = ast.parse(self.get_data(path))
-        for node in ast.walk(tree):
+        for node in statements(tree):
             # The first decorator that is applied to functions, the last to classes.
             if isinstance(node, ast.FunctionDef):
                 node.decorator_list.append(named_at(node))
@@ -106,6 +106,14 @@ class Loader(importlib.machinery.SourceFileLoader):
     def exec_module(self, module):
         setattr(module, NAME, checked)
         super().exec_module(module)
+
+
+def statements(node):
+    """All statements in a module, a definition or a branch, whatever holds them."""
+    for part in ("body", "orelse", "handlers", "finalbody", "cases"):
+        for inner in getattr(node, part, ()):
+            yield inner
+            yield from statements(inner)
 
 
 def named_at(node):

@@ -18,14 +18,17 @@ from sparse_gf.core.errors import UserError
 SHAPES = {"Conv_0": (2, 2, 1, 3), "Dense_2": (5, 4), "Dense_10": (4, 1)}
 
 
-def network():
-    params = {name: {"kernel": jnp.ones(shape)} for name, shape in SHAPES.items()}
-    params["Dense_2"]["bias"] = jnp.ones(4)
-    return {"params": params}
-
-
 def random_masks(count=17):
-    return masks.random(jax.random.key(0), network(), count)
+    """Of one network; as many active weights as asked for, and a bias."""
+    sizes = [np.prod(shape) for shape in SHAPES.values()]
+    active = np.random.default_rng(0).permutation(np.arange(sum(sizes)) < count)
+    parts = np.split(active, np.cumsum(sizes)[:-1])
+    found = {
+        name: {"kernel": jnp.asarray(part.reshape(shape))}
+        for (name, shape), part in zip(SHAPES.items(), parts, strict=True)
+    }
+    found["Dense_2"]["bias"] = jnp.asarray(np.ones(4, bool))
+    return {"params": found}
 
 
 def equal(first, second):
@@ -152,8 +155,14 @@ KERNEL = np.ones((2, 2), bool)
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (with_bias(jnp.arange(4) > 1), r"'params/Dense_2/bias' has 2 inactive.*all Tr"),
-        (with_bias(jnp.ones(4)), r"'params/Dense_2/bias' is float32.*bool"),
+        (
+            with_bias(jnp.asarray(np.arange(4) > 1)),
+            r"'params/Dense_2/bias' has 2 inactive.*all Tr",
+        ),
+        (
+            with_bias(jnp.asarray(np.ones(4, np.float32))),
+            r"'params/Dense_2/bias' is float32.*bool",
+        ),
         (with_bias(None), "nested dicts without None"),
         (with_bias({}), "nested dicts without None"),
         (flax.core.freeze(random_masks()), "FrozenDict.*nested dicts"),
