@@ -40,15 +40,6 @@ def python(code, *arguments):
     )
 
 
-def test_the_package_itself_imports_nothing_until_it_is_used():
-    done = python(
-        "import sys, sparse_gf\n"
-        "print('jax' in sys.modules)\n"
-        "print(sparse_gf.masks.random.__name__, 'jax' in sys.modules)"
-    )
-    assert done.stdout.split() == ["False", "random", "True"], done.stderr
-
-
 def test_every_public_name_is_there():
     assert sorted(sparse_gf.__all__) == list(sparse_gf.__all__)
     for name in sparse_gf.__all__:

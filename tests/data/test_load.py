@@ -6,7 +6,6 @@ import pathlib
 import pickle
 import re
 import struct
-import subprocess
 import sys
 import tarfile
 
@@ -365,18 +364,6 @@ def test_info(name):
     assert info.input_dim == height * width * channels
     assert info.crop_padding == {8: 1, 28: 4, 32: 4, 64: 8}[height]
     assert info.flip == (name != "digits")
-
-
-def test_importing_the_package_imports_no_optional_one():
-    code = (
-        "import sys, sparse_gf.data\n"
-        "heavy = 'tensorflow_datasets', 'PIL', 'sklearn', 'array_record'\n"
-        "print([name for name in heavy if name in sys.modules])"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True
-    )
-    assert result.stdout.strip() == "[]", result.stderr
 
 
 # What is refused.

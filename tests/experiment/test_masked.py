@@ -117,7 +117,7 @@ def test_a_criterion_masks_what_its_score_says(method):
             "grasp": lambda p, loss_fn=loss_fn: scores.grasp(loss_fn, p),
         }[protocol.score]
         count = round(0.1 * sum(SIZES.values()))
-        kept = jax.jit(lambda p, s=score: masks.from_scores(s(p), count))(params)
+        kept = jax.jit(lambda p, s=score, c=count: masks.from_scores(s(p), c))(params)
         found = networks[0.1, seed].masks
         agree = jax.tree.map(lambda a, b: np.mean(a == b), found, kept)
         # Not all: scores that are nearly equal are compared after different programs.

@@ -156,11 +156,11 @@ KERNEL = np.ones((2, 2), bool)
     ("mask", "message"),
     [
         (
-            with_bias(jnp.asarray(np.arange(4) > 1)),
+            with_bias(np.arange(4) > 1),
             r"'params/Dense_2/bias' has 2 inactive.*all Tr",
         ),
         (
-            with_bias(jnp.asarray(np.ones(4, np.float32))),
+            with_bias(np.ones(4, np.float32)),
             r"'params/Dense_2/bias' is float32.*bool",
         ),
         (with_bias(None), "nested dicts without None"),

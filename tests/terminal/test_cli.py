@@ -81,18 +81,18 @@ def test_a_log_file_gets_a_line_per_epoch_and_no_colour(command, tmp_path):
     assert re.search(r"2 networks in [\d.]+ s, with at most [\d.]+ [MG]iB", done.stdout)
 
 
-@pytest.fixture(scope="module")
-def diagnosis(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "cifar10_jpeg.npz").write_bytes(b"not read")
-    console = rich.console.Console(record=True, width=100, file=io.StringIO())
-    doctor.show(str(folder), console)
-    return console.export_text()
+CAPACITY = {name: c for name, c in doctor.CELLS.items() if "sc_sdc" in name}
 
 
-def test_the_doctor_tells_versions_devices_data_and_room(diagnosis):
+def test_the_doctor_tells_versions_devices_data_and_room(tmp_path, monkeypatch):
     import jax
 
+    (tmp_path / "cifar10_jpeg.npz").write_bytes(b"not read")
+    console = rich.console.Console(record=True, width=100, file=io.StringIO())
+    # Counting networks takes seconds for deep ones.
+    monkeypatch.setattr(doctor, "CELLS", CAPACITY)
+    doctor.show(str(tmp_path), console)
+    diagnosis = console.export_text()
     assert f"jax {jax.__version__}" in diagnosis
     assert "cores as devices" in diagnosis
     assert re.search(r"Digits: in the package", diagnosis)
@@ -105,12 +105,18 @@ def test_the_doctor_counts_parts_where_memory_is_small(monkeypatch):
     from sparse_gf import ensemble
 
     monkeypatch.setattr(ensemble, "device_memory", lambda: 300 * 2**20)
-    found = {name: rest for name, *rest in doctor.room(doctor.CELLS)}
+    found = {name: rest for name, *rest in doctor.room(CAPACITY)}
     total, at_once, parts = found["configs/sc_sdc.py:cifar10"]
     assert total == 30
     assert at_once < 30
     assert parts >= total / at_once
     assert found["configs/sc_sdc.py"] == [30, 30, 1]
+
+
+@pytest.mark.thorough
+def test_the_doctor_counts_networks_of_every_cell():
+    for name, total, at_once, parts in doctor.room(doctor.CELLS):
+        assert 1 <= at_once <= total <= at_once * parts, name
 
 
 def test_the_doctors_cells_are_those_of_the_configs():

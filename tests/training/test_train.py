@@ -76,7 +76,7 @@ def test_an_epoch_sees_every_full_batch_once_in_a_fresh_order(device_data):
     everything = np.asarray(normalised(device_data.train_images, device_data)).reshape(
         131, 64
     )
-    # The thread of a callback may not have the test's 64 bits: then it saw half of them.
+    # A callback's thread may not have the test's 64 bits: then it saw half of them.
     everything = everything.astype(orders[0].dtype)
     rows = [tuple(row) for row in orders[0]]
     assert len(set(rows)) == len(rows)
