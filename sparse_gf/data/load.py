@@ -1,5 +1,6 @@
 """The only reader of data sets."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_gf.core.errors import UserError
+from sparse_gf.core.files import user_path
 from sparse_gf.core.types import Dataset
 from sparse_gf.data import cifar, datasets, folders, formats, tfds, tiny_imagenet
 from sparse_gf.data.datasets import DatasetInfo
@@ -45,8 +47,7 @@ def load(name: str | DatasetInfo, data_dir: str = "") -> Dataset:
     if not data_dir:
         problem = f"it must name local files of {info.title}"
         raise UserError(f"config.data_dir is empty; {problem}. {info.remedy}")
-    # os.path, unlike pathlib, raises nothing for an unknown user or bad access.
-    path = pathlib.Path(os.path.expanduser(data_dir))
+    path = user_path("config.data_dir", data_dir)
     if info.name == datasets.IMAGE_FOLDER:
         folder = os.path.basename(os.path.abspath(path))
         info = dataclasses.replace(info, title=f"{info.title} {folder}")
@@ -68,13 +69,15 @@ def where(name: str, data_dir: str = "") -> str:
     if info.name == "digits":
         return "in the package"
     if data_dir:
-        path = pathlib.Path(os.path.expanduser(data_dir))
+        path = user_path("config.data_dir", data_dir)
         for candidate in _in_folder(info, path):
             if any(map(os.path.isfile, candidate.files)):
                 return str(candidate.files[0])
         return ""
-    prepared = tfds.folder(info)
-    return str(prepared) if info.in_tfds and prepared.is_dir() else ""
+    with contextlib.suppress(UserError):  # There may be no home folder.
+        prepared = tfds.folder(info)
+        return str(prepared) if info.in_tfds and prepared.is_dir() else ""
+    return ""
 
 
 def _dataset(info: DatasetInfo, arrays: Arrays, source: str) -> Dataset:

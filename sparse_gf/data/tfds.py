@@ -76,7 +76,7 @@ def arrays(
     with (
         contextlib.suppress(OSError),
         files.atomic(cache) as path,
-        path.open("xb") as file,
+        path.open("wb") as file,
     ):
         np.savez(file, **result._asdict())
     return result, source
@@ -85,7 +85,7 @@ def arrays(
 def folder(info: DatasetInfo) -> pathlib.Path:
     """Where tensorflow-datasets keeps what it has prepared of a data set."""
     root = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-    return pathlib.Path(root).expanduser() / info.name
+    return files.user_path("TFDS_DATA_DIR", root) / info.name
 
 
 def _official(info: DatasetInfo) -> tuple[Any, Callable[..., dict[str, _Columns]]]:

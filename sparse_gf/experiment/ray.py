@@ -10,7 +10,7 @@ from typing import Any
 
 from sparse_gf import data as data_lib
 from sparse_gf import results
-from sparse_gf.core import errors
+from sparse_gf.core import errors, files
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import running
 from sparse_gf.experiment.monitor import Monitor, Watch
@@ -132,8 +132,9 @@ def _submit(
         scheduling_strategy="SPREAD",
     )(_work)
     # The folder of this process means nothing on other machines.
-    folder = os.path.expanduser(options.data_dir)
-    data_dir = folder and os.path.abspath(folder)
+    data_dir = options.data_dir
+    if data_dir:
+        data_dir = str(files.user_path("config.data_dir", data_dir).absolute())
     return {
         work.options(name=cell.hash).remote(
             cell, options, data_dir, workdir.absolute()

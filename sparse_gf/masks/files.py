@@ -98,7 +98,7 @@ def save(path: str | os.PathLike[str], masks: Masks, metadata: Any = None) -> No
     arrays = {
         f"masks/{leaf.path}": leaf.bits for leaf in leaves if leaf.bits is not None
     }
-    _write(pathlib.Path(path), arrays | {"manifest": np.array(text)})
+    _write(files.user_path("path", path), arrays | {"manifest": np.array(text)})
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Masks, dict[str, Any]]:
@@ -110,6 +110,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Masks, dict[str, Any]]:
     Raises:
         UserError: If the file cannot be read, is damaged or is no mask file.
     """
+    path = files.user_path("path", path)
     with _readable(path):
         leaves, manifest = _read(path)
         masks, metadata = _nested(leaves), dict(manifest["metadata"])
@@ -131,6 +132,7 @@ def read_digest(path: str | os.PathLike[str]) -> str:
     Raises:
         UserError: See ``load``.
     """
+    path = files.user_path("path", path)
     with _readable(path):
         return _read(path)[1]["digest"]
 
@@ -250,7 +252,7 @@ def _write(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
     """Writes an ``.npz`` in one piece."""
     try:
         # NumPy appends a suffix to names, not to files.
-        with files.atomic(path) as temporary, temporary.open("xb") as file:
+        with files.atomic(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
     except OSError as error:
         raise UserError(

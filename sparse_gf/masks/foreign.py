@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sparse_gf.core import errors, tree
+from sparse_gf.core import errors, files, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Masks, Params
 from sparse_gf.masks import pairing
@@ -160,7 +160,7 @@ def _read_torch(
     """A name for messages, and tensors by name; the name of a file is its path."""
     if isinstance(source, Mapping):
         return "the state dict", source
-    path = pathlib.Path(source)
+    path = files.user_path("source", source)
     readers = {".safetensors": _safetensors}
     readers |= dict.fromkeys((".pt", ".pth", ".bin"), _torch_file)
     if path.suffix not in readers:

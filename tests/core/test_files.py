@@ -1,10 +1,15 @@
-"""Files that are whole or absent, and locks."""
+"""Files that are whole or absent, locks, and paths of users."""
 
+import errno
+import fcntl
+import os
+import pathlib
 import threading
 
 import pytest
 
 from sparse_gf.core import files
+from sparse_gf.core.errors import UserError
 
 
 def interrupted(path):
@@ -50,3 +55,101 @@ def test_two_hold_a_lock_one_after_the_other(tmp_path):
         held.append("first")
     thread.join()
     assert held == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("~/x", "/home/somebody/x"),
+        (pathlib.Path("~/x"), "/home/somebody/x"),
+        ("~", "/home/somebody"),
+        ("a/~/b", "a/~/b"),
+        ("/a~", "/a~"),
+    ],
+)
+def test_a_home_is_the_one_of_the_user(monkeypatch, given, expected):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    found = str(files.user_path("name", given))
+    assert found == expected
+    assert str(files.user_path("name", found)) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("", "name is empty; name a file or a folder"),
+        ("a\0b", "null character"),
+        ("~nobody-of-this-name/x", "the home folder is not known; set HOME"),
+    ],
+)
+def test_what_is_no_path_is_refused(given, problem):
+    with pytest.raises(UserError, match=problem):
+        files.user_path("name", given)
+
+
+def test_a_folder_called_like_a_home_is_itself_however_often(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given in ("./~", "./~/x"):
+        found = files.user_path("name", given)
+        assert found == tmp_path / given
+        assert files.user_path("name", found) == found
+
+
+def test_dot_files_are_not_seen(tmp_path):
+    for name in ("b.npz", "a.npz", "._a.npz", ".b.npz.0123abcd.tmp", "other"):
+        (tmp_path / name).touch()
+    found = [path.name for path in files.visible(tmp_path, ".npz")]
+    assert found == ["a.npz", "b.npz"]
+    assert files.visible(tmp_path / "nowhere", ".npz") == []
+    with pytest.raises(UserError, match=r"a\.npz cannot be used \(Not a directory\)"):
+        files.visible(tmp_path / "a.npz", ".npz")
+
+
+def test_left_overs_are_removed_and_what_is_being_written_is_not(tmp_path):
+    left = tmp_path / ".cell.parquet.0123abcd.tmp"
+    others = [tmp_path / name for name in (".cell.tmp", "cell.0123abcd.tmp", ".x")]
+    for path in (left, *others):
+        path.touch()
+    with files.atomic(tmp_path / "file") as temporary:
+        assert files.remove_leftovers([tmp_path, tmp_path / "nowhere"]) == [left]
+        temporary.write_text("text")
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "file"])
+    assert (tmp_path / "file").read_text() == "text"
+
+
+def test_a_file_taken_for_a_left_over_before_it_is_locked_is_made_again(
+    tmp_path, monkeypatch
+):
+    lock, taken = fcntl.flock, []
+
+    def late(held, how):
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].unlink()
+        lock(held, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    files.write_text(tmp_path / "file", "text")
+    assert len(taken) == 1
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_where_there_are_no_locks_files_are_written_all_the_same(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with files.flock(tmp_path / "lock", wait=False):
+        files.write_text(tmp_path / "file", "text")
+    left = tmp_path / ".file.0123abcd.tmp"
+    left.touch()
+    # Nobody can say that no process writes it.
+    assert files.remove_leftovers([tmp_path]) == []
+    assert (tmp_path / "file").read_text() == "text"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EEXIST, errno.ENOTDIR])
+def test_errors_of_the_system_are_one_line_with_path_and_remedy(number):
+    line = files.explained(OSError(number, os.strerror(number), "/some/where"))
+    assert line.startswith(f"/some/where cannot be used ({os.strerror(number)}); ")
+    assert "name another place" in line
