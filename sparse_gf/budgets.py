@@ -163,7 +163,8 @@ def _proportional(
     remaining = density * sum(sizes.values())
     open_paths = set(sizes)
     while open_paths:
-        scale = remaining / sum(share(shapes[path]) for path in open_paths)
+        shares = sum(share(shapes[path]) for path in open_paths)
+        scale = remaining / shares if shares else 0.0
         full = {p for p in open_paths if scale * share(shapes[p]) >= sizes[p]}
         if not full:
             break

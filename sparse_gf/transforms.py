@@ -82,10 +82,9 @@ def keep_masked(optimizer: optax.GradientTransformation, masks: Masks) -> Transf
             )
         grads = masks_lib.apply(updates, state.masks)
         updates, own = inner.update(grads, state.inner, params, **extra)
-        # p + -p is 0.0 for every finite p.
+        # p + -p is 0.0 for every finite p, and -p is exact in the finer type of both.
         updates = jax.tree.map(
-            lambda m, u, p: jnp.where(m, u, -p).astype(u.dtype),
-            *(state.masks, updates, params),
+            lambda m, u, p: jnp.where(m, u, -p), state.masks, updates, params
         )
         return updates, KeepMaskedState(state.masks, own)
 
@@ -149,6 +148,10 @@ def record_gradient_flow(masks: Masks) -> Transform:
         del params, extra
         loss = jnp.asarray(value, state.gradient_flow.loss.dtype)
         flow = gradient_flow_lib.from_gradients(loss, updates, state.masks)
+        # Gradients may have another type than the params that the state was made of.
+        flow = jax.tree.map(
+            lambda new, old: new.astype(old.dtype), flow, state.gradient_flow
+        )
         return updates, RecordGradientFlowState(state.masks, flow)
 
     return Transform(init, update)  # pyright: ignore[reportArgumentType]

@@ -324,3 +324,15 @@ def test_unknown_distributions_and_layers_are_refused(rounds):
 def test_densities_outside_0_to_1_are_refused_by_every_name(distribution, density):
     with pytest.raises(UserError, match=rf"density is {density}.*between 0 and 1"):
         budgets.make(network(), density, distribution)
+
+
+def test_layers_without_weights_have_none_of_a_budget():
+    empty = {"a": {"kernel": np.zeros((0, 0))}, "b": {"kernel": np.zeros((0, 4))}}
+    for distribution in (
+        budgets.uniform,
+        budgets.erdos_renyi,
+        budgets.erdos_renyi_kernel,
+    ):
+        assert distribution(empty, 0.5) == {"a/kernel": 0, "b/kernel": 0}
+        beside = distribution({**empty, "c": {"kernel": np.zeros((4, 4))}}, 0.5)
+        assert beside == {"a/kernel": 0, "b/kernel": 0, "c/kernel": 8}

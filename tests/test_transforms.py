@@ -269,3 +269,33 @@ def test_partitioned_linen_parameters_are_kernels_too():
     init = nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model"))
     params = nn.Dense(3, kernel_init=init).init(jax.random.key(0), IMAGES)["params"]
     assert list(tree.kernels(params)) == ["kernel"]
+
+
+@pytest.mark.parametrize(
+    ("of_params", "of_grads"),
+    [
+        (jnp.float32, jnp.bfloat16),
+        (jnp.bfloat16, jnp.float32),
+        (jnp.float16, jnp.bfloat16),
+    ],
+)
+def test_masked_weights_are_0_whatever_types_meet(params, of_params, of_grads):
+    kept = sg.masks.random(jax.random.key(1), params, 20)
+    own = jax.tree.map(lambda leaf: leaf.astype(of_params), params)
+    grads = jax.tree.map(lambda leaf: leaf.astype(of_grads), params)
+    optimizer = optax.chain(
+        transforms.record_gradient_flow(kept),
+        transforms.keep_masked(optax.sgd(0.1), kept),
+    )
+
+    def step(carry, _):
+        own, state = carry
+        updates, state = optimizer.update(grads, state, own)
+        return (optax.apply_updates(own, updates), state), None
+
+    run = jax.jit(lambda start: jax.lax.scan(step, start, length=2)[0])
+    after, state = run((own, optimizer.init(own)))
+    for path, kernel in tree.kernels(after).items():
+        assert (np.asarray(kernel)[~tree.kernels(kept)[path]] == 0).all()
+        assert kernel.dtype == of_params
+    assert transforms.gradient_flow(state).egf2 > 0

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sparse_gf.core import tree
+
 
 def cut(examples: Any, size: int) -> Any:
     """Cuts arrays [examples, ...] into [batches, size, ...], in order.
@@ -29,12 +31,17 @@ def total(function: Callable[[Any], Any], batches: Any) -> Any:
         function: One batch to a pytree of arrays. Jitted, it is traced once for its
             shapes and the loop.
         batches: A pytree of arrays [batches, ...].
+
+    Returns:
+        The sums, in float32 at least.
     """
     one = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), batches
     )
     like = jax.eval_shape(function, one)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+    zeros = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, tree.accumulated(leaf.dtype)), like
+    )
 
     def add(so_far: Any, batch: Any) -> tuple[Any, None]:
         return jax.tree.map(jnp.add, so_far, function(batch)), None

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Inexact, PRNGKeyArray
 
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Params
@@ -43,10 +43,16 @@ def kernels(params: Params) -> dict[str, Any]:
     """Returns the kernels of a network by path, in the order of ``in_order``.
 
     Raises:
-        UserError: If there are none.
+        UserError: If there are none, or if two have one path, as "a/b" and "b" in "a".
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    found = {path_name(path): leaf for path, leaf in leaves if is_kernel(path, leaf)}
+    found: dict[str, Any] = {}
+    for path, leaf in leaves:
+        if is_kernel(path, leaf):
+            name = path_name(path)
+            if name in found:
+                raise UserError(f"two kernels of params are called {name!r}.")
+            found[name] = leaf
     if not found:
         paths = ", ".join(path_name(path) for path, _ in leaves[:8]) or "no leaves"
         raise UserError(
@@ -102,20 +108,23 @@ def draw_kernels(
     }
 
 
-def norm(x: Float[Array, "..."], order: int) -> Float[Array, ""]:
-    """The vector p-norm of all entries of ``x``, p = 1 or 2.
+def norm(x: Inexact[Array, "..."], order: int) -> Float[Array, ""]:
+    """The vector p-norm of all entries of ``x``, p = 1 or 2, real or complex.
 
-    The 2-norm is safe to differentiate: at x = 0 its gradient is 0, not NaN, and it
-    is scaled by the largest entry, so that it neither overflows nor underflows
-    where the norm itself does not.
+    Summed in float32 at least. The 2-norm is safe to differentiate: at x = 0 its
+    gradient is 0, not NaN, and it is scaled by the largest entry, so that it neither
+    overflows nor underflows where the norm itself does not.
 
     Raises:
         ValueError: If ``order`` is neither 1 nor 2.
     """
+    if order not in (1, 2):
+        raise ValueError(f"order is {order!r}; it must be 1 or 2.")
+    if jnp.iscomplexobj(x):
+        x = jnp.abs(x)
+    x = x.astype(accumulated(x.dtype))
     if order == 1:
         return jnp.sum(jnp.abs(x))
-    if order != 2:
-        raise ValueError(f"order is {order!r}; it must be 1 or 2.")
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), initial=0))
     # Neither the scale nor its reciprocal may be subnormal: those are flushed to 0.
     smallest = 8 * float(jnp.finfo(x.dtype).tiny)
@@ -124,6 +133,16 @@ def norm(x: Float[Array, "..."], order: int) -> Float[Array, ""]:
     total = jnp.sum(jnp.square(x / scale))
     positive = total > 0
     return jnp.where(positive, scale * jnp.sqrt(jnp.where(positive, total, 1)), total)
+
+
+def accumulated(dtype: Any) -> Any:
+    """The type in which numbers of a type are summed: float32 at least.
+
+    Half precision has too few digits for a running sum, and too small a range for
+    squares. Integers stay as they are.
+    """
+    is_inexact = jnp.issubdtype(dtype, jnp.inexact)
+    return jnp.promote_types(dtype, jnp.float32) if is_inexact else dtype
 
 
 def _natural(path: str) -> list[tuple[int, str]]:

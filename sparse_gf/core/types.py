@@ -54,15 +54,17 @@ class Dataset:
         """Mean and standard deviation per channel of the training images / 255.
 
         Each data set is normalised with its own statistics. Both arrays are
-        float64 [channels].
+        float64 [channels]; the deviation of a channel without any is exactly 0.
         """
         counts = np.stack(
             [
                 np.bincount(self.train_images[..., channel].ravel(), minlength=256)
                 for channel in range(self.train_images.shape[-1])
             ]
-        )
-        values = np.arange(256) / 255
-        mean = counts @ values / counts.sum(axis=1)
-        variance = counts @ values**2 / counts.sum(axis=1) - mean**2
-        return mean, np.sqrt(variance)
+        ).astype(object)
+        # In Python's integers, of any size: nothing cancels in their difference.
+        values = np.arange(256, dtype=object)
+        number, total = counts.sum(axis=1), counts @ values
+        spread = number * (counts @ values**2) - total**2
+        mean = (total / number).astype(float) / 255
+        return mean, np.sqrt((spread / number**2).astype(float)) / 255

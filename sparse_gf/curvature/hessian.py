@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from sparse_gf import masks as masks_lib
+from sparse_gf.core import tree
 from sparse_gf.core.types import LossFn, Masks, Params
 from sparse_gf.curvature import batches
 
@@ -66,13 +67,16 @@ class Subspace:
 
 
 def subspace(params: Params, masks: Masks | None) -> Subspace:
-    """The active weights of a network; all of them if masks are None.
+    """The active weights of a network, in float32 at least; all if masks are None.
 
     Raises:
         UserError: If the masks are not those of this network.
     """
+    # Half precision has too few digits for what is added up here.
+    params = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, tree.accumulated(jnp.result_type(leaf))), params
+    )
     if masks is None:
-        params = jax.tree.map(jnp.asarray, params)
         size = sum(leaf.size for leaf in jax.tree.leaves(params))
         return Subspace(params, jnp.ones(size, bool), size)
     masks_lib.check(masks, params)

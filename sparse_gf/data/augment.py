@@ -75,7 +75,7 @@ def normalise(
     std: Float[Array | np.ndarray, "channels"],
     dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> Float[Array, "... channels"]:
-    """Turns bytes into (value / 255 - mean) / std, per channel.
+    """Turns bytes into (value / 255 - mean) / std, per channel; a std of 0 counts as 1.
 
     Args:
         images: Any number of images.
@@ -87,4 +87,5 @@ def normalise(
         An array like ``images``.
     """
     scaled = images.astype(dtype) / 255
-    return (scaled - mean.astype(dtype)) / std.astype(dtype)
+    # A constant channel has no deviation to be measured in, and says nothing.
+    return (scaled - mean.astype(dtype)) / jnp.where(std > 0, std, 1).astype(dtype)

@@ -4,12 +4,14 @@ A mask has exactly the structure and leaf shapes of the params it belongs to, al
 True at leaves that are not pruned. Masked weights are stored as exact zeros.
 """
 
+import math
 import operator
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PRNGKeyArray, Real
+from jaxtyping import Array, Bool, Int, Integer, PRNGKeyArray, Real
 
 from sparse_gf.core import errors, tree
 from sparse_gf.core.errors import UserError
@@ -114,13 +116,12 @@ def n_of_m(scores: Params, n: int, m: int, dense_layers: Sequence[str] = ()) -> 
     def keep(path: str, kernel: Array) -> Bool[Array, "..."]:
         if path in dense_layers:
             return jnp.ones(kernel.shape, bool)
-        inputs = kernel.reshape(-1, kernel.shape[-1])
-        flat = jnp.where(jnp.isnan(inputs), -jnp.inf, inputs)
-        missing = -len(flat) % m
-        flat = jnp.pad(flat, ((0, missing), (0, 0)), constant_values=-jnp.inf)
+        inputs = _sortable(kernel.reshape(-1, kernel.shape[-1]))
+        missing, lowest = -len(inputs) % m, jnp.iinfo(inputs.dtype).min
+        flat = jnp.pad(inputs, ((0, missing), (0, 0)), constant_values=lowest)
         groups = flat.reshape(-1, m, kernel.shape[-1])
         # The place of each entry in its group; earlier entries win ties.
-        order = jnp.argsort(-groups, axis=1, stable=True)
+        order = jnp.argsort(groups, axis=1, stable=True, descending=True)
         rank = jnp.argsort(order, axis=1, stable=True)
         kept = (rank < n).reshape(flat.shape)[: len(inputs)]
         return kept.reshape(kernel.shape)
@@ -150,7 +151,11 @@ def apply(params: Params, masks: Masks) -> Params:
     """Sets masked entries to exactly 0.0.
 
     ``where`` and not a product: 0 * inf is NaN, and 0 * -1 is -0.0.
+
+    Raises:
+        UserError: If the masks are not those of the params; see ``check``.
     """
+    check(masks, params)
     return jax.tree.map(lambda p, m: jnp.where(m, p, jnp.zeros_like(p)), params, masks)
 
 
@@ -162,8 +167,8 @@ def check(masks: Masks, params: Params) -> None:
         params: The network's params; only shapes are read.
 
     Raises:
-        UserError: If they do not: names the first path that differs, numbers in paths
-            counting as numbers, and how it differs.
+        UserError: If they do not, or are not bool: names the first path that differs,
+            numbers in paths counting as numbers, and how it differs.
     """
     _check_shapes(masks, params)
     if jax.tree.structure(masks) != jax.tree.structure(params):
@@ -199,7 +204,7 @@ def num_active(masks: Masks) -> dict[str, int]:
 
 
 def density(masks: Masks) -> float:
-    """Active weights over all weights, kernels only.
+    """Active weights over all weights, kernels only; NaN if there are no weights.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -208,7 +213,7 @@ def density(masks: Masks) -> float:
         0.25
     """
     total = sum(mask.size for mask in tree.kernels(masks).values())
-    return sum(num_active(masks).values()) / total
+    return sum(num_active(masks).values()) / total if total else math.nan
 
 
 def isolated_units(mask: Bool[Array, "*window inputs units"]) -> Int[Array, ""]:
@@ -222,10 +227,9 @@ def isolated_units(mask: Bool[Array, "*window inputs units"]) -> Int[Array, ""]:
 
 def _keep(scores: Real[Array, "*shape"], count: Count) -> Bool[Array, "*shape"]:
     """True at the ``count`` largest entries; ties go to the first in C order."""
-    flat = scores.ravel()
-    if jnp.issubdtype(flat.dtype, jnp.floating):
-        # NaN compares with nothing, so it would be neither kept nor counted.
-        flat = jnp.where(jnp.isnan(flat), -jnp.inf, flat)
+    flat = _sortable(scores.ravel())
+    if not flat.size:
+        return jnp.zeros(scores.shape, bool)
     # Traced counts are allowed, so the threshold is looked up in the sorted scores.
     last_kept = jnp.sort(flat)[jnp.clip(flat.size - count, 0, flat.size - 1)]
     above = flat > last_kept
@@ -234,13 +238,29 @@ def _keep(scores: Real[Array, "*shape"], count: Count) -> Bool[Array, "*shape"]:
     return (above | (ties & (jnp.cumsum(ties) <= wanted))).reshape(scores.shape)
 
 
-def _shapes(pytree: Params) -> dict[str, tuple[int, ...]]:
+def _sortable(scores: Real[Array, "*shape"]) -> Integer[Array, "*shape"]:
+    """Integers in the order of the scores; NaN is the smallest.
+
+    Comparisons of floats take subnormal ones for 0, and NaN compares with nothing.
+    """
+    if not jnp.issubdtype(scores.dtype, jnp.floating):
+        return scores.astype(jnp.uint8) if scores.dtype == bool else scores
+    bits = jax.lax.bitcast_convert_type(scores, f"int{jnp.finfo(scores.dtype).bits}")
+    lowest = jnp.iinfo(bits.dtype).min
+    # Floats are a sign and a size; integers count on below 0. Both zeros are 0.
+    ordered = jnp.where(bits < 0, lowest - bits, bits)
+    return jnp.where(jnp.isnan(scores), lowest, ordered)
+
+
+def _by_path(pytree: Params) -> dict[str, Any]:
     leaves = jax.tree_util.tree_leaves_with_path(pytree)
-    return {tree.path_name(path): jnp.shape(leaf) for path, leaf in leaves}
+    return {tree.path_name(path): leaf for path, leaf in leaves}
 
 
 def _check_shapes(masks: Masks, params: Params) -> None:
-    found, expected = _shapes(masks), _shapes(params)
+    given, network = _by_path(masks), _by_path(params)
+    found = {path: jnp.shape(leaf) for path, leaf in given.items()}
+    expected = {path: jnp.shape(leaf) for path, leaf in network.items()}
     for path in tree.in_order(found | expected):
         if path not in found:
             problem = "is missing in the masks; the network has it with the shape"
@@ -252,6 +272,11 @@ def _check_shapes(masks: Masks, params: Params) -> None:
             raise UserError(
                 f"{path!r} has the shape {found[path]} in the masks; it must be "
                 f"{expected[path]}, as in the network."
+            )
+        if given[path].dtype != bool:
+            raise UserError(
+                f"{path!r} is {given[path].dtype} in the masks; it must be bool, which "
+                "jax.tree.map(lambda mask: mask != 0, masks) makes of zeros and ones."
             )
 
 

@@ -1,8 +1,11 @@
 """Sums over batches."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from sparse_gf.core import batches
 
@@ -38,3 +41,16 @@ def test_totals_are_differentiated_through():
     x = jnp.arange(6.0).reshape(3, 2)
     slope = jax.grad(lambda a: batches.total(lambda b: a**2 * b.sum(), x))(3.0)
     assert slope == 2 * 3 * 15
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_summed_in_float32(dtype):
+    # 1.5625 is exact in either; a running sum of it is not.
+    loss = functools.partial(jnp.asarray, dtype=dtype)
+    found = jax.jit(functools.partial(batches.total, loss))(jnp.full((2048,), 1.5625))
+    assert (found.dtype, float(found)) == (jnp.float32, 2048 * 1.5625)
+
+
+def test_integers_stay_integers():
+    found = batches.total(lambda batch: batch.sum(), jnp.ones((3, 4), jnp.int32))
+    assert (found.dtype, int(found)) == (jnp.int32, 12)

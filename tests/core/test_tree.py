@@ -109,3 +109,25 @@ def test_norm_propagates_what_is_not_finite(order, bad, expected):
 @pytest.mark.parametrize("order", [1, 2])
 def test_nan_wins_over_infinity(order):
     assert np.isnan(norm_of(np.float32([np.inf, np.nan]), order))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("order", [1, 2])
+def test_half_precision_is_summed_in_float32(order, dtype):
+    x = jnp.full((400, 300), 0.01, dtype)
+    found = tree.norm(x, order)
+    wanted = float(x[0, 0]) * (120_000 if order == 1 else np.sqrt(120_000))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert found.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(("order", "wanted"), [(1, 10), (2, 50**0.5)])
+def test_the_norm_of_complex_numbers_is_that_of_their_sizes(order, wanted):
+    found = tree.norm(jnp.array([[3 + 4j, 0], [0, 5j]]), order)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_kernels_of_one_path_are_refused():
+    kernel = {"kernel": jnp.ones((2, 2))}
+    with pytest.raises(UserError, match=r"two kernels .* called 'a/b/kernel'"):
+        tree.kernels({"a/b": kernel, "a": {"b": kernel}})

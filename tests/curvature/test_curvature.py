@@ -493,3 +493,18 @@ def test_unequal_batches_are_refused():
     refuse("batch_size is 4; it must divide the 10", curvature.in_batches, examples, 4)
     images, labels = curvature.in_batches(examples, 5)
     assert (images.shape, labels.shape) == ((2, 5, 2), (2, 5))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_params_in_half_precision_are_computed_in_float32(dtype):
+    params = {"Dense_0": {"kernel": jnp.ones((3, 3), dtype)}}
+    weights = jnp.arange(1.0, 10).reshape(3, 3)
+
+    def loss_fn(params):
+        return jnp.sum(weights * params["Dense_0"]["kernel"] ** 2) / 2
+
+    key = jax.random.key(0)
+    found = curvature.top_eigenpairs(loss_fn, params, None, num=2, key=key)
+    np.testing.assert_allclose(found.values, [9, 8], rtol=1e-5)
+    density = curvature.spectral_density(loss_fn, params, None, key=key, num_samples=2)
+    np.testing.assert_allclose(density.nodes.max(), 9, rtol=1e-3)

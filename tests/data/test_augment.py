@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sparse_gf.core.types import Dataset
 from sparse_gf.data import augment
 
 REFERENCE = pathlib.Path(__file__).parents[1] / "reference" / "augmentation.npz"
@@ -133,3 +134,20 @@ def test_normalise_by_hand():
     result = normalise(images, mean, std, jnp.dtype("float32"))
     assert result.dtype == jnp.float32
     np.testing.assert_allclose(result, [[[-2.0, 0.0], [2.0, 2.0]]], atol=1e-6)
+
+
+def test_a_constant_channel_says_nothing():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (50, 4, 4, 2)).astype(np.uint8)
+    images[..., 0] = 10
+    part = Dataset(
+        *("x", "x", images, np.zeros(50, int), images, np.zeros(50, int), 2, "", "")
+    )
+    mean, std = part.channel_statistics()
+    assert std[0] == 0
+    np.testing.assert_allclose(mean, images.mean((0, 1, 2)) / 255, rtol=1e-14)
+    np.testing.assert_allclose(std, images.std((0, 1, 2)) / 255, rtol=1e-14)
+    images[0, 0, 0, 0] = 9
+    found = augment.normalise(jnp.asarray(images), mean, std)
+    assert (found[1:, ..., 0] == 0).all()
+    np.testing.assert_allclose(found[0, 0, 0, 0], -1 / 255, rtol=1e-5)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sparse_gf import masks
+from sparse_gf import gradient_flow, masks
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 
@@ -408,4 +408,53 @@ def test_check_takes_masks_of_the_network():
 )
 def test_check_names_the_first_difference(mask, params, message):
     with pytest.raises(UserError, match=message):
-        masks.check(mask, params)
+        masks.check(masks.ones(mask), params)
+
+
+def kernel(*rows, dtype=jnp.float32):
+    return {"Dense_0": {"kernel": jnp.array(rows, dtype)}}
+
+
+def kept_of(scores, count):
+    return masks.from_scores(scores, count)["Dense_0"]["kernel"].tolist()
+
+
+def test_subnormal_scores_are_told_apart():
+    scores = kernel([1e-40, 3e-40, 2e-40, -1e-40])
+    assert kept_of(scores, 1) == [[False, True, False, False]]
+    assert kept_of(scores, 3) == [[True, True, True, False]]
+    pairs = masks.n_of_m(kernel([1e-40], [3e-40], [2e-40], [0.0]), 2, 4)
+    assert pairs["Dense_0"]["kernel"][:, 0].tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16, jnp.bfloat16])
+def test_zeros_are_equal_and_nan_is_below_all(dtype):
+    scores = kernel([jnp.nan, -jnp.inf, -1.0, -0.0, 0.0], dtype=dtype)
+    assert kept_of(scores, 1) == [[False, False, False, True, False]]
+    assert kept_of(scores, 4) == [[False, True, True, True, True]]
+
+
+def test_nothing_has_nothing_to_keep():
+    empty = {"a": {"kernel": jnp.zeros((0, 4))}, **kernel([2.0, 1.0])}
+    found = masks.from_scores(empty, {"a/kernel": 0, "Dense_0/kernel": 1})
+    assert masks.num_active(found) == {"Dense_0/kernel": 1, "a/kernel": 0}
+    assert np.isnan(masks.density({"a": masks.ones(empty)["a"]}))
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (jnp.ones((2, 2)), "is float32 in the masks; it must be bool"),
+        (jnp.ones((2, 1), bool), "has the shape"),
+    ],
+)
+def test_masks_that_are_none_are_refused_where_they_act(mask, message):
+    params = kernel([1.0, 2.0], [3.0, 4.0])
+    for use in (
+        lambda masks_: masks.apply(params, masks_),
+        lambda masks_: masks.check(masks_, params),
+        lambda masks_: masks.placed(masks_, params),
+        lambda masks_: gradient_flow.measure(lambda p: 0.0, params, masks_),
+    ):
+        with pytest.raises(UserError, match=message):
+            use({"Dense_0": {"kernel": mask}})
