@@ -225,7 +225,7 @@ def _warning(notebook):
 
 
 def _private(notebook):
-    code_cells(notebook)[1]["source"] += ["\n", "results._read_cells(workdir)"]
+    code_cells(notebook)[1]["source"] += ["\n", "results.cells._read_cells(workdir)"]
 
 
 @pytest.mark.parametrize(

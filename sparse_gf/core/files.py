@@ -3,15 +3,17 @@
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import pathlib
 import re
 import uuid
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from absl import logging
 
-from sparse_gf.core.errors import UserError
+from sparse_gf.core.errors import UserError, first_line
 
 # What a file system without locks says.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -98,6 +100,30 @@ def explained(error: OSError, path: str | os.PathLike[str] | None = None) -> str
         return f"{error}"
     remedy = _REMEDIES.get(error.errno, "give the command again when it can be used")
     return f"{os.fspath(named)} cannot be used ({error.strerror}); {remedy}."
+
+
+def content(path: pathlib.Path) -> bytes:
+    """Everything in a file.
+
+    Raises:
+        UserError: If it cannot be read now, which does not mean that it is damaged.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(explained(error, path)) from error
+
+
+def from_json(text: str | bytes) -> Any:
+    """The values of a JSON text that may be anybody's.
+
+    Raises:
+        UserError: If it is none.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"no JSON: {first_line(error)}") from error
 
 
 @contextlib.contextmanager

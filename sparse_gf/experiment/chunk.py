@@ -37,6 +37,10 @@ def train_all(
     data = ensemble.to_device(dataset, job.cell.dtype)
     chunks = job.plan()
     folder = checkpoints.folder(workdir, job.hash, rows.environment(dataset))
+    for other in checkpoints.others(folder):
+        monitor.note(
+            f"{other} is not used: it was made with other data, versions or devices."
+        )
     total = sum(chunk.work for chunk in chunks)
     made: list[dict[str, Any]] = []
     done = resumed = 0.0

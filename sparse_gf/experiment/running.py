@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 import math
 import os
 import pathlib
@@ -15,10 +14,11 @@ import pandas as pd
 
 from sparse_gf import data as data_lib
 from sparse_gf import ensemble, results, specs
+from sparse_gf.core import files
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Dataset
 from sparse_gf.data.datasets import DatasetInfo
-from sparse_gf.experiment import checkpoints, chunk, kinds, loggers
+from sparse_gf.experiment import checkpoints, chunk, kinds, loggers, rows
 from sparse_gf.experiment.monitor import Monitor
 from sparse_gf.specs import Cell, RunSpec
 
@@ -37,10 +37,11 @@ def set_up_jax(cell: Cell) -> None:
 def use_cache() -> None:
     """Keeps compiled programs between processes, where the user has not said where."""
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-        folder = pathlib.Path(cache).expanduser() / "sparse_gf" / "jax"
-        # It is a convenience: without it programs are compiled again.
-        with contextlib.suppress(OSError):
+        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        # It is a convenience: without it, or a home, programs are compiled again.
+        with contextlib.suppress(OSError, UserError):
+            above = files.user_path("XDG_CACHE_HOME", cache)
+            folder = above / "sparse_gf" / "jax"
             folder.mkdir(parents=True, exist_ok=True)
             jax.config.update("jax_compilation_cache_dir", str(folder))
 
@@ -72,10 +73,12 @@ def run(
             is training it there.
     """
     loggers.check(options.logs)
-    path = results.prepare(workdir)
+    monitor = monitor or Monitor()
+    path = results.prepare(workdir, monitor.note)
+    results.check(path)
     kinds.job(cell, options)
     dataset = part(cell, data_lib.load(cell.files, options.data_dir))
-    train_cell(cell, options, dataset, path, monitor or Monitor())
+    train_cell(cell, options, dataset, path, monitor)
     # Also for a finished cell: its process may have been killed right here.
     results.compact(path)
     return results.read(path, cell.hash)
@@ -128,7 +131,9 @@ def train_cell(
             seconds = (time.monotonic() - start) / share if share else math.nan
             results.write_cell(workdir, cell.hash, trained, seconds)
         # Also for a finished cell: its process may have been killed right here.
-        checkpoints.remove(workdir, cell.hash)
+        environment = rows.environment(dataset)
+        own = checkpoints.folder(workdir, cell.hash, environment)
+        checkpoints.remove(own, monitor.note)
 
 
 def _have(
@@ -176,7 +181,7 @@ def _check_sizes(cell: Cell, dataset: Dataset) -> None:
 def _check_same(cell: Cell, dataset: Dataset, workdir: pathlib.Path) -> None:
     """Makes sure that a finished cell is the one wanted, on the data at hand."""
     finished = results.read(workdir, cell.hash)
-    found, _ = specs.from_config(json.loads(finished["config"].iloc[0]))
+    found, _ = specs.from_config(files.from_json(finished["config"].iloc[0]))
     if found != cell:
         raise UserError(
             f"--workdir {str(workdir)!r} holds another cell under the name "

@@ -2,13 +2,15 @@
 
 A NumPy archive with an array per leaf, ``params/<path>``, ``masks/<path>``,
 ``batch_stats/<path>``, and ``about``, JSON: the cell's config, the epoch, and what
-makes the network differ from others of the cell.
+makes the network differ from others of the cell; and ``digest``, a hash of all of
+them, which older files do not have.
 """
 
 import io
 import json
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,12 +19,27 @@ import numpy as np
 
 from sparse_gf import masks as masks_lib
 from sparse_gf import specs
-from sparse_gf.core import files, tree
+from sparse_gf.core import checksums, errors, files, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Masks, Params
 from sparse_gf.experiment.members import Job
 
 PARTS = ("params", "masks", "batch_stats")
+
+# What NumPy and zlib raise for a damaged or foreign file. Running out of memory is none
+# of these.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Network(NamedTuple):
@@ -48,9 +65,10 @@ def save(path: pathlib.Path, network: Network) -> None:
         for part in PARTS
         for place, leaf in jax.tree_util.tree_leaves_with_path(getattr(network, part))
     }
+    arrays["about"] = np.array(json.dumps(network.about))
     buffer = io.BytesIO()
     # Most weights of a sparse network are 0, and take no room compressed.
-    np.savez_compressed(buffer, about=json.dumps(network.about), **arrays)
+    np.savez_compressed(buffer, digest=checksums.of_arrays(arrays), **arrays)
     files.write_bytes(path, buffer.getvalue())
 
 
@@ -58,22 +76,35 @@ def load(path: pathlib.Path) -> Network:
     """Reads a file.
 
     Raises:
-        UserError: If it is none of ours.
+        UserError: If it is damaged or none of ours, or if it cannot be read now.
     """
+    data = files.content(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        about = json.loads(str(arrays.pop("about")))
-        parts: dict[str, Any] = {part: {} for part in PARTS}
-        for name, array in arrays.items():
-            *folders, leaf = name.split("/")
-            place = parts
-            for folder in folders:
-                place = place.setdefault(folder, {})
-            place[leaf] = array
-        return Network(parts["params"], parts["masks"], parts["batch_stats"], about)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no file of a network ({error}).") from error
+        return _read(data)
+    except _UNREADABLE as error:
+        raise UserError(
+            f"{path} is damaged or no file of a network ({errors.first_line(error)})."
+        ) from error
+
+
+def _read(data: bytes) -> Network:
+    if not data.startswith(b"PK"):
+        # NumPy would take it for an array or a pickle.
+        raise ValueError("it is no .npz file")
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        arrays = dict(file)
+    expected = arrays.pop("digest", None)
+    if expected is not None and str(expected) != checksums.of_arrays(arrays):
+        raise ValueError("its arrays are not those that were written")
+    about = dict(files.from_json(str(arrays.pop("about"))))
+    parts: dict[str, Any] = {part: {} for part in PARTS}
+    for name, array in arrays.items():
+        *folders, leaf = name.split("/")
+        place = parts
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[leaf] = array
+    return Network(parts["params"], parts["masks"], parts["batch_stats"], about)
 
 
 def save_network(folder: pathlib.Path, job: Job, network: Network) -> None:

@@ -36,7 +36,7 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,6 @@ _VERSION = 1
 # What NumPy, zlib and the checks here raise for a damaged or foreign file. Running out
 # of memory is none of these.
 _UNREADABLE = (
-    OSError,
     EOFError,
     ValueError,
     KeyError,
@@ -267,6 +266,10 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise UserError(f"there is no mask file {str(path)!r}.") from error
+    except OSError as error:
+        if error.errno is None:
+            raise UserError(f"{str(path)!r} is damaged: {error}") from error
+        raise UserError(files.explained(error, path)) from error
     except _UNREADABLE as error:
         lacks = "it lacks " if isinstance(error, KeyError) else ""
         raise UserError(
@@ -280,6 +283,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[list[_Leaf], dict[str, Any]]:
     with open(path, "rb") as file:
         # NumPy would take other files for arrays or pickles.
         if not zipfile.is_zipfile(file):
+            _read_through(file)
             raise ValueError("it is no .npz file, or its end is missing")
         file.seek(0)
         with np.load(file, allow_pickle=False) as members:
@@ -293,6 +297,13 @@ def _read(path: str | os.PathLike[str]) -> tuple[list[_Leaf], dict[str, Any]]:
         raise ValueError(f"{min(content)!r} is not in its manifest")
     _check_manifest(manifest, _manifest(leaves, manifest["metadata"]))
     return leaves, manifest
+
+
+def _read_through(file: IO[bytes]) -> None:
+    """Raises the error of reading that ``zipfile`` takes for another format."""
+    file.seek(0)
+    while file.read(2**20):
+        pass
 
 
 def _read_leaf(entry: dict[str, Any], content: dict[str, np.ndarray]) -> _Leaf:

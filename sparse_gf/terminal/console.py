@@ -13,7 +13,7 @@ import rich.console
 from rich import progress
 
 from sparse_gf import ensemble, experiment, results, specs
-from sparse_gf.core import words
+from sparse_gf.core import files, words
 from sparse_gf.experiment import cost, engines
 from sparse_gf.reporting import cell_folder, densities, render
 from sparse_gf.studies import sweep as sweep_lib
@@ -37,9 +37,10 @@ def train_cell(config: Any, workdir: str) -> None:
     taken = words.duration(time.monotonic() - start)
     memory = words.memory(ensemble.peak_memory())
     folder = _show_cell(run, workdir, rows, console)
+    above = folder.parent
     for line in (
         f"Figures, table and config: {folder}",
-        f"Rows: {workdir}/networks.parquet, {workdir}/measurements.parquet",
+        f"Rows: {above}/networks.parquet, {above}/measurements.parquet",
         f"{len(rows)} networks in {taken}, with at most {memory} of memory.",
     ):
         console.print(line, highlight=False, soft_wrap=True)
@@ -53,7 +54,7 @@ def _show_cell(
     console.print(render.terminal(found.layout("plain")))
     for line in found.lines():
         _say(console, line)
-    return cell_folder.write(pathlib.Path(workdir), found, rows)
+    return cell_folder.write(files.user_path("--workdir", workdir), found, rows)
 
 
 def train_sweep(
@@ -78,8 +79,9 @@ def train_sweep(
         OSError: If a result cannot be written.
     """
     train = engines.choose(engine, ray_address)
-    path = results.prepare(workdir)
     console = rich.console.Console()
+    path = results.prepare(workdir, functools.partial(_say, console))
+    results.check(path)
     wanted = sweep.study.trained
     cells = _missing(wanted, path)
     _say(console, f"{_heading(sweep)}: {_count(wanted, cells)}.")
@@ -108,7 +110,7 @@ def train_sweep(
 def list_sweep(sweep: sweep_lib.Sweep, workdir: str) -> int:
     """Lists a sweep's cells, what is done of them, and an estimate of the time left."""
     console = rich.console.Console()
-    path = pathlib.Path(workdir)
+    path = files.user_path("--workdir", workdir)
     cells = sweep.study.trained
     missing = set(_missing(cells, path))
     costs = results.read_costs(path)
