@@ -11,7 +11,7 @@ from absl import flags
 
 from sparse_gf import stats
 from sparse_gf.core import words
-from sparse_gf.reporting import findings, page
+from sparse_gf.reporting import claim_table, findings, page
 from sparse_gf.terminal import cli
 
 
@@ -32,6 +32,8 @@ def main() -> None:
         for line in found.refused:
             print(f"refused: {line}", file=sys.stderr)
         written = page.write(workdir.value, found)
+        for line in claim_table.lines(claim_table.read(written.parent)):
+            print(line)
         cells = words.counted(found.num_cells, "cell")
         networks = words.counted(len(found.rows) + len(found.masked), "network")
         print(f"{cells}, {networks}: {written}")
@@ -39,7 +41,8 @@ def main() -> None:
     cli.run(
         command,
         "Makes a page, tables and figures of the results in a work directory, beside "
-        "the published values: report/index.html in it.",
+        "the published values: report/index.html in it. Prints every claim of the "
+        "papers with its verdict.",
         ("--workdir=W", "--workdir=W --wilcoxon_method=asymptotic"),
     )
 

@@ -4,6 +4,7 @@ It is made of result files alone and needs no network to be looked at. Below
 ``W/report`` are
 
     index.html                    the page
+    claims.csv                    every claim, part by part, and its verdict
     ledger.csv                    every published number beside ours
     tables/<study>.md, .tex       for papers; masks-<n> of networks under masks
     figures/<study>.png, .svg     likewise
@@ -27,6 +28,7 @@ from sparse_gf.core import files
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import (
     cell_list,
+    claim_block,
     correlations,
     functions,
     ledger,
@@ -67,15 +69,18 @@ def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
         masked=not findings.masked.empty,
         protocols=render.html(protocols) if findings.cells else "",
         environments=_environments(rows),
-        blocks=_blocks(findings, folder),
+        blocks=_blocks(findings, claim_block.decide(workdir, findings), folder),
     )
     # Last: what it names is there when it is.
     files.write_text(folder / "index.html", page)
     return folder / "index.html"
 
 
-def _blocks(findings: Findings, folder: pathlib.Path) -> list[Block]:
-    made = study_blocks.of_studies(findings, folder)
+def _blocks(
+    findings: Findings, decided: pd.DataFrame, folder: pathlib.Path
+) -> list[Block]:
+    made = [claim_block.block(decided, folder)]
+    made += study_blocks.of_studies(findings, folder)
     shown = study_blocks.drawn_against_density(findings)
     others = findings.masked[~findings.masked["config_hash"].isin(shown)]
     made += mask_blocks.of_models(others, folder)

@@ -1,0 +1,102 @@
+"""Lines of the ledger about the first paper's protocol, beside that of our studies."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sparse_gf import data, studies
+from sparse_gf.studies import published
+from sparse_gf.studies.published import Fact
+
+STUDY = "tessera2021_text"
+"""What the ledger calls numbers of text and slides."""
+
+_TABLES = {
+    "fashion_mnist": ("table4",),
+    "cifar10 and cifar100": ("table2",),
+    "cifar100": ("figure4", "figure5", "figure24"),
+}
+"""Studies that have all networks of a sort, by what the paper trains them on."""
+
+
+def lines() -> Iterator[dict[str, Any]]:
+    """Sets every number of the protocol beside what our studies have in its place.
+
+    Returns:
+        Columns of the ledger. Nothing has to be run: ``status`` is ``"protocol"``,
+        ``value`` is missing where no field of a cell says it, and ``same_finding`` is
+        whether the numbers are equal.
+    """
+    for fact in published.facts():
+        ours = _ours(fact)
+        yield {
+            "study": STUDY,
+            "row": fact.source,
+            "column": " ".join(filter(None, (fact.name.replace("_", " "), fact.unit))),
+            "paper_dataset": _titles(fact),
+            "dataset": _titles(fact),
+            "published": fact.value,
+            "status": "protocol",
+            "scale": "paper",
+            "differences": "",
+            "value": ours,
+            "same_finding": None if ours is None else ours == fact.value,
+        }
+
+
+def _titles(fact: Fact) -> str:
+    names = filter(None, fact.dataset.split(" and "))
+    return " and ".join(data.info(name).title for name in names)
+
+
+def _ours(fact: Fact) -> float | None:
+    """The number of our studies in a fact's place; of a list, the one it names."""
+    if fact.name == "networks_trained":
+        found = [studies.get(name).cells for name in _TABLES[fact.dataset]]
+        cells = {cell for some in found for cell in some}
+        wanted = fact.dataset.split(" and ")
+        return float(sum(c.num_networks for c in cells if c.dataset in wanted))
+    values = _values(fact)
+    if values is None:
+        return None
+    return fact.value if fact.value in values else values[0]
+
+
+def _values(fact: Fact) -> list[float] | None:
+    """The values that a field of our cells has, None if it is no field."""
+    name = fact.name
+    if name.startswith(("wrn_", "magnitude_")):
+        figure = "figure5" if name.startswith("magnitude_") else "figure4"
+        cells = studies.get(figure).cells
+    else:
+        dataset = fact.dataset.split(" and ")[0] or "cifar100"
+        cells = [c for c in studies.get("table2").cells if c.dataset == dataset]
+    values = [found for cell in cells for found in _field(name, cell)]
+    return list(dict.fromkeys(map(float, values))) or None
+
+
+def _field(name: str, cell: Any) -> tuple[float, ...]:
+    """The values of a cell under the name of a fact; empty if it has none."""
+    fields = {
+        "networks_per_cell": lambda: (cell.num_networks,),
+        "dense_widths_per_cell": lambda: (len(cell.dense_widths),),
+        "seeds_per_cell": lambda: (len(cell.seeds),),
+        "epochs": lambda: (cell.epochs,),
+        "measured_epochs": lambda: (cell.measurements,),
+        "l2": lambda: (cell.l2,),
+        "learning_rate_low": lambda: (cell.optimizer.learning_rate,),
+        "learning_rate_high": lambda: (cell.optimizer.learning_rate,),
+        "hidden_layers": lambda: (cell.hidden_layers,),
+        "dense_width": lambda: cell.dense_widths,
+        "max_width": lambda: (cell.widest,),
+        "input_dim": lambda: (cell.info.input_dim,),
+        "wrn_epochs": lambda: (cell.epochs,),
+        "wrn_learning_rate": lambda: (cell.optimizer.learning_rate,),
+        "wrn_learning_rate_factor": lambda: (cell.schedule.factor,),
+        "wrn_milestone": lambda: cell.schedule.milestones,
+        "wrn_l2": lambda: (cell.l2,) if cell.l2 else (),
+        "wrn_density_least": lambda: (min(cell.mask.density),),
+        "wrn_density_most": lambda: (max(cell.mask.density),),
+        "magnitude_dense_epochs": lambda: (cell.epochs // 2,),
+        "magnitude_fine_tuning_epochs": lambda: (cell.epochs - cell.epochs // 2,),
+    }
+    return tuple(fields[name]()) if name in fields else ()

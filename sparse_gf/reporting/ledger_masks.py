@@ -1,0 +1,233 @@
+"""Lines of the ledger about the second paper: accuracies, activations and gains."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sparse_gf import data, stats, studies
+from sparse_gf.specs import Cell
+from sparse_gf.studies import published
+from sparse_gf.studies.published import Gain
+from sparse_gf.studies.study import SCALES, Entry
+
+TEXT = "tost_text"
+"""What the ledger calls gains that no table prints."""
+
+_COMPARED = (
+    *("dataset", "image_size", "model", "epochs", "train_examples", "test_examples"),
+)
+"""Fields that tell our networks from the paper's, in words."""
+
+_STAGE = r"Stage_(\d+)"
+"""In names of layers; the first one is 0 and no stage of the paper's."""
+
+Place = tuple[str, str, float]
+"""Row and column of a study, and the density."""
+
+
+def lines(
+    rows: pd.DataFrame, analyses: pd.DataFrame | None = None
+) -> Iterator[dict[str, Any]]:
+    """Sets every number of the second paper beside ours.
+
+    Args:
+        rows: One row per network under masks.
+        analyses: As ``analyse`` writes them; None if there are none.
+
+    Returns:
+        Columns of the ledger; a line per scale at which a number was run, or else one
+        with the paper's own. ``value`` is the mean over seeds, with the ends of a 95%
+        bootstrap interval. ``same_side``: a gain has the sign of the paper's.
+    """
+    cells = {scale: _cells(scale) for scale in SCALES}
+    yield from _accuracies(rows, cells)
+    yield from _activations(rows, analyses)
+    for gain in published.gains():
+        yield from _gain(gain, rows, cells)
+
+
+def _cells(scale: str) -> dict[Place, Cell]:
+    """Where the networks of the paper stand at a scale."""
+    return {
+        (entry.row, entry.column, density): entry.cell
+        for name in studies.PAPERS["jaiswal2022"].studies
+        for entry in _study(name, scale)
+        for density in entry.cell.mask.density
+    }
+
+
+def _study(name: str, scale: str) -> Sequence[Entry]:
+    return studies.get(studies.PAPERS["jaiswal2022"].prefix + name, scale).entries
+
+
+def _accuracies(
+    rows: pd.DataFrame, cells: Mapping[str, Mapping[Place, Cell]]
+) -> Iterator[dict[str, Any]]:
+    """The lines of Tables 2 to 4."""
+    printed = {
+        (entry.row, entry.column, number.density): (study, number)
+        for study in studies.NAMES
+        for entry in studies.get(study).entries
+        for number in entry.accuracies
+    }
+    for place, (study, number) in printed.items():
+        row, column, density = place
+        plain = row, "plain", density
+        theirs = number.mean - printed[plain][1].mean
+        for scale, found in _run(rows, cells, place):
+            line = _begun(study, place, cells, scale) | {"published": number.mean}
+            if not found.empty:
+                ours = _accuracy(_networks(rows, cells[scale], plain))
+                gained = (_accuracy(found) - ours).mean() if column != "plain" else 0.0
+                line |= _done(_accuracy(found).to_numpy(), found)
+                line["same_side"] = _same_sign(gained, theirs)
+            yield line
+
+
+def _gain(
+    gain: Gain, rows: pd.DataFrame, cells: Mapping[str, Mapping[Place, Cell]]
+) -> Iterator[dict[str, Any]]:
+    """The lines of one gain."""
+    density = round(1 - gain.sparsity, 6)
+    mask = gain.mask if gain.sparsity else "dense"
+    row = f"{gain.architecture}, {data.info(gain.dataset).title}, {mask}"
+    place, before = (row, gain.tweak, density), (row, gain.against, density)
+    study = "tost_table5" if gain.source == "Table 5" else TEXT
+    for scale, found in _run(rows, cells, place):
+        line = _begun(study, place, cells, scale) | {"published": gain.value}
+        line["row"] += f" ({gain.source})" * (study == TEXT)
+        line["column"] = f"{gain.tweak} minus {gain.against}"
+        ours = _accuracy(found) - _accuracy(_networks(rows, cells[scale], before))
+        if not (known := ours.dropna()).empty:
+            line |= _done(known.to_numpy(), found)
+            line["same_side"] = _same_sign(known.mean(), gain.value)
+        yield line
+
+
+def _activations(
+    rows: pd.DataFrame, analyses: pd.DataFrame | None
+) -> Iterator[dict[str, Any]]:
+    """The lines of Table 1; networks without stages have none of its numbers."""
+    at_scales = {scale: _study("table1", scale) for scale in SCALES}
+    shares = _shares(analyses)
+    for number in published.activation_sparsities():
+        done = False
+        for scale, entries in reversed(at_scales.items()):
+            (entry,) = (e for e in entries if e.column == number.activation)
+            found = shares[
+                (shares["config_hash"] == entry.cell.hash)
+                & (shares["stage"] == number.layer)
+            ]
+            if found.empty and (done or scale != "paper"):
+                continue
+            place = entry.row, f"{entry.column}, layer {number.layer}", 0.0
+            line = _of_cell("tost_table1", place, at_scales["paper"][0].cell, entry.cell)
+            line |= {"scale": scale, "published": number.percent}
+            if not found.empty:
+                done = True
+                networks = rows[rows["config_hash"] == entry.cell.hash]
+                line |= _done(found["share"].to_numpy(), networks)
+            yield line
+
+
+def _shares(analyses: pd.DataFrame | None) -> pd.DataFrame:
+    """Percent of activations near 0 of each network and stage, at its last epoch."""
+    keys = ["config_hash", "seed", "stage"]
+    if analyses is None or not (analyses["kind"] == "activity").any():
+        return pd.DataFrame(columns=[*keys, "share"])
+    found = analyses[analyses["kind"] == "activity"]
+    found = found[found["epoch"] == found.groupby("config_hash")["epoch"].transform("max")]
+    stage = found["layer"].str.extract(_STAGE)[0].astype(float)
+    found = found.assign(stage=stage, share=100 * found["value"]).dropna(subset="stage")
+    return found.groupby(keys, as_index=False)["share"].mean()
+
+
+def _run(
+    rows: pd.DataFrame, cells: Mapping[str, Mapping[Place, Cell]], place: Place
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The scales at which a place was run and its networks; else the paper's, none."""
+    found = [(scale, _networks(rows, cells[scale], place)) for scale in SCALES]
+    run = [(scale, own) for scale, own in found if not own.empty]
+    yield from run or [found[0]]
+
+
+def _networks(
+    rows: pd.DataFrame, cells: Mapping[Place, Cell], place: Place
+) -> pd.DataFrame:
+    """The networks at a place, one per seed."""
+    cell = cells.get(place)
+    if cell is None:
+        return rows.iloc[:0]
+    close = np.isclose(rows["density"], place[2], rtol=0.02, atol=0)
+    return rows[close & (rows["config_hash"] == cell.hash)]
+
+
+def _accuracy(rows: pd.DataFrame) -> pd.Series:
+    return 100 * rows.set_index("seed")["test_accuracy"]
+
+
+def _begun(
+    study: str, place: Place, cells: Mapping[str, Mapping[Place, Cell]], scale: str
+) -> dict[str, Any]:
+    """A line about a place that has not been run."""
+    theirs = cells["paper"][place]
+    line = _of_cell(study, place, theirs, cells[scale].get(place, theirs))
+    return line | {"scale": scale}
+
+
+def _of_cell(study: str, place: Place, theirs: Any, ours: Any) -> dict[str, Any]:
+    row, column, density = place
+    removed = f", {100 * (1 - density):g}% removed" if density else ""
+    info = ours.info
+    return {
+        "study": study,
+        "row": row,
+        "column": column + removed,
+        "paper_dataset": theirs.info.title,
+        "status": "not run",
+        "differences": _differences(ours, theirs),
+        "dataset": info.title,
+        "epochs": ours.epochs,
+        "train_examples": ours.train_examples or info.train_size,
+        "test_examples": ours.test_examples or info.test_size,
+        "config_hash": ours.hash,
+        "config": json.dumps(dataclasses.asdict(ours)),
+    }
+
+
+def _differences(ours: Any, theirs: Any) -> str:
+    pairs = ((name, getattr(ours, name), getattr(theirs, name)) for name in _COMPARED)
+    return "; ".join(
+        f"{name} {own or 'all'}, not {wanted or 'all'}"
+        for name, own, wanted in pairs
+        if own != wanted
+    )
+
+
+def _done(values: np.ndarray, rows: pd.DataFrame) -> dict[str, Any]:
+    """What there is to say of networks: mean and interval over seeds."""
+    mean, low, high = stats.mean_difference_interval(values, np.zeros_like(values))
+    return {
+        "status": "done",
+        "value": mean,
+        "low": low,
+        "high": high,
+        "num_pairs": len(values),
+        "num_diverged": int(rows["diverged"].sum()),
+        "num_cells": 1,
+        "dataset": rows["dataset_title"].iloc[0],
+        "train_examples": rows["train_examples"].iloc[0],
+        "test_examples": rows["test_examples"].iloc[0],
+    }
+
+
+def _same_sign(ours: float, theirs: float) -> bool | None:
+    """Whether two gains have the same sign; None if one has none."""
+    if math.isnan(ours) or not ours or not theirs:
+        return None
+    return (ours > 0) == (theirs > 0)
