@@ -1,7 +1,7 @@
 """A Sphinx extension: a paper's claims and numbers beside what committed runs found.
 
-``{claims} tessera2021`` makes a table of the paper's claims, ``{ledger} tessera2021`` one
-that counts its published numbers, of the reports of all work directories in
+``{claims} tessera2021`` makes a table of the paper's claims, ``{ledger} tessera2021``
+one that counts its published numbers, of the reports of all work directories in
 ``experiments/``. What is in none of them was not run.
 """
 

@@ -2,7 +2,7 @@
 
 import math
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -39,8 +39,6 @@ def write(folder: pathlib.Path, parts: pd.DataFrame) -> None:
         paper=[claim.paper for claim, _ in asked],
         section=[claim.section for claim, _ in asked],
         meaning=[claim.meaning for claim, _ in asked],
-        published=[claim.published for claim, _ in asked],
-        studies=[" ".join(claim.studies) for claim, _ in asked],
         statistic=[describe(part.statistic) for _, part in asked],
         level=[claim.level for claim, _ in asked],
     )
@@ -80,8 +78,8 @@ def layout(parts: pd.DataFrame) -> render.Table:
 _NOTE = (
     "A claim agrees, does not agree, or cannot be decided by the networks at hand: "
     "statistic, sign and level of each were fixed beforehand, and all widths and "
-    "densities count. In brackets 95% bootstrap intervals; p is corrected for the parts "
-    "of a claim (Holm)."
+    "densities count. In brackets 95% bootstrap intervals; p is corrected for the "
+    "parts of a claim (Holm)."
 )
 
 
@@ -160,13 +158,10 @@ def _p(line: Mapping[str, Any]) -> str:
 def lines(parts: pd.DataFrame) -> Iterator[str]:
     """A line per claim and setting for a terminal, those that were run first."""
     summed = claims.verdicts(parts)
-    order = summed["verdict"] == claims.NOT_RUN
-    for line in summed[~order].to_dict("records"):
-        counted = f"{line['num_agree']} of {words.counted(line['num_run'], 'part')} agree"
-        yield f"{line['verdict']:<18} {line['claim']}: {counted}; {line['scale']}"
-    yield from _not_run(summed[order]["claim"])
-
-
-def _not_run(names: Iterable[str]) -> Iterator[str]:
-    for name in names:
+    waiting = summed["verdict"] == claims.NOT_RUN
+    for line in summed[~waiting].to_dict("records"):
+        run = words.counted(line["num_run"], "part")
+        said = f"{line['num_agree']} of {run} agree; {line['scale']}"
+        yield f"{line['verdict']:<18} {line['claim']}: {said}"
+    for name in summed[waiting]["claim"]:
         yield f"{claims.NOT_RUN:<18} {name}"

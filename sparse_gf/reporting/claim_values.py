@@ -97,11 +97,13 @@ class Frame(NamedTuple):
         rows: One row per network, with its measures, the keys of its config, and
             ``density`` rounded to two digits; 0 for SC-SDC, where the width says it.
         measurements: One row per network and measured epoch; None if not at hand.
+        known: Which rows have which values, as far as it was asked.
     """
 
     setting: str
     rows: pd.DataFrame
-    measurements: pd.DataFrame | None = None
+    measurements: pd.DataFrame | None
+    known: dict[tuple[str, str], np.ndarray]
 
 
 def frames(
@@ -125,7 +127,7 @@ def frames(
     places = zip(ready["dataset_title"], ready["config"], strict=True)
     settings = [f"{title} {_setting(config)}" for title, config in places]
     groups = ready.groupby(settings, sort=False)
-    return tuple(Frame(_digest(name), part, measurements) for name, part in groups)
+    return tuple(Frame(_digest(name), part, measurements, {}) for name, part in groups)
 
 
 def values(statistic: Statistic, frame: Frame) -> Values:
@@ -137,18 +139,18 @@ def values(statistic: Statistic, frame: Frame) -> Values:
     """
     match statistic:
         case Contrast():
-            return _contrast(statistic, frame.rows)
+            return _contrast(statistic, frame)
         case Trend(contrast=contrast) | Onset(contrast=contrast):
-            return _contrast(contrast, frame.rows)
+            return _contrast(contrast, frame)
         case Association():
-            return _association(statistic, frame.rows)
+            return _association(statistic, frame)
         case Ranking():
             return _ranking(statistic, frame)
 
 
-def _contrast(contrast: Contrast, rows: pd.DataFrame) -> Values:
+def _contrast(contrast: Contrast, frame: Frame) -> Values:
     weights, wheres = zip(*contrast.terms, strict=True)
-    terms = [_selected(rows, where) for where in wheres]
+    terms = [_selected(frame, where) for where in wheres]
     if any(term.empty for term in terms):
         return NOTHING
     changed = _changed(wheres)
@@ -178,17 +180,26 @@ def _changed(wheres: Collection[Where]) -> frozenset[str]:
     )
 
 
-def _selected(rows: pd.DataFrame, where: Where) -> pd.DataFrame:
+def _selected(frame: Frame, where: Where) -> pd.DataFrame:
     """The rows that have the wanted values, with the columns that are looked at."""
-    kept = np.ones(len(rows), bool)
+    kept = np.ones(len(frame.rows), bool)
     for name, wanted in where.items():
-        if name not in rows:
-            return rows.iloc[:0]
-        fit = [value for value in rows[name].unique() if kinds.fits(value, wanted)]
-        kept &= rows[name].isin(fit).to_numpy()
+        kept = kept & _fitting(frame, name, wanted)
         if not kept.any():
-            return rows.iloc[:0]
-    return rows.loc[kept, [name for name in rows if name in _KEPT]]
+            break
+    return frame.rows.loc[kept, [name for name in frame.rows if name in _KEPT]]
+
+
+def _fitting(frame: Frame, name: str, wanted: Any) -> np.ndarray:
+    """Which rows have a wanted value; many claims ask for the same."""
+    place = name, repr(wanted)
+    if place not in frame.known:
+        column = frame.rows.get(name)
+        if column is None:
+            return np.zeros(len(frame.rows), bool)
+        fit = [value for value in column.unique() if kinds.fits(value, wanted)]
+        frame.known[place] = column.isin(fit).to_numpy()
+    return frame.known[place]
 
 
 def _by_unit(rows: pd.DataFrame, changed: frozenset[str]) -> pd.DataFrame:
@@ -202,22 +213,22 @@ def _by_unit(rows: pd.DataFrame, changed: frozenset[str]) -> pd.DataFrame:
     return keyed.drop_duplicates([*names, "rest"]).set_index([*names, "rest"])
 
 
-def _association(statistic: Association, rows: pd.DataFrame) -> Values:
+def _association(statistic: Association, frame: Frame) -> Values:
     wheres = [where for where in (statistic.where, statistic.against) if where]
     changed = _changed(wheres) | {statistic.across}
-    found = [_taus(statistic, where, rows, changed) for where in wheres]
+    found = [_taus(statistic, where, frame, changed) for where in wheres]
     shared = functools.reduce(pd.Index.intersection, (taus.index for taus, _ in found))
     own, *other = (taus[shared] for taus, _ in found)
     total = own - other[0] if other else own
     used = pd.concat([used for _, used in found])
-    return Values(total, used if len(shared) else rows.iloc[:0])
+    return Values(total, used if len(shared) else used.iloc[:0])
 
 
 def _taus(
-    statistic: Association, where: Where, rows: pd.DataFrame, changed: frozenset[str]
+    statistic: Association, where: Where, frame: Frame, changed: frozenset[str]
 ) -> tuple[pd.Series, pd.DataFrame]:
     """Tau of every unit over the choices that it has; 0 where a measure is constant."""
-    chosen = _selected(rows, {**where, statistic.across: statistic.among})
+    chosen = _selected(frame, {**where, statistic.across: statistic.among})
     chosen = chosen.assign(rest=[_rest(config, changed) for config in chosen["config"]])
     taus, used = {}, []
     for unit, part in chosen.groupby([*_UNIT, "rest"], sort=False):
@@ -230,7 +241,7 @@ def _taus(
             used.append(part)
     index = pd.MultiIndex.from_tuples(list(taus), names=[*_UNIT, "rest"])
     found = pd.Series(list(taus.values()), index=index, dtype=float)
-    return found, pd.concat(used) if used else rows.iloc[:0]
+    return found, pd.concat(used) if used else chosen.iloc[:0]
 
 
 def _ranking(statistic: Ranking, frame: Frame) -> Values:

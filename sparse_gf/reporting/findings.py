@@ -1,9 +1,11 @@
 """What a work directory holds, checked, from result files alone."""
 
+import contextlib
 import itertools
 import json
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -40,12 +42,16 @@ class Findings(NamedTuple):
         sweeps: What was asked for.
         refused: A line about each file that cannot be used.
         masked: One row per network under masks.
+        measurements: One row per measured epoch of the networks of comparisons.
+        analyses: What ``analyse`` found of saved networks.
     """
 
     cells: dict[str, Finished]
     sweeps: tuple[Sweep, ...]
     refused: tuple[str, ...]
     masked: pd.DataFrame
+    measurements: pd.DataFrame | None = None
+    analyses: pd.DataFrame | None = None
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -93,7 +99,35 @@ def find(
         compared = comparison_lib.compare(whole, method, zero_method)
         cells[spec.hash] = Finished(spec, whole, compared)
     sweeps, damaged = _sweeps(workdir)
-    return Findings(cells, sweeps, (*refused, *damaged), rows[masked])
+    analyses = _analyses(workdir, refused)
+    refused += damaged
+    measurements = _measurements(workdir, cells)
+    return Findings(cells, sweeps, tuple(refused), rows[masked], measurements, analyses)
+
+
+def _measurements(
+    workdir: str | os.PathLike[str], cells: Iterable[str]
+) -> pd.DataFrame | None:
+    """The measurements of cells; None of a cell whose file is gone by now."""
+    found = []
+    for config_hash in cells:
+        with contextlib.suppress(UserError):
+            found.append(results.read_measurements(workdir, config_hash))
+    return pd.concat(found) if found else None
+
+
+def _analyses(
+    workdir: str | os.PathLike[str], refused: list[str]
+) -> pd.DataFrame | None:
+    """What was found of saved networks; a file that cannot be read is refused."""
+    path = pathlib.Path(workdir) / "analyses.parquet"
+    if not path.exists():
+        return None
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        refused.append(f"{path} is damaged ({errors.first_line(error)}); remove it.")
+    return None
 
 
 # Whole numbers and truths come as floats where another file of an older version lacks

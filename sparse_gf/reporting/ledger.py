@@ -12,7 +12,7 @@ import pandas as pd
 from sparse_gf import data
 from sparse_gf.core.errors import UserError
 from sparse_gf.gradient_flow import MEASURES
-from sparse_gf.reporting import correlations, p_values
+from sparse_gf.reporting import correlations, ledger_facts, ledger_masks, p_values
 from sparse_gf.reporting.comparison import Comparison
 from sparse_gf.studies import SCALES, published
 from sparse_gf.studies import sweep as sweep_lib
@@ -52,13 +52,15 @@ COLUMNS = (
 """Columns of the ledger.
 
 ``published`` and ``value`` are p-values in tables of p-values, and mean absolute
-correlations, with the ends ``low`` and ``high`` of an interval, in Table 1. ``holm`` is
-corrected over the finished cells of the table. ``same_side`` says whether both p-values
-are on the same side of 0.5; for EGF in Table 1, whether it is on the same side of the
-norm of the whole gradient. ``num_diverged`` counts both arms. ``dataset`` is what was
-trained on, or would be; ``differences`` says in what a cell is not the paper's own, and
-``scale`` is empty for groups of cells in Table 1 that are not as the paper's. What does
-not apply or was not run is missing.
+correlations, with the ends ``low`` and ``high`` of an interval, in Table 1; of the
+second paper percent, or points of a gain. ``holm`` is corrected over the finished cells
+of the table. ``same_side`` says whether both p-values are on the same side of 0.5; for
+EGF in Table 1, whether it is on the same side of the norm of the whole gradient; for an
+accuracy or a gain, whether what tweaks add has the same sign. ``status`` is ``"done"``,
+``"not run"``, or ``"protocol"`` for numbers that need no training. ``num_diverged``
+counts both arms. ``dataset`` is what was trained on, or would be; ``differences`` says
+in what a cell is not the paper's own, and ``scale`` is empty for groups of cells in
+Table 1 that are not as the paper's. What does not apply or was not run is missing.
 """
 
 _COUNTS = (
@@ -78,20 +80,27 @@ _RIVALS = {"egf1": "gf1", "egf2": "gf2"}
 
 
 def make(
-    sweeps: Sequence[Sweep], comparisons: Mapping[str, Comparison], rows: pd.DataFrame
+    sweeps: Sequence[Sweep],
+    comparisons: Mapping[str, Comparison],
+    rows: pd.DataFrame,
+    masked: pd.DataFrame | None = None,
+    analyses: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Sets every published number beside ours.
+    """Sets every published number of both papers beside ours.
 
     Args:
         sweeps: What was asked for.
         comparisons: Finished cells by config hash.
         rows: One row per network of the finished cells.
+        masked: One row per network under masks; None if there are none.
+        analyses: As ``analyse`` writes them; None if there are none.
 
     Returns:
         ``COLUMNS``. A published p-value has one line per setting (a scale, and what
         was changed of it) in which its cell was asked for or is finished, or else one
         line with the paper's own; a correlation has one per group of finished cells on
-        its data set that may be averaged, or else one.
+        its data set that may be averaged, or else one; a number of the second paper one
+        per scale at which it was run, or else one.
     """
     titles = rows.groupby("config_hash")["dataset_title"].first().to_dict()
     asked = _settings(sweeps)
@@ -101,6 +110,8 @@ def make(
         for line in _p_values(table, asked, comparisons, titles)
     ]
     lines += _correlations(correlations.of(rows))
+    lines += ledger_masks.lines(rows.iloc[:0] if masked is None else masked, analyses)
+    lines += ledger_facts.lines()
     return pd.DataFrame(lines, columns=list(COLUMNS)).astype(_DTYPES)
 
 

@@ -24,7 +24,7 @@ def lines() -> Iterator[dict[str, Any]]:
     Returns:
         Columns of the ledger. Nothing has to be run: ``status`` is ``"protocol"``,
         ``value`` is missing where no field of a cell says it, and ``same_finding`` is
-        whether the numbers are equal.
+        whether the numbers are equal, or ours is larger where the paper's is a least.
     """
     for fact in published.facts():
         ours = _ours(fact)
@@ -39,8 +39,12 @@ def lines() -> Iterator[dict[str, Any]]:
             "scale": "paper",
             "differences": "",
             "value": ours,
-            "same_finding": None if ours is None else ours == fact.value,
+            "same_finding": None if ours is None else _agrees(ours, fact),
         }
+
+
+def _agrees(ours: float, fact: Fact) -> bool:
+    return ours == fact.value or ("at least" in fact.unit and ours > fact.value)
 
 
 def _titles(fact: Fact) -> str:

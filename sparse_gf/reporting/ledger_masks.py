@@ -1,7 +1,5 @@
 """Lines of the ledger about the second paper: accuracies, activations and gains."""
 
-import dataclasses
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -76,16 +74,14 @@ def _accuracies(
         for number in entry.accuracies
     }
     for place, (study, number) in printed.items():
-        row, column, density = place
-        plain = row, "plain", density
+        plain = place[0], "plain", place[2]
         theirs = number.mean - printed[plain][1].mean
         for scale, found in _run(rows, cells, place):
             line = _begun(study, place, cells, scale) | {"published": number.mean}
             if not found.empty:
                 ours = _accuracy(_networks(rows, cells[scale], plain))
-                gained = (_accuracy(found) - ours).mean() if column != "plain" else 0.0
                 line |= _done(_accuracy(found).to_numpy(), found)
-                line["same_side"] = _same_sign(gained, theirs)
+                line["same_side"] = _same_sign((_accuracy(found) - ours).mean(), theirs)
             yield line
 
 
@@ -102,10 +98,11 @@ def _gain(
         line = _begun(study, place, cells, scale) | {"published": gain.value}
         line["row"] += f" ({gain.source})" * (study == TEXT)
         line["column"] = f"{gain.tweak} minus {gain.against}"
-        ours = _accuracy(found) - _accuracy(_networks(rows, cells[scale], before))
-        if not (known := ours.dropna()).empty:
-            line |= _done(known.to_numpy(), found)
-            line["same_side"] = _same_sign(known.mean(), gain.value)
+        others = _networks(rows, cells[scale], before)
+        if not found.empty and not others.empty:
+            points = (_accuracy(found) - _accuracy(others)).dropna()
+            line |= _done(points.to_numpy(), found)
+            line["same_side"] = _same_sign(points.mean(), gain.value)
         yield line
 
 
@@ -126,7 +123,9 @@ def _activations(
             if found.empty and (done or scale != "paper"):
                 continue
             place = entry.row, f"{entry.column}, layer {number.layer}", 0.0
-            line = _of_cell("tost_table1", place, at_scales["paper"][0].cell, entry.cell)
+            line = _of_cell(
+                "tost_table1", place, at_scales["paper"][0].cell, entry.cell
+            )
             line |= {"scale": scale, "published": number.percent}
             if not found.empty:
                 done = True
@@ -141,7 +140,9 @@ def _shares(analyses: pd.DataFrame | None) -> pd.DataFrame:
     if analyses is None or not (analyses["kind"] == "activity").any():
         return pd.DataFrame(columns=[*keys, "share"])
     found = analyses[analyses["kind"] == "activity"]
-    found = found[found["epoch"] == found.groupby("config_hash")["epoch"].transform("max")]
+    found = found[
+        found["epoch"] == found.groupby("config_hash")["epoch"].transform("max")
+    ]
     stage = found["layer"].str.extract(_STAGE)[0].astype(float)
     found = found.assign(stage=stage, share=100 * found["value"]).dropna(subset="stage")
     return found.groupby(keys, as_index=False)["share"].mean()
@@ -161,7 +162,7 @@ def _networks(
 ) -> pd.DataFrame:
     """The networks at a place, one per seed."""
     cell = cells.get(place)
-    if cell is None:
+    if cell is None or rows.empty:
         return rows.iloc[:0]
     close = np.isclose(rows["density"], place[2], rtol=0.02, atol=0)
     return rows[close & (rows["config_hash"] == cell.hash)]
@@ -196,7 +197,6 @@ def _of_cell(study: str, place: Place, theirs: Any, ours: Any) -> dict[str, Any]
         "train_examples": ours.train_examples or info.train_size,
         "test_examples": ours.test_examples or info.test_size,
         "config_hash": ours.hash,
-        "config": json.dumps(dataclasses.asdict(ours)),
     }
 
 
@@ -220,6 +220,7 @@ def _done(values: np.ndarray, rows: pd.DataFrame) -> dict[str, Any]:
         "num_pairs": len(values),
         "num_diverged": int(rows["diverged"].sum()),
         "num_cells": 1,
+        "config": rows["config"].iloc[0],
         "dataset": rows["dataset_title"].iloc[0],
         "train_examples": rows["train_examples"].iloc[0],
         "test_examples": rows["test_examples"].iloc[0],

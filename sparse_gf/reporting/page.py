@@ -5,6 +5,7 @@ It is made of result files alone and needs no network to be looked at. Below
 
     index.html                    the page
     claims.csv                    every claim, part by part, and its verdict
+    claims.csv                    every claim, part by part, and its verdict
     ledger.csv                    every published number beside ours
     tables/<study>.md, .tex       for papers; masks-<n> of networks under masks
     figures/<study>.png, .svg     likewise
@@ -69,17 +70,15 @@ def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
         masked=not findings.masked.empty,
         protocols=render.html(protocols) if findings.cells else "",
         environments=_environments(rows),
-        blocks=_blocks(findings, claim_block.decide(workdir, findings), folder),
+        blocks=_blocks(findings, folder),
     )
     # Last: what it names is there when it is.
     files.write_text(folder / "index.html", page)
     return folder / "index.html"
 
 
-def _blocks(
-    findings: Findings, decided: pd.DataFrame, folder: pathlib.Path
-) -> list[Block]:
-    made = [claim_block.block(decided, folder)]
+def _blocks(findings: Findings, folder: pathlib.Path) -> list[Block]:
+    made = [claim_block.block(findings, folder)]
     made += study_blocks.of_studies(findings, folder)
     shown = study_blocks.drawn_against_density(findings)
     others = findings.masked[~findings.masked["config_hash"].isin(shown)]
@@ -177,14 +176,22 @@ LEDGER_COLUMNS = (
 
 
 def _ledger(findings: Findings, folder: pathlib.Path) -> Block:
-    entries = ledger.make(findings.sweeps, findings.comparisons, findings.rows)
+    entries = ledger.make(
+        findings.sweeps,
+        findings.comparisons,
+        findings.rows,
+        findings.masked,
+        findings.analyses,
+    )
     files.write_text(folder / "ledger.csv", entries.to_csv(index=False))
     text = Markup(
-        "What became of each number of the paper here. Same side: our p-value is on "
+        "What became of each number of both papers here. Same side: our p-value is on "
         "the same side of 0.5 as the published one. Same finding: both below 0.05, "
         "both above 0.95, or both between. For EGF in Table 1, same side: it "
         "correlates better than the norm of the whole gradient, or worse, here as "
-        "there. <code>report/ledger.csv</code> holds all of it."
+        "there; for accuracies, what tweaks add has the same sign. Numbers of the "
+        "protocol need no training: ours are those of the studies. "
+        "<code>report/ledger.csv</code> holds all of it."
     )
     return Block(
         "ledger",
