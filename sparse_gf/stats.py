@@ -238,9 +238,19 @@ def kendall_taus(measure: ArrayLike, metric: ArrayLike) -> np.ndarray:
             f"measure has shape {x.shape} and metric {y.shape}; both must be "
             "[cells, members]."
         )
-    return np.array(
-        [scipy.stats.kendalltau(a, b)[0] for a, b in zip(x, y, strict=True)]
-    )
+    return np.array([_kendall_tau(a, b) for a, b in zip(x, y, strict=True)])
+
+
+def _kendall_tau(x: np.ndarray, y: np.ndarray) -> float:
+    """Tau-b of [members], from every pair: much quicker than SciPy for a cell's few."""
+    if np.isnan(x).any() or np.isnan(y).any():
+        return np.nan
+    a, b = ((s[:, None] > s) * 1.0 - (s[:, None] < s) for s in (x, y))
+    # Every pair is in them twice. SciPy's order of operations gives its last digit.
+    agreement, *untied = np.array([(a * b).sum(), np.abs(a).sum(), np.abs(b).sum()]) / 2
+    with np.errstate(invalid="ignore"):
+        tau = agreement / np.sqrt(untied[0]) / np.sqrt(untied[1])
+    return float(np.clip(tau, -1, 1))
 
 
 def mean_absolute_kendall(measure: ArrayLike, metric: ArrayLike) -> float:

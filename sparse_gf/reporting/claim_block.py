@@ -5,6 +5,7 @@ import pathlib
 import pandas as pd
 from markupsafe import Markup
 
+from sparse_gf.core.words import counted
 from sparse_gf.reporting import claim_table, claims, render
 from sparse_gf.reporting.blocks import Block, write_table
 from sparse_gf.reporting.findings import Findings
@@ -20,12 +21,13 @@ def block(findings: Findings, folder: pathlib.Path) -> Block:
     rows = pd.concat([findings.rows, findings.masked])
     parts = claims.decide(rows, findings.measurements, findings.analyses)
     claim_table.write(folder, parts)
-    run = claim_table.is_run(parts)
     write_table(folder, "claims", claim_table.layout(parts))
-    waiting = claims.verdicts(parts[~run])
+    run = claim_table.is_run(parts)
+    waiting = counted(parts.loc[~run, "claim"].nunique(), "claim")
     text = Markup(
         "<code>report/claims.csv</code> has every part of every claim: its statistic, "
-        "which values agree, effect, interval and p-values."
+        "which values agree, effect, interval and p-values. For papers: "
+        "<code>report/tables/claims.md</code>, <code>report/tables/claims.tex</code>."
     )
     return Block(
         "claims",
@@ -35,7 +37,7 @@ def block(findings: Findings, folder: pathlib.Path) -> Block:
         table=render.html(claim_table.layout(parts[run])) if run.any() else "",
         part="folded",
         content={
-            "summary": f"{len(waiting)} claims that were not run",
+            "summary": f"{waiting} not run",
             "table": render.html(claim_table.layout(parts[~run])),
         },
     )

@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,12 +20,18 @@ FILE = "claims.csv"
 MOST = 4
 """Parts whose numbers are written out; of more, their counts are."""
 
-HEADINGS = ("Claim", "Where", "Published", "Ours", "Verdict", "Scale")
+HEADINGS = ("Claim", "Where", "Cells of", "Published; our reading", "Ours", "Verdict")
 
-_PARTS = {
-    (claim.id, part.name): (claim, part) for claim in CLAIMS for part in claim.parts
-}
-_TEXTS = {"claim": str, "part": str, "setting": str, "scale": str, "detail": str}
+NOTE = (
+    "A claim agrees, does not agree, or cannot be decided by the networks at hand: "
+    "statistic, sign and level of each were fixed beforehand, and all widths and "
+    "densities count. In brackets 95% bootstrap intervals; p is corrected for the "
+    "parts of a claim (Holm)."
+)
+
+_CLAIMS = {claim.id: claim for claim in CLAIMS}
+_PARTS = {(claim.id, part.name): part for claim in CLAIMS for part in claim.parts}
+_TEXTS = ("claim", "part", "setting", "scale", "unit", "detail")
 
 
 def write(folder: pathlib.Path, parts: pd.DataFrame) -> None:
@@ -34,20 +41,19 @@ def write(folder: pathlib.Path, parts: pd.DataFrame) -> None:
         folder: Of a report.
         parts: As ``claims.decide`` gives them.
     """
-    asked = [_PARTS[place] for place in zip(parts["claim"], parts["part"], strict=True)]
+    asked = [_CLAIMS[name] for name in parts["claim"]]
+    places = zip(parts["claim"], parts["part"], strict=True)
+    fields = ("paper", "section", "meaning", "holds", "level")
     said = parts.assign(
-        paper=[claim.paper for claim, _ in asked],
-        section=[claim.section for claim, _ in asked],
-        meaning=[claim.meaning for claim, _ in asked],
-        statistic=[describe(part.statistic) for _, part in asked],
-        level=[claim.level for claim, _ in asked],
+        **{name: [getattr(claim, name) for claim in asked] for name in fields},
+        statistic=[describe(_PARTS[place].statistic) for place in places],
     )
     files.write_text(folder / FILE, said.to_csv(index=False))
 
 
 def read(folder: pathlib.Path) -> pd.DataFrame:
     """Reads what ``write`` wrote, as ``claims.decide`` gives it."""
-    found = pd.read_csv(folder / FILE, dtype=_TEXTS, keep_default_na=True)
+    found = pd.read_csv(folder / FILE, dtype=dict.fromkeys(_TEXTS, str))
     return found[list(claims.COLUMNS)].fillna(dict.fromkeys(_TEXTS, ""))
 
 
@@ -58,51 +64,48 @@ def is_run(parts: pd.DataFrame) -> pd.Series:
 
 
 def layout(parts: pd.DataFrame) -> render.Table:
-    """Claims as a table, paper by paper, those that were run first.
+    """Claims as a table, by what was trained and by paper; those not run are last.
 
     Args:
         parts: As ``claims.decide`` gives them, of whole claims.
     """
-    summed = claims.verdicts(parts)
-    run = summed["verdict"] != claims.NOT_RUN
+    own = {place: part for place, part in parts.groupby(["claim", "setting"])}
     blocks = [
-        render.Block(f"{studies.PAPERS[str(paper)].title}{said}", "", _rows(own, parts))
-        for some, said in ((summed[run], ""), (summed[~run], ": not run"))
-        for paper, own in some.groupby("paper", sort=False)
+        render.Block(
+            studies.PAPERS[str(paper)].title,
+            f"({scale or claims.NOT_RUN})",
+            tuple(
+                _row(line, own[line["claim"], line["setting"]])
+                for line in lines.to_dict("records")
+            ),
+        )
+        for (scale, paper), lines in _by_scale(parts, "paper")
     ]
     return render.Table(
-        "claims", "", HEADINGS[1:], tuple(blocks), (_NOTE,), HEADINGS[0], "l"
+        "claims", "", HEADINGS[1:], tuple(blocks), (NOTE,), HEADINGS[0], "p"
     )
 
 
-_NOTE = (
-    "A claim agrees, does not agree, or cannot be decided by the networks at hand: "
-    "statistic, sign and level of each were fixed beforehand, and all widths and "
-    "densities count. In brackets 95% bootstrap intervals; p is corrected for the "
-    "parts of a claim (Holm)."
-)
+def _by_scale(parts: pd.DataFrame, *names: str) -> list[tuple[Any, pd.DataFrame]]:
+    """Verdicts in groups of one scale; what was not run has none and comes last."""
+    groups = claims.verdicts(parts).groupby(["scale", *names], sort=False)
+    return sorted(groups, key=lambda group: group[0][0] == "")
 
 
-def _rows(
-    summed: pd.DataFrame, parts: pd.DataFrame
-) -> tuple[tuple[str, tuple[render.Cell, ...]], ...]:
-    found = []
-    for line in summed.to_dict("records"):
-        own = parts[
-            (parts["claim"] == line["claim"]) & (parts["setting"] == line["setting"])
-        ]
-        texts = (
-            line["section"],
-            line["published"],
-            "; ".join(numbers(own)),
-            line["verdict"],
-            line["scale"],
-        )
-        kinds = ("verdict", line["verdict"].replace(" ", "-"))
-        cells = [render.Cell(((render.Piece("text", text),),), ()) for text in texts]
-        cells[3] = cells[3]._replace(kinds=kinds)
-        found.append((line["meaning"], tuple(cells)))
-    return tuple(found)
+def _row(
+    line: Mapping[str, Any], parts: pd.DataFrame
+) -> tuple[str, tuple[render.Cell, ...]]:
+    claim, verdict = _CLAIMS[line["claim"]], line["verdict"]
+    texts = (
+        claim.section,
+        ", ".join(claim.studies),
+        ". ".join(filter(None, (claim.published, claim.note))),
+        "; ".join(numbers(parts)),
+    )
+    cells = [render.Cell(((render.Piece("text", text),),), ()) for text in texts]
+    kind = "significant" if verdict in (claims.AGREES, claims.DOES_NOT) else "text"
+    shown = render.Cell(((render.Piece(kind, verdict),),), ())
+    return claim.meaning, (*cells, shown)
 
 
 def numbers(parts: pd.DataFrame) -> Iterator[str]:
@@ -112,39 +115,40 @@ def numbers(parts: pd.DataFrame) -> Iterator[str]:
         parts: Of one claim and setting.
     """
     run = parts[parts["verdict"] != claims.NOT_RUN]
-    if run.empty:
-        return
     if len(run) <= MOST:
         yield from (_number(line, len(parts)) for line in run.to_dict("records"))
     else:
         counts = run["verdict"].value_counts()
         yield ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
-    if len(run) < len(parts):
+    if 0 < len(run) < len(parts):
         yield f"{len(run)} of {words.counted(len(parts), 'part')} run"
 
 
 def _number(line: Mapping[str, Any], of: int) -> str:
     name = f"{line['part']}: " if of > 1 else ""
-    ends = [line[end] for end in ("effect", "low", "high")]
-    if any(math.isnan(end) for end in ends):
-        effect = "no effect"
-    else:
-        mean, low, high = (_effect(end, line["unit"]) for end in ends)
-        effect = f"{mean} [{low}, {high}]"
     detail = f", {line['detail']}" if line["detail"] else ""
-    _, part = _PARTS[line["claim"], line["part"]]
-    units = words.counted(line["num_units"], _UNITS.get(type(part.statistic), "pair"))
-    return f"{name}{effect}, {_p(line)}, {units}{detail}"
+    statistic = _PARTS[line["claim"], line["part"]].statistic
+    units = words.counted(line["num_units"], _UNITS.get(type(statistic), "pair"))
+    return f"{name}{_effect(line)}, {_p(line)}, {units}{detail}"
 
 
 _UNITS: Mapping[type, str] = {Association: "tau", Ranking: "cell"}
 """What statistics are made of, where it is not pairs."""
 
+_SHOWN = {
+    "points": "{:+.2f} points [{:+.2f}, {:+.2f}]",
+    "factor": "factor {:.2f} [{:.2f}, {:.2f}]",
+    "nats": "{:+.3f} nats [{:+.3f}, {:+.3f}]",
+    "tau": "tau {:+.2f} [{:+.2f}, {:+.2f}]",
+}
+"""By unit, how an effect and its interval are shown."""
 
-def _effect(value: float, unit: str) -> str:
-    if unit == "factor":
-        return f"x{value:.2f}"
-    return f"{value:+.2f}"
+
+def _effect(line: Mapping[str, Any]) -> str:
+    ends = [line[end] for end in ("effect", "low", "high")]
+    if any(map(math.isnan, ends)):
+        return "no effect"
+    return _SHOWN[line["unit"]].format(*ends)
 
 
 def _p(line: Mapping[str, Any]) -> str:
@@ -155,13 +159,30 @@ def _p(line: Mapping[str, Any]) -> str:
     return said + " against it" * against
 
 
+_WIDTH = 80
+_INDENT = 19
+
+
 def lines(parts: pd.DataFrame) -> Iterator[str]:
-    """A line per claim and setting for a terminal, those that were run first."""
-    summed = claims.verdicts(parts)
-    waiting = summed["verdict"] == claims.NOT_RUN
-    for line in summed[~waiting].to_dict("records"):
-        run = words.counted(line["num_run"], "part")
-        said = f"{line['num_agree']} of {run} agree; {line['scale']}"
-        yield f"{line['verdict']:<18} {line['claim']}: {said}"
-    for name in summed[waiting]["claim"]:
-        yield f"{claims.NOT_RUN:<18} {name}"
+    """Verdicts for a terminal of 80 columns, by what was trained; those not run last.
+
+    Args:
+        parts: As ``claims.decide`` gives them.
+    """
+    for (scale,), found in _by_scale(parts):
+        yield from textwrap.wrap(scale, _WIDTH)
+        for line in found.to_dict("records"):
+            said = f"{line['verdict']:<{_INDENT}}{line['claim']}"
+            if line["num_run"]:
+                said = f"{said}: {line['meaning']}{_agreement(line)}"
+            yield from textwrap.wrap(said, _WIDTH, subsequent_indent=" " * _INDENT)
+        yield ""
+
+
+def _agreement(line: Mapping[str, Any]) -> str:
+    """How many parts of a verdict agree, of a claim that has several."""
+    total, waiting = line["num_parts"], line["num_parts"] - line["num_run"]
+    if total == 1:
+        return ""
+    rest = f"; {waiting} not run" if waiting else ""
+    return f" ({line['num_agree']} of {total} parts agree{rest})"

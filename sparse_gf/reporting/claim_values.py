@@ -96,12 +96,14 @@ class Frame(NamedTuple):
         setting: A name that no other setting has.
         rows: One row per network, with its measures, the keys of its config, and
             ``density`` rounded to two digits; 0 for SC-SDC, where the width says it.
+        looked_at: The same rows, with the columns that are compared, counted, or said.
         measurements: One row per network and measured epoch; None if not at hand.
         known: Which rows have which values, as far as it was asked.
     """
 
     setting: str
     rows: pd.DataFrame
+    looked_at: pd.DataFrame
     measurements: pd.DataFrame | None
     known: dict[tuple[str, str], np.ndarray]
 
@@ -127,7 +129,11 @@ def frames(
     places = zip(ready["dataset_title"], ready["config"], strict=True)
     settings = [f"{title} {_setting(config)}" for title, config in places]
     groups = ready.groupby(settings, sort=False)
-    return tuple(Frame(_digest(name), part, measurements, {}) for name, part in groups)
+    kept = [name for name in ready if name in _KEPT]
+    return tuple(
+        Frame(_digest(name), part, part[kept], measurements, {})
+        for name, part in groups
+    )
 
 
 def values(statistic: Statistic, frame: Frame) -> Values:
@@ -150,11 +156,11 @@ def values(statistic: Statistic, frame: Frame) -> Values:
 
 def _contrast(contrast: Contrast, frame: Frame) -> Values:
     weights, wheres = zip(*contrast.terms, strict=True)
-    terms = [_selected(frame, where) for where in wheres]
-    if any(term.empty for term in terms):
+    kept = [_fitting(frame, where) for where in wheres]
+    if not all(rows.any() for rows in kept):
         return NOTHING
     changed = _changed(wheres)
-    terms = [_by_unit(term, changed) for term in terms]
+    terms = [_by_unit(frame.looked_at[rows], changed) for rows in kept]
     shared: Any = functools.reduce(
         pd.Index.intersection, (term.index for term in terms)
     )
@@ -180,18 +186,16 @@ def _changed(wheres: Collection[Where]) -> frozenset[str]:
     )
 
 
-def _selected(frame: Frame, where: Where) -> pd.DataFrame:
-    """The rows that have the wanted values, with the columns that are looked at."""
+def _fitting(frame: Frame, where: Where) -> np.ndarray:
+    """Which rows have the wanted values."""
     kept = np.ones(len(frame.rows), bool)
     for name, wanted in where.items():
-        kept = kept & _fitting(frame, name, wanted)
-        if not kept.any():
-            break
-    return frame.rows.loc[kept, [name for name in frame.rows if name in _KEPT]]
+        kept = kept & _having(frame, name, wanted)
+    return kept
 
 
-def _fitting(frame: Frame, name: str, wanted: Any) -> np.ndarray:
-    """Which rows have a wanted value; many claims ask for the same."""
+def _having(frame: Frame, name: str, wanted: Any) -> np.ndarray:
+    """Which rows have one wanted value; many claims ask for the same."""
     place = name, repr(wanted)
     if place not in frame.known:
         column = frame.rows.get(name)
@@ -228,7 +232,8 @@ def _taus(
     statistic: Association, where: Where, frame: Frame, changed: frozenset[str]
 ) -> tuple[pd.Series, pd.DataFrame]:
     """Tau of every unit over the choices that it has; 0 where a measure is constant."""
-    chosen = _selected(frame, {**where, statistic.across: statistic.among})
+    kept = _fitting(frame, {**where, statistic.across: statistic.among})
+    chosen = frame.looked_at[kept]
     chosen = chosen.assign(rest=[_rest(config, changed) for config in chosen["config"]])
     taus, used = {}, []
     for unit, part in chosen.groupby([*_UNIT, "rest"], sort=False):

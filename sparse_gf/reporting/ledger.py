@@ -12,7 +12,13 @@ import pandas as pd
 from sparse_gf import data
 from sparse_gf.core.errors import UserError
 from sparse_gf.gradient_flow import MEASURES
-from sparse_gf.reporting import correlations, ledger_facts, ledger_masks, p_values
+from sparse_gf.reporting import (
+    correlations,
+    ledger_facts,
+    ledger_masks,
+    p_values,
+    render,
+)
 from sparse_gf.reporting.comparison import Comparison
 from sparse_gf.studies import SCALES, published
 from sparse_gf.studies import sweep as sweep_lib
@@ -57,7 +63,8 @@ second paper percent, or points of a gain. ``holm`` is corrected over the finish
 of the table. ``same_side`` says whether both p-values are on the same side of 0.5; for
 EGF in Table 1, whether it is on the same side of the norm of the whole gradient; for an
 accuracy or a gain, whether what tweaks add has the same sign. ``status`` is ``"done"``,
-``"not run"``, or ``"protocol"`` for numbers that need no training. ``num_diverged``
+``"not run"``, or ``"protocol"`` for numbers that need no training; ``same_finding``
+then says whether ``value``, that of our studies, is theirs. ``num_diverged``
 counts both arms. ``dataset`` is what was trained on, or would be; ``differences`` says
 in what a cell is not the paper's own, and ``scale`` is empty for groups of cells in
 Table 1 that are not as the paper's. What does not apply or was not run is missing.
@@ -133,13 +140,41 @@ def summary(ledger: pd.DataFrame) -> pd.DataFrame:
                 "trained_on": " and ".join(done["dataset"].unique()),
                 "numbers": len(part),
                 "done": len(done),
-                "not_run": len(part) - len(done),
+                "not_run": int((part["status"] == "not run").sum()),
                 "same_side": agreement(part["same_side"]),
                 "same_finding": agreement(part["same_finding"]),
                 "differences": first["differences"],
             }
         )
     return pd.DataFrame(lines)
+
+
+def layout(ledger: pd.DataFrame) -> render.Table:
+    """How many of a ledger's numbers were run, and agree, as a table."""
+    counts = printable(summary(ledger))
+    texts = ("trained_on", "differences")
+    headings = [
+        "Differences from the paper"
+        if name == "differences"
+        else name.replace("_", " ").capitalize()
+        for name in counts.columns
+    ]
+    aligned = "".join("l" if name in texts else "c" for name in counts.columns[1:])
+    values = counts.itertuples(index=False)
+    return render.plain("summary", "", headings, values, aligned=aligned)
+
+
+def printable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Texts: numbers with three decimals at most, and nothing for what is missing."""
+
+    def text(value: Any) -> str:
+        if value is None or value is pd.NA or value != value:
+            return ""
+        if isinstance(value, bool | np.bool_):
+            return "yes" if value else "no"
+        return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    return frame.map(text)
 
 
 def finding(p: float) -> str | None:

@@ -1,6 +1,6 @@
 """Lines of the ledger about the first paper's protocol, beside that of our studies."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sparse_gf import data, studies
@@ -67,40 +67,40 @@ def _ours(fact: Fact) -> float | None:
 
 def _values(fact: Fact) -> list[float] | None:
     """The values that a field of our cells has, None if it is no field."""
-    name = fact.name
-    if name.startswith(("wrn_", "magnitude_")):
-        figure = "figure5" if name.startswith("magnitude_") else "figure4"
-        cells = studies.get(figure).cells
-    else:
-        dataset = fact.dataset.split(" and ")[0] or "cifar100"
-        cells = [c for c in studies.get("table2").cells if c.dataset == dataset]
-    values = [found for cell in cells for found in _field(name, cell)]
-    return list(dict.fromkeys(map(float, values))) or None
+    field = _FIELDS.get(fact.name)
+    if field is None:
+        return None
+    dataset = fact.dataset.split(" and ")[0] or "cifar100"
+    family = fact.name.partition("_")[0]
+    cells = studies.get(_STUDIES.get(family, "table2")).cells
+    values = [v for c in cells if c.dataset == dataset for v in field(c)]
+    return list(dict.fromkeys(map(float, values)))
 
 
-def _field(name: str, cell: Any) -> tuple[float, ...]:
-    """The values of a cell under the name of a fact; empty if it has none."""
-    fields = {
-        "networks_per_cell": lambda: (cell.num_networks,),
-        "dense_widths_per_cell": lambda: (len(cell.dense_widths),),
-        "seeds_per_cell": lambda: (len(cell.seeds),),
-        "epochs": lambda: (cell.epochs,),
-        "measured_epochs": lambda: (cell.measurements,),
-        "l2": lambda: (cell.l2,),
-        "learning_rate_low": lambda: (cell.optimizer.learning_rate,),
-        "learning_rate_high": lambda: (cell.optimizer.learning_rate,),
-        "hidden_layers": lambda: (cell.hidden_layers,),
-        "dense_width": lambda: cell.dense_widths,
-        "max_width": lambda: (cell.widest,),
-        "input_dim": lambda: (cell.info.input_dim,),
-        "wrn_epochs": lambda: (cell.epochs,),
-        "wrn_learning_rate": lambda: (cell.optimizer.learning_rate,),
-        "wrn_learning_rate_factor": lambda: (cell.schedule.factor,),
-        "wrn_milestone": lambda: cell.schedule.milestones,
-        "wrn_l2": lambda: (cell.l2,) if cell.l2 else (),
-        "wrn_density_least": lambda: (min(cell.mask.density),),
-        "wrn_density_most": lambda: (max(cell.mask.density),),
-        "magnitude_dense_epochs": lambda: (cell.epochs // 2,),
-        "magnitude_fine_tuning_epochs": lambda: (cell.epochs - cell.epochs // 2,),
-    }
-    return tuple(fields[name]()) if name in fields else ()
+_STUDIES = {"wrn": "figure4", "magnitude": "figure5"}
+"""By the first word of a fact, the study that it is about; Table 2 has the others."""
+
+_FIELDS: Mapping[str, Callable[[Any], tuple[float, ...]]] = {
+    "networks_per_cell": lambda cell: (cell.num_networks,),
+    "dense_widths_per_cell": lambda cell: (len(cell.dense_widths),),
+    "seeds_per_cell": lambda cell: (len(cell.seeds),),
+    "epochs": lambda cell: (cell.epochs,),
+    "measured_epochs": lambda cell: (cell.measurements,),
+    "l2": lambda cell: (cell.l2,),
+    "learning_rate_low": lambda cell: (cell.optimizer.learning_rate,),
+    "learning_rate_high": lambda cell: (cell.optimizer.learning_rate,),
+    "hidden_layers": lambda cell: (cell.hidden_layers,),
+    "dense_width": lambda cell: cell.dense_widths,
+    "max_width": lambda cell: (cell.widest,),
+    "input_dim": lambda cell: (cell.info.input_dim,),
+    "wrn_epochs": lambda cell: (cell.epochs,),
+    "wrn_learning_rate": lambda cell: (cell.optimizer.learning_rate,),
+    "wrn_learning_rate_factor": lambda cell: (cell.schedule.factor,),
+    "wrn_milestone": lambda cell: cell.schedule.milestones,
+    "wrn_l2": lambda cell: (cell.l2,) if cell.l2 else (),
+    "wrn_density_least": lambda cell: (min(cell.mask.density),),
+    "wrn_density_most": lambda cell: (max(cell.mask.density),),
+    "magnitude_dense_epochs": lambda cell: (cell.epochs // 2,),
+    "magnitude_fine_tuning_epochs": lambda cell: (cell.epochs - cell.epochs // 2,),
+}
+"""By the name of a fact, its values in a cell."""

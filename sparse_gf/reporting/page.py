@@ -5,9 +5,8 @@ It is made of result files alone and needs no network to be looked at. Below
 
     index.html                    the page
     claims.csv                    every claim, part by part, and its verdict
-    claims.csv                    every claim, part by part, and its verdict
     ledger.csv                    every published number beside ours
-    tables/<study>.md, .tex       for papers; masks-<n> of networks under masks
+    tables/<study>.md, .tex       for papers; masks-<n> of networks under masks, claims
     figures/<study>.png, .svg     likewise
 """
 
@@ -18,15 +17,12 @@ import importlib.resources
 import os
 import pathlib
 from collections.abc import Iterable
-from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from sparse_gf.core import files
-from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import (
     cell_list,
     claim_block,
@@ -50,13 +46,9 @@ def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
         findings: What it holds.
 
     Returns:
-        The page.
-
-    Raises:
-        UserError: If there is nothing to report; nothing is written then.
+        The page. Where nothing has been trained it lists what there is to train:
+        every claim and every published number.
     """
-    if not findings.cells and findings.masked.empty:
-        raise UserError(f"{str(workdir)!r} holds no finished cells; train first.")
     folder = pathlib.Path(workdir) / "report"
     rows = pd.concat([findings.rows, findings.masked])
     protocols = _protocols(findings.cells.values())
@@ -190,7 +182,8 @@ def _ledger(findings: Findings, folder: pathlib.Path) -> Block:
         "both above 0.95, or both between. For EGF in Table 1, same side: it "
         "correlates better than the norm of the whole gradient, or worse, here as "
         "there; for accuracies, what tweaks add has the same sign. Numbers of the "
-        "protocol need no training: ours are those of the studies. "
+        "protocol need no training: ours are those of the studies, and same finding "
+        "means that they are equal. "
         "<code>report/ledger.csv</code> holds all of it."
     )
     return Block(
@@ -198,40 +191,14 @@ def _ledger(findings: Findings, folder: pathlib.Path) -> Block:
         "Ledger: every published number",
         "Ledger",
         texts=[text],
-        table=render.html(_summary(_printable(ledger.summary(entries)))),
+        table=render.html(ledger.layout(entries)),
         part="ledger",
         content={
             "columns": LEDGER_COLUMNS,
-            "rows": _printable(entries).to_dict("records"),
+            "rows": ledger.printable(entries).to_dict("records"),
             "choices": {key: entries[key].unique() for key in ("study", "status")},
         },
     )
-
-
-def _summary(counts: pd.DataFrame) -> render.Table:
-    texts = ("trained_on", "differences")
-    headings = [
-        "Differences from the paper"
-        if name == "differences"
-        else name.replace("_", " ").capitalize()
-        for name in counts.columns
-    ]
-    aligned = "".join("l" if name in texts else "c" for name in counts.columns[1:])
-    values = counts.itertuples(index=False)
-    return render.plain("summary", "", headings, values, aligned=aligned)
-
-
-def _printable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Texts: numbers with three decimals at most, and nothing for what is missing."""
-
-    def text(value: Any) -> str:
-        if value is None or value is pd.NA or value != value:
-            return ""
-        if isinstance(value, bool | np.bool_):
-            return "yes" if value else "no"
-        return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-    return frame.map(text)
 
 
 def _template() -> jinja2.Template:

@@ -50,7 +50,8 @@ class Table(NamedTuple):
         blocks: Its rows.
         notes: Sentences that belong to it.
         corner: Heading of the names of rows.
-        aligned: ``"l"``, ``"c"`` or ``"r"`` for each of the columns, or once for all.
+        aligned: ``"l"``, ``"c"`` or ``"r"`` for each of the columns, or once for all;
+            once ``"p"`` for sentences, whose lines are broken.
     """
 
     kind: str
@@ -149,7 +150,7 @@ def _html_caption(table: Table) -> list[str]:
 
 
 def _html_class(kinds: tuple[str, ...], side: str) -> str:
-    own = {"l": ("left",), "r": ("right",)}.get(side, ())
+    own = {"l": ("left",), "p": ("left",), "r": ("right",)}.get(side, ())
     return f' class="{" ".join((*kinds, *own))}"' if kinds or own else ""
 
 
@@ -179,7 +180,7 @@ def _in_html(text: str) -> str:
 def markdown(table: Table) -> str:
     """Renders a table in Markdown, its notes as a list."""
     # Markdown knows no rows that head others: their heading is a table's.
-    rules = {"l": ":---", "c": ":---:", "r": "---:"}
+    rules = {"l": ":---", "p": ":---", "c": ":---:", "r": "---:"}
     lines = [f"**{_in_markdown(table.title)}**", ""] if table.title else []
     for block in table.blocks:
         heading = f"{block.heading} {block.note}".strip()
@@ -242,7 +243,7 @@ def latex(table: Table) -> str:
         r"\centering",
         r"\footnotesize",
         rf"\caption{{{_in_latex(caption)}}}",
-        rf"\begin{{tabular}}{{l{table.alignment}}}",
+        rf"\begin{{tabular}}{{{_latex_columns(table)}}}",
         r"\hline",
         rf"{_in_latex(table.corner)}{heads} \\",
         r"\hline",
@@ -258,6 +259,13 @@ def latex(table: Table) -> str:
             lines.append(rf"{_in_latex(name)}{shown} \\")
         lines.append(r"\hline")
     return "\n".join([*lines, r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _latex_columns(table: Table) -> str:
+    if table.aligned != "p":
+        return f"l{table.alignment}"
+    number = len(table.columns) + 1
+    return rf"p{{{0.85 / number:.2f}\textwidth}}" * number
 
 
 def _latex_cell(cell: Cell) -> str:

@@ -82,8 +82,8 @@ CLAIMS = (
     claim(
         "wrn.swish",
         "4.2; Figures 4, 24",
-        "There Swish gives a higher accuracy and a lower EGF than ReLU under adaptive "
-        "optimizers.",
+        "In a wide ResNet under random masks Swish gives a higher accuracy and a lower "
+        "EGF than ReLU under adaptive optimizers.",
         studies=("figure4", "figure24"),
         parts=tuple(
             Part(f"{_NAMED[name]}, {what}", _swish(measure, name), region)
@@ -98,7 +98,8 @@ CLAIMS = (
     claim(
         "wrn.adamw",
         "4.2; Figure 4",
-        "There Swish with decoupled decay is better than ReLU with L2 under Adam.",
+        "In a wide ResNet under random masks Swish with decoupled decay is better than "
+        "ReLU with L2 under Adam.",
         studies=("figure4", "figure24"),
         parts=(
             Part(

@@ -68,7 +68,8 @@ _L2 = (
     claim(
         "l2.dense",
         "4.1.2; Figure 2a",
-        "The same L2 raises the accuracy of dense networks.",
+        "Without BatchNorm, L2 raises the accuracy of dense networks under adaptive "
+        "optimizers.",
         studies=LOW_TABLES,
         parts=parts(
             variant_changes("accuracy", "NR", "L2"), ABOVE, ADAPTIVE, arms=("dense",)
@@ -96,7 +97,8 @@ _L2 = (
     claim(
         "l2.batchnorm.low",
         "1, contribution 3; 6",
-        "The same at 0.001.",
+        "With BatchNorm at 0.001, L2 lowers the accuracy of both arms under Adam and "
+        "RMSProp.",
         studies=("table6a",),
         parts=parts(variant_changes("accuracy"), BELOW, EWMA, (LOW,), _CHAINS, ARMS),
         published="no numbers",
@@ -151,7 +153,8 @@ _ADAMW = (
     claim(
         "adamw.default",
         "4.1.2; Figure 23",
-        "The same with PyTorch's default decay for AdamW, 0.01.",
+        "AdamW with PyTorch's default decay, 0.01, gives a higher accuracy and a lower "
+        "EGF than L2 under Adam, at 0.1.",
         studies=("figure23",),
         parts=_decoupled(1e-2),
         published="a figure",
@@ -252,7 +255,8 @@ _FLOW = (
     claim(
         "flow.non_ewma",
         "4.1.2; Figure 2",
-        "Under Adagrad, SGD and momentum it does so less than under Adam.",
+        "Under Adagrad, SGD and momentum a high EGF goes with a low accuracy less than "
+        "under Adam.",
         studies=("table6a", "table3b"),
         parts=parts(_over_variants("adam"), BELOW, NON_EWMA, (LOW, HIGH)),
         holds="most",
