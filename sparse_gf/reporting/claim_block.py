@@ -23,7 +23,8 @@ def block(findings: Findings, folder: pathlib.Path) -> Block:
     claim_table.write(folder, parts)
     write_table(folder, "claims", claim_table.layout(parts))
     run = claim_table.is_run(parts)
-    waiting = counted(parts.loc[~run, "claim"].nunique(), "claim")
+    shown, waiting = (parts[run], parts[~run]) if run.any() else (parts, parts[:0])
+    missing = counted(waiting["claim"].nunique(), "claim")
     text = Markup(
         "<code>report/claims.csv</code> has every part of every claim: its statistic, "
         "which values agree, effect, interval and p-values. For papers: "
@@ -34,10 +35,10 @@ def block(findings: Findings, folder: pathlib.Path) -> Block:
         "What the papers claim",
         "Claims",
         texts=[text],
-        table=render.html(claim_table.layout(parts[run])) if run.any() else "",
-        part="folded",
+        table=render.html(claim_table.layout(shown)),
+        part="" if waiting.empty else "folded",
         content={
-            "summary": f"{waiting} not run",
-            "table": render.html(claim_table.layout(parts[~run])),
+            "summary": f"{missing} not run",
+            "table": render.html(claim_table.layout(waiting)),
         },
     )

@@ -96,16 +96,21 @@ def _row(
     line: Mapping[str, Any], parts: pd.DataFrame
 ) -> tuple[str, tuple[render.Cell, ...]]:
     claim, verdict = _CLAIMS[line["claim"]], line["verdict"]
-    texts = (
-        claim.section,
-        ", ".join(claim.studies),
-        ". ".join(filter(None, (claim.published, claim.note))),
-        "; ".join(numbers(parts)),
+    name = claim.id.removeprefix(f"{claim.paper}.")
+    decided = verdict in (claims.AGREES, claims.DOES_NOT)
+    cells = (
+        _cell(("text", claim.section), ("name", name)),
+        _cell(("text", ", ".join(claim.studies))),
+        _cell(("text", ". ".join(filter(None, (claim.published, claim.note))))),
+        _cell(("text", "; ".join(numbers(parts)))),
+        _cell(("significant" if decided else "text", verdict)),
     )
-    cells = [render.Cell(((render.Piece("text", text),),), ()) for text in texts]
-    kind = "significant" if verdict in (claims.AGREES, claims.DOES_NOT) else "text"
-    shown = render.Cell(((render.Piece(kind, verdict),),), ())
-    return claim.meaning, (*cells, shown)
+    return claim.meaning, cells
+
+
+def _cell(*lines: tuple[str, str]) -> render.Cell:
+    """A cell of lines, each with what it is."""
+    return render.Cell(tuple((render.Piece(*line),) for line in lines), ())
 
 
 def numbers(parts: pd.DataFrame) -> Iterator[str]:

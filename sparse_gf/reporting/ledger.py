@@ -1,6 +1,7 @@
 """A ledger of every published number: what was run, and whether it agrees."""
 
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from sparse_gf.studies.study import Entry
 from sparse_gf.studies.sweep import Sweep
 
 COLUMNS = (
+    "paper",
     "study",
     "row",
     "column",
@@ -111,14 +113,17 @@ def make(
     """
     titles = rows.groupby("config_hash")["dataset_title"].first().to_dict()
     asked = _settings(sweeps)
-    lines = [
-        line
-        for table in _tables()
-        for line in _p_values(table, asked, comparisons, titles)
-    ]
-    lines += _correlations(correlations.of(rows))
-    lines += ledger_masks.lines(rows.iloc[:0] if masked is None else masked, analyses)
-    lines += ledger_facts.lines()
+    found = {
+        "tessera2021": itertools.chain(
+            *(_p_values(table, asked, comparisons, titles) for table in _tables()),
+            _correlations(correlations.of(rows)),
+            ledger_facts.lines(),
+        ),
+        "jaiswal2022": ledger_masks.lines(
+            rows.iloc[:0] if masked is None else masked, analyses
+        ),
+    }
+    lines = [{"paper": paper, **line} for paper in found for line in found[paper]]
     return pd.DataFrame(lines, columns=list(COLUMNS)).astype(_DTYPES)
 
 
