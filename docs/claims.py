@@ -31,18 +31,13 @@ def decided(paper: str) -> pd.DataFrame:
     return parts[parts["claim"].isin(own)]
 
 
-def claims_table(paper: str) -> render.Table:
-    """The table of a paper's claims."""
-    return claim_table.layout(decided(paper))
-
-
-def ledger_table(paper: str) -> render.Table:
-    """How many of a paper's published numbers were run, study by study."""
+def numbers(paper: str) -> pd.DataFrame:
+    """The ledger of a paper's published numbers, as committed reports have it."""
     found = [pd.read_csv(folder / "ledger.csv") for folder in REPORTS]
     lines = pd.concat(found, ignore_index=True)
     number = ["study", "row", "column", "published"]
     lines = _once(lines, lines["status"] == "done", number, number)
-    return ledger.layout(lines[lines["paper"] == paper])
+    return lines[lines["paper"] == paper]
 
 
 def _once(
@@ -55,8 +50,8 @@ def _once(
 
 
 TABLES: Mapping[str, Callable[[str], render.Table]] = {
-    "claims": claims_table,
-    "ledger": ledger_table,
+    "claims": lambda paper: claim_table.layout(decided(paper)),
+    "ledger": lambda paper: ledger.layout(numbers(paper)),
 }
 """By the name of a directive, what makes its table."""
 

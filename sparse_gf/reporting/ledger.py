@@ -279,19 +279,13 @@ def _p_value(
         "value": ours,
         "holm": slot.holm,
         "finding": finding(ours),
-        "same_side": _same_sign(ours - 0.5, theirs - 0.5),
+        "same_side": ledger_masks.same_sign(ours - 0.5, theirs - 0.5),
         "same_finding": None if math.isnan(ours) else finding(ours) == finding(theirs),
         "rank_biserial": slot.comparison.rank_biserial,
         "num_pairs": slot.comparison.wilcoxon.num_pairs,
         "num_diverged": sum(slot.comparison.num_diverged.values()),
         "num_cells": 1,
     }
-
-
-def _same_sign(ours: float, theirs: float) -> bool | None:
-    """Whether two differences have the same sign; None if one has none."""
-    signs = np.sign([ours, theirs])
-    return None if np.isnan(signs).any() or not signs.all() else bool(signs.prod() > 0)
 
 
 def _correlations(ours: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -355,7 +349,7 @@ def _correlation(
         other = published[theirs.dataset, rival, arm, metric]
         # As printed: EGF_1 of a dense network is its gradient's norm divided by the
         # number of layers, so that only rounding can tell their correlations apart.
-        line["same_side"] = _same_sign(
+        line["same_side"] = ledger_masks.same_sign(
             round(own[name] - by_measure.loc[rival][name], 3),
             round(line["published"] - other, 3),
         )

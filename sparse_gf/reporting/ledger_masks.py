@@ -1,6 +1,5 @@
 """Lines of the ledger about the second paper: accuracies, activations and gains."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +26,11 @@ _STAGE = r"Stage_(\d+)"
 Place = tuple[str, str, float]
 """Row and column of a study, and the density."""
 
+Run = Mapping[str, pd.DataFrame]
+"""By the hash of a cell, the rows of its networks."""
+
+_NONE = pd.DataFrame({"density": [], "seed": [], "test_accuracy": []}, dtype=float)
+
 
 def lines(
     rows: pd.DataFrame, analyses: pd.DataFrame | None = None
@@ -43,10 +47,11 @@ def lines(
         bootstrap interval. ``same_side``: a gain has the sign of the paper's.
     """
     cells = {scale: _cells(scale) for scale in SCALES}
-    yield from _accuracies(rows, cells)
-    yield from _activations(rows, analyses)
+    run = {str(name): found for name, found in rows.groupby("config_hash")}
+    yield from _accuracies(run, cells)
+    yield from _activations(run, analyses)
     for gain in published.gains():
-        yield from _gain(gain, rows, cells)
+        yield from _gain(gain, run, cells)
 
 
 def _cells(scale: str) -> dict[Place, Cell]:
@@ -64,7 +69,7 @@ def _study(name: str, scale: str) -> Sequence[Entry]:
 
 
 def _accuracies(
-    rows: pd.DataFrame, cells: Mapping[str, Mapping[Place, Cell]]
+    run: Run, cells: Mapping[str, Mapping[Place, Cell]]
 ) -> Iterator[dict[str, Any]]:
     """The lines of Tables 2 to 4."""
     printed = {
@@ -76,17 +81,17 @@ def _accuracies(
     for place, (study, number) in printed.items():
         plain = place[0], "plain", place[2]
         theirs = number.mean - printed[plain][1].mean
-        for scale, found in _run(rows, cells, place):
+        for scale, found in _run(run, cells, place):
             line = _begun(study, place, cells, scale) | {"published": number.mean}
             if not found.empty:
-                ours = _accuracy(_networks(rows, cells[scale], plain))
+                ours = _accuracy(_networks(run, cells[scale], plain))
                 line |= _done(_accuracy(found).to_numpy(), found)
-                line["same_side"] = _same_sign((_accuracy(found) - ours).mean(), theirs)
+                line["same_side"] = same_sign((_accuracy(found) - ours).mean(), theirs)
             yield line
 
 
 def _gain(
-    gain: Gain, rows: pd.DataFrame, cells: Mapping[str, Mapping[Place, Cell]]
+    gain: Gain, run: Run, cells: Mapping[str, Mapping[Place, Cell]]
 ) -> Iterator[dict[str, Any]]:
     """The lines of one gain."""
     density = round(1 - gain.sparsity, 6)
@@ -94,24 +99,23 @@ def _gain(
     row = f"{gain.architecture}, {data.info(gain.dataset).title}, {mask}"
     place, before = (row, gain.tweak, density), (row, gain.against, density)
     study = "tost_table5" if gain.source == "Table 5" else TEXT
-    for scale, found in _run(rows, cells, place):
+    for scale, found in _run(run, cells, place):
         line = _begun(study, place, cells, scale) | {"published": gain.value}
         line["row"] += f" ({gain.source})" * (study == TEXT)
-        line["column"] = f"{gain.tweak} minus {gain.against}"
-        others = _networks(rows, cells[scale], before)
+        line["column"] = _column(f"{gain.tweak} minus {gain.against}", density)
+        others = _networks(run, cells[scale], before)
         if not found.empty and not others.empty:
             points = (_accuracy(found) - _accuracy(others)).dropna()
             line |= _done(points.to_numpy(), found)
-            line["same_side"] = _same_sign(points.mean(), gain.value)
+            line["same_side"] = same_sign(points.mean(), gain.value)
         yield line
 
 
-def _activations(
-    rows: pd.DataFrame, analyses: pd.DataFrame | None
-) -> Iterator[dict[str, Any]]:
+def _activations(run: Run, analyses: pd.DataFrame | None) -> Iterator[dict[str, Any]]:
     """The lines of Table 1; networks without stages have none of its numbers."""
     at_scales = {scale: _study("table1", scale) for scale in SCALES}
     shares = _shares(analyses)
+    shares = shares[shares["config_hash"].isin(list(run))]
     for number in published.activation_sparsities():
         done = False
         for scale, entries in reversed(at_scales.items()):
@@ -129,8 +133,7 @@ def _activations(
             line |= {"scale": scale, "published": number.percent}
             if not found.empty:
                 done = True
-                networks = rows[rows["config_hash"] == entry.cell.hash]
-                line |= _done(found["share"].to_numpy(), networks)
+                line |= _done(found["share"].to_numpy(), run[entry.cell.hash])
             yield line
 
 
@@ -149,23 +152,17 @@ def _shares(analyses: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def _run(
-    rows: pd.DataFrame, cells: Mapping[str, Mapping[Place, Cell]], place: Place
+    run: Run, cells: Mapping[str, Mapping[Place, Cell]], place: Place
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """The scales at which a place was run and its networks; else the paper's, none."""
-    found = [(scale, _networks(rows, cells[scale], place)) for scale in SCALES]
-    run = [(scale, own) for scale, own in found if not own.empty]
-    yield from run or [found[0]]
+    found = [(scale, _networks(run, cells[scale], place)) for scale in SCALES]
+    yield from [(scale, own) for scale, own in found if not own.empty] or [found[0]]
 
 
-def _networks(
-    rows: pd.DataFrame, cells: Mapping[Place, Cell], place: Place
-) -> pd.DataFrame:
+def _networks(run: Run, cells: Mapping[Place, Cell], place: Place) -> pd.DataFrame:
     """The networks at a place, one per seed."""
-    cell = cells.get(place)
-    if cell is None or rows.empty:
-        return rows.iloc[:0]
-    close = np.isclose(rows["density"], place[2], rtol=0.02, atol=0)
-    return rows[close & (rows["config_hash"] == cell.hash)]
+    rows = run.get(cells[place].hash, _NONE) if place in cells else _NONE
+    return rows[np.isclose(rows["density"], place[2], rtol=0.02, atol=0)]
 
 
 def _accuracy(rows: pd.DataFrame) -> pd.Series:
@@ -183,12 +180,11 @@ def _begun(
 
 def _of_cell(study: str, place: Place, theirs: Any, ours: Any) -> dict[str, Any]:
     row, column, density = place
-    removed = f", {100 * (1 - density):g}% removed" if density else ""
     info = ours.info
     return {
         "study": study,
         "row": row,
-        "column": column + removed,
+        "column": _column(column, density),
         "paper_dataset": theirs.info.title,
         "status": "not run",
         "differences": _differences(ours, theirs),
@@ -198,6 +194,10 @@ def _of_cell(study: str, place: Place, theirs: Any, ours: Any) -> dict[str, Any]
         "test_examples": ours.test_examples or info.test_size,
         "config_hash": ours.hash,
     }
+
+
+def _column(name: str, density: float) -> str:
+    return name + (f", {100 * (1 - density):g}% removed" if density else "")
 
 
 def _differences(ours: Any, theirs: Any) -> str:
@@ -227,8 +227,7 @@ def _done(values: np.ndarray, rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _same_sign(ours: float, theirs: float) -> bool | None:
-    """Whether two gains have the same sign; None if one has none."""
-    if math.isnan(ours) or not ours or not theirs:
-        return None
-    return (ours > 0) == (theirs > 0)
+def same_sign(ours: float, theirs: float) -> bool | None:
+    """Whether two differences have the same sign; None if one has none."""
+    signs = np.sign([ours, theirs])
+    return None if np.isnan(signs).any() or not signs.all() else bool(signs.prod() > 0)

@@ -15,11 +15,11 @@ from markup import text_of
 from rows_by_hand import under_mask
 
 from sparse_gf import results
-from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import findings, page, study_blocks
 from sparse_gf.specs import MaskedSpec, MaskSpec
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.studies import tessera2021
+from sparse_gf.studies.claims import CLAIMS
 from sparse_gf.studies.study import Entry
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -135,10 +135,18 @@ def test_figures_of_the_same_cells_are_shown_when_a_table_is_done():
     assert len(group) >= 4
 
 
-def test_nothing_to_report_is_an_error_and_writes_nothing(tmp_path):
-    with pytest.raises(UserError, match="no finished cells"):
-        page.write(tmp_path, findings.find(tmp_path))
-    assert list(tmp_path.iterdir()) == []
+def test_of_an_empty_work_directory_everything_was_not_run(tmp_path):
+    words = text_of(page.write(tmp_path, findings.find(tmp_path)).read_text())
+    assert "0 finished cells 0 trained networks" in words
+    assert "Nothing has been trained here yet." in words
+    for claim in CLAIMS:
+        assert claim.meaning in words
+    found = pd.read_csv(tmp_path / "report" / "claims.csv")
+    assert set(found["claim"]) == {claim.id for claim in CLAIMS}
+    assert set(found["verdict"]) == {"not run"}
+    numbers = pd.read_csv(tmp_path / "report" / "ledger.csv")["status"].value_counts()
+    assert numbers["not run"] == 254 + 48 + 201
+    assert set(numbers.index) == {"not run", "protocol"}
 
 
 def masked(method):
@@ -229,12 +237,12 @@ def test_the_command(work, tmp_path):
     done = run(f"--workdir={tmp_path}/work", "--wilcoxon_method=asymptotic")
     assert done.returncode == 0
     path = f"{tmp_path}/work/report/index.html"
-    assert done.stdout == f"2 cells, 16 networks: {path}\n"
+    *verdicts, last = done.stdout.splitlines()
+    assert last == f"2 cells, 16 networks: {path}"
+    assert sum("tessera2021." in line for line in verdicts) > 50
+    assert any(line.startswith("not run") for line in verdicts)
     assert [line[:9] for line in done.stderr.splitlines()] == ["refused: "] * 2
     assert "asymptotic, 4 pairs" in pathlib.Path(path).read_text()
-    done = run(f"--workdir={tmp_path}")
+    done = run(f"--workdir={tmp_path}/nowhere")
     assert done.returncode == 2
-    assert (
-        done.stderr
-        == f"error: {str(tmp_path)!r} holds no finished cells; train first.\n"
-    )
+    assert done.stderr.startswith("error: --workdir is ")
