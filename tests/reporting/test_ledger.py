@@ -214,10 +214,10 @@ def test_the_setting_is_told():
     assert (waiting["status"], waiting["dataset"]) == ("not run", "Fashion-MNIST")
     for found in (done, waiting):
         assert found["scale"] == "small"
-        assert (found["epochs"], found["train_examples"]) == (7, 4000)
+        assert (found["epochs"], found["train_examples"]) == (7, 2000)
         assert found["test_examples"] == 10_000
         assert found["differences"] == (
-            "image_size 14, not 0; train_examples 4000, not all; epochs 7, not 500; "
+            "image_size 14, not 0; train_examples 2000, not all; epochs 7, not 500; "
             "max_width 200, not 0; dense_widths 40, 80, 120, 160, 180, not 79, 236, "
             "394, 552, 709"
         )
