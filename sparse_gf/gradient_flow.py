@@ -68,7 +68,7 @@ def effective_gradient_flow(
 def layer_norms(
     dense_grads: Params, masks: Masks, *, order: int
 ) -> dict[str, Float[Array, ""]]:
-    """The p-norm of each layer's masked gradient, by kernel path, in forward order."""
+    """The p-norm of each layer's masked gradient, by path as ``tree.in_order``."""
     return _norms(masks_lib.apply(dense_grads, masks), order)
 
 

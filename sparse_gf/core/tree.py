@@ -65,8 +65,10 @@ def kernels(params: Params) -> dict[str, Any]:
 def in_order(by_path: Mapping[str, Any]) -> dict[str, Any]:
     """Sorts a dict by path, numbers as numbers: ``Dense_2`` before ``Dense_10``.
 
-    That is the forward order of a stack of layers that Flax has named. JAX itself
-    sorts dict keys as strings.
+    The order is that of names, not of calls. The two agree where Flax has numbered
+    layers of one type of a compact module, and in the models of this package; not for
+    layers of several types, nor for names of your own, as NNX modules have: there
+    ``decoder`` is before ``encoder``. JAX itself sorts dict keys as strings.
     """
     return dict(sorted(by_path.items(), key=lambda item: _natural(item[0])))
 

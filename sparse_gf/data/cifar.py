@@ -1,15 +1,15 @@
 """Parsers of the official CIFAR files: the binary and the Python version."""
 
 import dataclasses
-import io
+import os
 import pathlib
-import tarfile
 from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
+from sparse_gf.core import archives
 from sparse_gf.data import inert_pickle
 from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.data.formats import Arrays, check_labels, read_bytes, reading, wrong
@@ -84,7 +84,8 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
 
 def folder(info: DatasetInfo, layout: Layout, path: pathlib.Path) -> Arrays:
     """Reads the extracted files of one version."""
-    files = {name: read_bytes(info, path / name) for name in layout.files}
+    limit = _limit(info)
+    files = {name: read_bytes(info, path / name, limit) for name in layout.files}
     return parse(info, layout, path, files)
 
 
@@ -97,22 +98,22 @@ def members(
     info: DatasetInfo, layout: Layout, path: pathlib.Path, names: Collection[str]
 ) -> dict[str, bytes]:
     """The content of the named files of an archive."""
-    found: dict[str, bytes] = {}
-    content = io.BytesIO(read_bytes(info, path))
-    with (
-        reading(info, path, "a complete tar archive"),
-        tarfile.open(fileobj=content, mode="r:") as tar,
-    ):
-        for member in tar:
-            parent, name = ("", *pathlib.PurePosixPath(f"/{member.name}").parts)[-2:]
-            wanted = member.isfile() and parent == layout.folder and name in names
-            if wanted and (file := tar.extractfile(member)):
-                found[name] = file.read()
+    limits = {(layout.folder, name): _limit(info) for name in names}
+    if not os.path.isfile(path):
+        raise wrong(info, path, "expected this file, found none")
+    with reading(info, path, "a complete tar archive"):
+        files = archives.tar_members(path, limits, total=2 * _limit(info))
+    found = {name: content for (_, name), content in files.items()}
     for name in names:
         if name not in found:
             problem = f"expected the file {layout.folder}/{name} in it, found none"
             raise wrong(info, path, problem)
     return found
+
+
+def _limit(info: DatasetInfo) -> int:
+    """More bytes than any file has: all training images, and a tenth for names."""
+    return info.train_size * info.input_dim * 11 // 10 + 2**20
 
 
 def parse(

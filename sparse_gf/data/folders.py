@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Int32, UInt8
 
+from sparse_gf.core import archives
 from sparse_gf.data import formats
 from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.data.formats import Arrays, reading, wrong
@@ -119,7 +120,8 @@ def _decode(
     opener = formats.pillow(path)
     with (
         reading(info, path, "a readable image"),
-        opener.open(path, formats=_FORMATS) as image,
+        archives.opened(path) as file,
+        opener.open(file, formats=_FORMATS) as image,
     ):
         # Pillow would clip these to 255 and not scale them.
         if image.mode.startswith(("I", "F")):

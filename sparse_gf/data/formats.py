@@ -1,12 +1,10 @@
 """Parsers of single files, and the one error that a bad file raises."""
 
 import contextlib
-import gzip
 import io
 import math
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any, NamedTuple
@@ -14,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int32, UInt8
 
+from sparse_gf.core import archives
+from sparse_gf.core.archives import Npz, UnfitError
 from sparse_gf.core.errors import UserError
 from sparse_gf.data.datasets import DatasetInfo
 
@@ -48,6 +48,8 @@ def reading(info: DatasetInfo, path: object, expected: str) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except UnfitError as error:
+        raise wrong(info, path, f"expected {expected}, found {error}") from error
     except Exception as error:
         # Decoders of damaged input raise almost anything: zlib.error, EOFError,
         # BadZipFile, struct.error, MemoryError for an absurd length, ...
@@ -55,17 +57,21 @@ def reading(info: DatasetInfo, path: object, expected: str) -> Iterator[None]:
         raise wrong(info, path, f"expected {expected}, found {found}") from error
 
 
-def read_bytes(info: DatasetInfo, path: pathlib.Path) -> bytes:
-    """The content of a file, decompressed if it is gzipped, whatever its name."""
+def read_bytes(info: DatasetInfo, path: pathlib.Path, limit: int) -> bytes:
+    """The content of a file, decompressed if it is gzipped, whatever its name.
+
+    Args:
+        info: What the file belongs to.
+        path: The file's.
+        limit: The most bytes that it may hold, decompressed.
+
+    Raises:
+        UserError: If there is no such file, or it is damaged or larger.
+    """
     if not os.path.isfile(path):
         raise wrong(info, path, "expected this file, found none")
-    with reading(info, path, "a readable file"):
-        content = path.read_bytes()
-    # None of the uncompressed formats can begin with these two bytes of gzip.
-    if content[:2] != b"\x1f\x8b":
-        return content
-    with reading(info, path, "a complete gzip file"):
-        return gzip.decompress(content)
+    with reading(info, path, f"a readable file, at most {limit} bytes of content"):
+        return archives.read(path, limit)
 
 
 def check_labels(
@@ -90,12 +96,12 @@ def idx(
     The format: two zero bytes, the element type (8 = unsigned byte), the number
     of dimensions, each dimension as a big-endian uint32, then the elements.
     """
-    content = read_bytes(info, path)
+    start = 4 + 4 * len(shape)
+    content = read_bytes(info, path, start + math.prod(shape))
     magic = bytes([0, 0, 8, len(shape)])
     if content[:4] != magic:
         problem = f"expected the IDX magic {magic.hex()}, found {content[:4].hex()!r}"
         raise wrong(info, path, problem)
-    start = 4 + 4 * len(shape)
     found = tuple(
         int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)
     )
@@ -120,64 +126,79 @@ def fashion_mnist(info: DatasetInfo, paths: list[pathlib.Path]) -> Arrays:
 def npz(info: DatasetInfo, path: pathlib.Path) -> tuple[Arrays, bool]:
     """Reads an ``.npz`` of plain arrays or of joined JPEG files.
 
+    Other arrays in it are not looked at, and none is unpacked before its header has
+    been found right.
+
     Returns:
         The arrays, and whether they were decoded from JPEG.
     """
-    content, from_jpeg = _npz_content(info, path)
-    decode = _joined_images if from_jpeg else _plain_images
-    arrays = []
-    for split in SPLITS:
-        images = decode(info, path, content, split)
-        place = f"{path} ({split}_labels)"
-        labels = check_labels(info, place, content[f"{split}_labels"])
-        if len(labels) != len(images) or not len(labels):
-            problem = f"expected one label per image, found {len(labels)} labels"
-            raise wrong(info, place, f"{problem} and {len(images)} images")
-        arrays += [images, labels]
+    with (
+        reading(info, path, "an .npz file without pickled objects"),
+        archives.npz(path) as file,
+    ):
+        from_jpeg = _is_joined(info, path, file)
+        arrays = []
+        for split, most in zip(SPLITS, (info.train_size, info.test_size), strict=True):
+            kinds = ("offsets",) if from_jpeg else ("images",)
+            for kind in (*kinds, "labels"):
+                _check_count(info, path, file, f"{split}_{kind}", most)
+            images = (_joined_images if from_jpeg else _plain_images)(
+                info, path, file, split
+            )
+            place = f"{path} ({split}_labels)"
+            stored = file.read(f"{split}_labels", 8 * most)
+            labels = check_labels(info, place, stored)
+            if len(labels) != len(images) or not len(labels):
+                problem = f"expected one label per image, found {len(labels)} labels"
+                raise wrong(info, place, f"{problem} and {len(images)} images")
+            arrays += [images, labels]
     return Arrays(*arrays), from_jpeg
 
 
-def _npz_content(
-    info: DatasetInfo, path: pathlib.Path
-) -> tuple[dict[str, np.ndarray], bool]:
-    """All arrays of the file, and whether they are those of joined JPEG files."""
-    if not zipfile.is_zipfile(path):
-        raise wrong(info, path, "expected an .npz file, found another format")
-    with (
-        reading(info, path, "an .npz file without pickled objects"),
-        np.load(path, allow_pickle=False) as file,
-    ):
-        content = {name: file[name] for name in file}
-    from_jpeg = "train_images" not in content and "train_jpeg" in content
-    keys = ("jpeg", "offsets", "labels") if from_jpeg else ("images", "labels")
-    missing = {f"{split}_{key}" for split in SPLITS for key in keys} - set(content)
-    if missing:
-        found = ", ".join(sorted(content)) or "nothing"
+def _is_joined(info: DatasetInfo, path: pathlib.Path, file: Npz) -> bool:
+    """Whether the file has joined JPEG files; it must have all arrays of one kind."""
+    joined = "train_images" not in file.names and "train_jpeg" in file.names
+    keys = ("jpeg", "offsets", "labels") if joined else ("images", "labels")
+    wanted = {f"{split}_{key}" for split in SPLITS for key in keys}
+    if missing := wanted - {*file.names}:
+        found = ", ".join(sorted(file.names)[:20]) or "nothing"
         problem = f"expected the array {min(missing)!r} in it, found {found}"
         raise wrong(info, path, problem)
-    return content, from_jpeg
+    return joined
+
+
+def _check_count(
+    info: DatasetInfo, path: pathlib.Path, file: Npz, name: str, most: int
+) -> None:
+    """Refuses an array with more entries than the data set has examples."""
+    most += name.endswith("offsets")
+    count = (*file.header(name).shape, 0)[0]
+    if count > most:
+        problem = f"expected at most {most} entries, found {count}"
+        raise wrong(info, f"{path} ({name})", problem)
 
 
 def _plain_images(
-    info: DatasetInfo, path: pathlib.Path, content: dict[str, np.ndarray], split: str
+    info: DatasetInfo, path: pathlib.Path, file: Npz, split: str
 ) -> UInt8[np.ndarray, "examples height width channels"]:
     """The images of one split; grey ones may come without a channel axis."""
-    images = content[f"{split}_images"]
-    found = f"{images.dtype} {list(images.shape)}"
-    if images.ndim == 3 and info.image_shape[2] == 1:
-        images = images[..., None]
-    if images.dtype != np.uint8 or images.shape[1:] != info.image_shape:
+    name = f"{split}_images"
+    shape, _, dtype = header = file.header(name)
+    plain = (*shape, 1) if len(shape) == 3 and info.image_shape[2] == 1 else shape
+    if dtype != np.uint8 or plain[1:] != info.image_shape:
         expected = f"uint8 images of {list(info.image_shape)}"
-        place = f"{path} ({split}_images)"
-        raise wrong(info, place, f"expected {expected}, found {found}")
-    return images
+        problem = f"expected {expected}, found {dtype} {list(shape)}"
+        raise wrong(info, f"{path} ({name})", problem)
+    return file.read(name, header.num_bytes).reshape(plain)
 
 
 def _joined_images(
-    info: DatasetInfo, path: pathlib.Path, content: dict[str, np.ndarray], split: str
+    info: DatasetInfo, path: pathlib.Path, file: Npz, split: str
 ) -> UInt8[np.ndarray, "examples height width channels"]:
     """Decodes files that were joined into one array: offsets say where each is."""
-    joined, offsets = content[f"{split}_jpeg"], content[f"{split}_offsets"]
+    length = math.prod(file.header(f"{split}_offsets").shape[:1])
+    offsets = file.read(f"{split}_offsets", 8 * length)
+    joined = file.read(f"{split}_jpeg", max(1, length) * jpeg_limit(info))
     place = f"{path} ({split}_offsets)"
     if (
         joined.dtype != np.uint8
@@ -195,6 +216,11 @@ def _joined_images(
         return decode_jpeg(info, f"{path} ({split} image {index})", piece)
 
     return decode_all(info, len(offsets) - 1, decode)
+
+
+def jpeg_limit(info: DatasetInfo) -> int:
+    """The most bytes of one image's JPEG file: twice its pixels, 8 KiB for headers."""
+    return 2 * info.input_dim + 2**13
 
 
 def decode_all(

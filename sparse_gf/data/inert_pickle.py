@@ -3,11 +3,14 @@
 A pickle is a program: it names functions and says what to call them with. Here
 every name that a data file may contain stands for an inert class of this module,
 and every other name is refused, so that nothing of the file is imported or called.
+The program is read before it runs: what is not needed for a dict of arrays and lists
+is refused, and so is what takes more memory or time than the file is long.
 """
 
 import io
 import math
 import pickle
+import pickletools
 from typing import Any
 
 import numpy as np
@@ -36,16 +39,25 @@ class _Array:
 
 
 class _Encode:
-    """Stands for ``_codecs.encode``, Python 3's way to write bytes in protocol 2."""
+    """Stands for ``_codecs.encode``, Python 3's way to write bytes in protocol 2.
 
-    def __new__(cls, text: str, encoding: str) -> bytes:
+    One text may not become many: no more is encoded than the pickle is long.
+    """
+
+    def __init__(self, budget: int):
+        self._left = budget
+
+    def __call__(self, text: str, encoding: str) -> bytes:
         """Makes the bytes; ``str.encode`` itself checks that the text is a str."""
         if encoding != "latin1":
             raise pickle.UnpicklingError(f"bytes encoded as {encoding!r}")
+        self._left -= len(text)
+        if self._left < 0:
+            raise pickle.UnpicklingError("one text that becomes bytes many times")
         return str.encode(text, "latin-1")
 
     def __setstate__(self, state: object) -> None:
-        """Keeps a pickle from writing attributes into this class."""
+        """Keeps a pickle from writing attributes into this object."""
 
 
 _STAND_INS: dict[tuple[str, str], type] = {
@@ -53,13 +65,30 @@ _STAND_INS: dict[tuple[str, str], type] = {
     ("numpy._core.multiarray", "_reconstruct"): _Array,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _DType,
-    ("_codecs", "encode"): _Encode,
 }
 
 
+# Constants, dicts, lists, tuples, calls of the stand-ins, and the memory of a pickle.
+_NEEDED = """
+    PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT LONG BININT BININT1 BININT2 LONG1
+    STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
+    BINBYTES SHORT_BINBYTES BINBYTES8 DICT EMPTY_DICT SETITEM SETITEMS LIST EMPTY_LIST
+    APPEND APPENDS TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 GLOBAL STACK_GLOBAL REDUCE
+    BUILD PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
+"""
+_MOST_SHARED = 16
+
+
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> type:
+    def __init__(self, content: bytes):
+        # Python 2 wrote the official files: "bytes" leaves its strings alone.
+        super().__init__(io.BytesIO(content), encoding="bytes")
+        self._encode = _Encode(len(content))
+
+    def find_class(self, module: str, name: str) -> Any:
         """Looks in the table only, never in ``sys.modules``."""
+        if (module, name) == ("_codecs", "encode"):
+            return self._encode
         try:
             return _STAND_INS[module, name]
         except KeyError:
@@ -72,15 +101,42 @@ def loads(content: bytes) -> dict[str, Any]:
     """Reads a pickled dict of plain values and uint8 arrays.
 
     Raises:
-        pickle.UnpicklingError: The pickle refers to something else; nothing was run.
+        pickle.UnpicklingError: The pickle refers to something else, or would take far
+            more memory than its length; nothing was run.
         Exception: Anything, if the content is no pickle: see the module ``pickle``.
     """
-    # Python 2 wrote the official files: encoding="bytes" leaves its strings alone.
-    raw = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+    _check(content)
+    raw = _Unpickler(content).load()
     return {
         key.decode() if isinstance(key, bytes) else key: _value(value)
         for key, value in raw.items()
     }
+
+
+def _check(content: bytes) -> None:
+    """Refuses a pickle by what it would do, without doing it."""
+    tuples: set[int] = set()  # Entries of its memory that may hold tuples.
+    in_hand, entries, shared = False, 0, 0
+    needed = frozenset(_NEEDED.split())
+    for opcode, argument, at in pickletools.genops(content):
+        name = opcode.name
+        if name not in needed:
+            raise pickle.UnpicklingError(f"{name} at byte {at}, which is not needed")
+        if name.endswith(("PUT", "MEMOIZE")):
+            entry = entries if name == "MEMOIZE" else int(argument)
+            # Unpickling makes room for as many entries as the largest number says.
+            if not 0 <= entry <= len(content):
+                raise pickle.UnpicklingError(f"entry {entry} at byte {at}")
+            entries += 1
+            tuples.difference_update([entry])
+            tuples.update([entry] * in_hand)
+        elif name not in ("PROTO", "FRAME"):
+            in_hand = name.startswith("TUPLE") or name == "BUILD"
+            if name.endswith("GET") and int(argument) in tuples:
+                in_hand, shared = True, shared + 1
+        # A tuple of one tuple twice, and so on, takes exponential time as a key.
+        if shared > _MOST_SHARED:
+            raise pickle.UnpicklingError(f"a tuple in many places, at byte {at}")
 
 
 def _value(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
+from sparse_gf.core import archives
 from sparse_gf.data import formats
 from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.data.formats import Arrays, reading, wrong
@@ -20,6 +21,7 @@ FOLDER = "tiny-imagenet-200"
 LISTS = ("wnids.txt", "val/val_annotations.txt")
 _WNIDS, _ANNOTATIONS = LISTS
 _TEST = "val/images"
+_LONGEST_LIST = 2**24
 
 
 class _Store(NamedTuple):
@@ -27,12 +29,13 @@ class _Store(NamedTuple):
 
     Attributes:
         path: Of the folder, or what it would be in the archive, for messages.
-        read: From the name of a file to its content.
+        read: From the name of a file and the most bytes that it may have to its
+            content.
         members: From the name of a folder to the names of the files in it.
     """
 
     path: pathlib.Path
-    read: Callable[[str], bytes]
+    read: Callable[[str, int], bytes]
     members: Callable[[str], list[str]]
 
 
@@ -45,8 +48,8 @@ def folder(info: DatasetInfo, path: pathlib.Path) -> Arrays:
         with reading(info, path / name, "a readable folder"):
             return os.listdir(path / name)
 
-    def read(name: str) -> bytes:
-        return formats.read_bytes(info, path / name)
+    def read(name: str, limit: int) -> bytes:
+        return formats.read_bytes(info, path / name, limit)
 
     return _parse(info, _Store(path, read, members))
 
@@ -68,16 +71,18 @@ def archive(info: DatasetInfo, path: pathlib.Path) -> Arrays:
         UserError: A file is missing, superfluous or not as expected.
     """
     with reading(info, path, "a complete zip archive"):
-        file = zipfile.ZipFile(path)
-    with file:
+        stored = archives.opened(path)
+    with stored:
+        with reading(info, path, "a complete zip archive"):
+            file = zipfile.ZipFile(stored)
         names = collections.defaultdict(list)
         for member in file.namelist():
             parent, name = posixpath.split(member)
             names[parent].append(name)
 
-        def read(name: str) -> bytes:
+        def read(name: str, limit: int) -> bytes:
             with reading(info, path / FOLDER / name, "a complete file in the archive"):
-                return file.read(f"{FOLDER}/{name}")
+                return archives.zip_member(file, f"{FOLDER}/{name}", limit)
 
         def members(name: str) -> list[str]:
             return names.get(f"{FOLDER}/{name}", [])
@@ -164,7 +169,7 @@ def _images(info: DatasetInfo, store: _Store, parent: str, count: int) -> list[s
 
 def _text(info: DatasetInfo, store: _Store, name: str) -> str:
     """The content of a text file."""
-    content = store.read(name)
+    content = store.read(name, _LONGEST_LIST)
     with reading(info, store.path / name, "a text file"):
         return content.decode()
 
@@ -174,6 +179,7 @@ def _decode(info: DatasetInfo, store: _Store, files: list[str]) -> np.ndarray:
 
     def decode(index: int) -> np.ndarray:
         name = files[index]
-        return formats.decode_jpeg(info, store.path / name, store.read(name))
+        encoded = store.read(name, formats.jpeg_limit(info))
+        return formats.decode_jpeg(info, store.path / name, encoded)
 
     return formats.decode_all(info, len(files), decode)

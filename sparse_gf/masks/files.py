@@ -36,18 +36,23 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sparse_gf.core import errors, files, tree
+from sparse_gf.core import archives, errors, files, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Masks
 
 _FORMAT = "sparse_gf.masks"
 _VERSION = 1
+
+MOST_WEIGHTS = 2**30
+"""Entries of the largest masks that are read unless more are allowed."""
+
+_LONGEST_MANIFEST = 2**26
 
 # What NumPy, zlib and the checks here raise for a damaged or foreign file. Running out
 # of memory is none of these.
@@ -100,18 +105,25 @@ def save(path: str | os.PathLike[str], masks: Masks, metadata: Any = None) -> No
     _write(files.user_path("path", path), arrays | {"manifest": np.array(text)})
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Masks, dict[str, Any]]:
+def load(
+    path: str | os.PathLike[str], *, limit: int = MOST_WEIGHTS
+) -> tuple[Masks, dict[str, Any]]:
     """Reads the masks that ``save`` has written.
+
+    Args:
+        path: The file's.
+        limit: The most entries of all leaves together, for each of which a byte is
+            needed. A file of some kB can hold the masks of a network of any size.
 
     Returns:
         The masks exactly as they were saved, as arrays of JAX, and the metadata.
 
     Raises:
-        UserError: If the file cannot be read, is damaged or is no mask file.
+        UserError: If the file cannot be read, is damaged, is no mask file or is larger.
     """
     path = files.user_path("path", path)
     with _readable(path):
-        leaves, manifest = _read(path)
+        leaves, manifest = _read(path, limit)
         masks, metadata = _nested(leaves), dict(manifest["metadata"])
     return jax.tree.map(jnp.asarray, masks), metadata
 
@@ -133,7 +145,7 @@ def read_digest(path: str | os.PathLike[str]) -> str:
     """
     path = files.user_path("path", path)
     with _readable(path):
-        return _read(path)[1]["digest"]
+        return _read(path, MOST_WEIGHTS)[1]["digest"]
 
 
 def _pack(masks: Masks) -> list[_Leaf]:
@@ -264,6 +276,8 @@ def _write(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
 def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"there is no mask file {str(path)!r}.") from error
     except OSError as error:
@@ -278,48 +292,55 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[list[_Leaf], dict[str, Any]]:
+def _read(
+    path: str | os.PathLike[str], limit: int
+) -> tuple[list[_Leaf], dict[str, Any]]:
     """The leaves of a file and its manifest, which agree."""
-    with open(path, "rb") as file:
-        # NumPy would take other files for arrays or pickles.
-        if not zipfile.is_zipfile(file):
-            _read_through(file)
-            raise ValueError("it is no .npz file, or its end is missing")
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as members:
-            content = {name: members[name] for name in members.files}
-    manifest = json.loads(str(content.pop("manifest")))
-    found = manifest["format"], manifest["version"]
-    if found != (_FORMAT, _VERSION):
-        raise ValueError(f"it has format {found}, not {(_FORMAT, _VERSION)}")
-    leaves = [_read_leaf(entry, content) for entry in manifest["leaves"]]
-    if content:
-        raise ValueError(f"{min(content)!r} is not in its manifest")
+    with archives.npz(path) as file:
+        manifest = json.loads(str(file.read("manifest", _LONGEST_MANIFEST)))
+        found = manifest["format"], manifest["version"]
+        if found != (_FORMAT, _VERSION):
+            raise ValueError(f"it has format {found}, not {(_FORMAT, _VERSION)}")
+        entries = manifest["leaves"]
+        _check_entries(entries, file.names)
+        if (total := sum(math.prod(entry["shape"]) for entry in entries)) > limit:
+            raise UserError(
+                f"the masks in {str(path)!r} have {total} weights, more than "
+                f"limit={limit}; masks.load takes a larger limit."
+            )
+        leaves = [_read_leaf(entry, file) for entry in entries]
     _check_manifest(manifest, _manifest(leaves, manifest["metadata"]))
     return leaves, manifest
 
 
-def _read_through(file: IO[bytes]) -> None:
-    """Raises the error of reading that ``zipfile`` takes for another format."""
-    file.seek(0)
-    while file.read(2**20):
-        pass
+def _check_entries(entries: list[dict[str, Any]], members: list[str]) -> None:
+    """Refuses a manifest that does not fit the members, before they are unpacked."""
+    for entry in entries:
+        shape = entry["shape"]
+        if not all(isinstance(length, int) and length >= 0 for length in shape):
+            raise ValueError(f"{entry['path']!r} has the shape {shape}")
+    expected = ["manifest", *(f"masks/{e['path']}" for e in entries if e["kernel"])]
+    if missing := set(expected) - set(members):
+        raise KeyError(min(missing))
+    if extra := set(members) - set(expected):
+        raise ValueError(f"{min(extra)!r} is not in its manifest")
+    if len({entry["path"] for entry in entries}) < len(entries):
+        raise ValueError("it has a leaf twice")
 
 
-def _read_leaf(entry: dict[str, Any], content: dict[str, np.ndarray]) -> _Leaf:
-    """Makes one leaf of its entry in the manifest; takes its bits out of content."""
+def _read_leaf(entry: dict[str, Any], file: archives.Npz) -> _Leaf:
+    """Makes one leaf of its entry in the manifest."""
     path, shape = entry["path"], tuple(entry["shape"])
-    if not all(isinstance(length, int) and length >= 0 for length in shape):
-        raise ValueError(f"{path!r} has the shape {list(shape)}")
     if not entry["kernel"]:
         return _Leaf(path, shape, None)
-    bits = content.pop(f"masks/{path}")
-    if bits.dtype != np.uint8 or bits.shape != (num_bytes(shape),):
+    name, length = f"masks/{path}", num_bytes(shape)
+    header = file.header(name)
+    if header.dtype != np.uint8 or header.shape != (length,):
         raise ValueError(
-            f"'masks/{path}' is {bits.dtype} {list(bits.shape)}, which does not fit "
+            f"{name!r} is {header.dtype} {list(header.shape)}, which does not fit "
             f"the shape {list(shape)}"
         )
-    return _Leaf(path, shape, bits)
+    return _Leaf(path, shape, file.read(name, length))
 
 
 def num_bytes(shape: tuple[int, ...]) -> int:

@@ -7,50 +7,59 @@ executed.
 import dataclasses
 import math
 import os
-import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sparse_gf.core import errors, files, tree
+from sparse_gf.core import errors, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Masks, Params
-from sparse_gf.masks import pairing
+from sparse_gf.masks import pairing, torch_weights
 from sparse_gf.masks.files import num_bytes
 
 
 def from_torch(
-    source: str | os.PathLike[str] | Mapping[str, Any],
+    source: Any,
     params: Params,
     *,
     names: Mapping[str, str | None] | None = None,
     flattened: Mapping[str, tuple[int, int, int]] | None = None,
+    inputs_first: Collection[str] | None = None,
 ) -> Masks:
     """Brings the masks of a PyTorch network onto a network here.
 
     Taken are the buffers ``*.weight_mask`` of ``torch.nn.utils.prune``; a ``*.weight``
     beside them that has no mask was not pruned and is all True. If there are no such
     buffers, the weights ``*.weight`` that are not zero are active. Weights with one
-    axis (normalisation) are ignored, and so are masks of biases.
+    axis (normalisation) are ignored, and so are embeddings and masks of biases.
 
     Kernels of convolutions go from [out, in, *window] to [*window, in, out], also
-    grouped and depthwise ones, and those of linear layers from [out, in] to [in, out].
-    Transposed convolutions are not supported.
+    grouped and depthwise ones, and those of linear layers from [out, in] to [in, out],
+    or with an axis for the heads of attention. Transposed convolutions are refused.
+
+    Which weight belongs to which kernel, names say: ``q_proj``, ``wq`` and ``query``
+    are the same, ``downsample`` and ``Shortcut``, ``layer1.0.conv2`` and
+    ``Stage_1_Block_0/Conv_1``; numbers count by their ranks, so that the weights
+    ``0.weight`` and ``2.weight`` are ``Dense_0`` and ``Dense_1``. Where only one weight
+    and one kernel have a shape, they belong together. What is not certain is refused.
 
     Args:
         source: A ``.safetensors`` file, a ``.pt``, ``.pth`` or ``.bin`` file (read with
-            ``weights_only=True``, which executes no pickle), or a state dict.
-        params: The network's params, which give structure, shapes and order.
+            ``weights_only=True``, which executes no pickle), a state dict of tensors or
+            arrays, or a whole module.
+        params: The network's params, which give structure and shapes.
         names: By kernel path the name of the tensor, ``"conv1.weight"``, or None for a
-            kernel that was not pruned. Without it, the tensors in the order of the
-            state dict belong to the kernels in the order of ``tree.kernels``. A
-            ``.safetensors`` file keeps no order: there, equal shapes belong together,
-            and among several the numbers in their names decide.
+            kernel that was not pruned. The error for pairs that are not certain has
+            them to copy and complete.
         flattened: By path of a kernel [in, out] the (channels, height, width) of the
             map whose flattening it reads: PyTorch flattens C, H, W and Flax H, W, C.
+        inputs_first: Names of layers, ``"c_attn"`` for all of that name, whose weights
+            are [in, out], as those of GPT-2's ``Conv1D`` are; a module says it by
+            itself. Needed for weights with GPT-2's names; ``()`` if they are linear
+            layers.
 
     Returns:
         The masks, all True at leaves that are no kernels.
@@ -59,10 +68,9 @@ def from_torch(
         UserError: If the source cannot be read or holds no weights, if the pairs do
             not fit or are not certain, or if a mask has values but 0 and 1.
     """
-    place, state = _read_torch(source)
-    ordered = not place.endswith(".safetensors")
-    bits = _torch_bits(place, state)
-    return _from_torch_bits(place, bits, params, names, flattened, ordered)
+    found = torch_weights.read(source)
+    weights = torch_weights.pruned(found, inputs_first, tree.kernels(params))
+    return _from_torch_weights(found, weights, params, names, flattened)
 
 
 def from_open_lth(
@@ -75,22 +83,18 @@ def from_open_lth(
 
     Args:
         source: The file, a dict from the names of weights (``blocks.0.conv1.weight``)
-            to tensors of 0 and 1; or that dict.
+            to tensors of 0 and 1; or that dict. Their order does not count: open_lth
+            moves layers that it was told to ignore to the end.
         params: The network's params.
-        names: By kernel path the name of the tensor. open_lth writes layers that it
-            was told to ignore last: there, names are needed.
+        names: By kernel path the name of the tensor; see ``from_torch``.
         flattened: Maps that linear layers read flattened; see ``from_torch``.
 
     Raises:
         UserError: See ``from_torch``.
     """
-    place, state = _read_torch(source)
-    bits = {
-        name: _zeros_and_ones(f"{place}: {name}", mask)
-        for name, mask in state.items()
-        if _axes(mask) >= 2
-    }
-    return _from_torch_bits(place, bits, params, names, flattened, True)
+    found = torch_weights.read(source)
+    weights = torch_weights.masks_by_name(found)
+    return _from_torch_weights(found, weights, params, names, flattened)
 
 
 def from_jaxpruner(state: Any, params: Params) -> Masks:
@@ -120,7 +124,9 @@ def from_jaxpruner(state: Any, params: Params) -> Masks:
             f"its leaves are {', '.join(leaves)}."
         )
     masks = {
-        path: _zeros_and_ones(path, _unpacked(mask, jnp.shape(leaves[path])))
+        path: torch_weights.zeros_and_ones(
+            path, _unpacked(mask, jnp.shape(leaves[path]))
+        )
         for path, mask in given.items()
     }
     kernels = tree.kernels(params)
@@ -154,105 +160,34 @@ def from_nonzero(weights: Params, params: Params) -> Masks:
     return _onto(params, {path: np.asarray(w) != 0 for path, w in found.items()})
 
 
-def _read_torch(
-    source: str | os.PathLike[str] | Mapping[str, Any],
-) -> tuple[str, Mapping[str, Any]]:
-    """A name for messages, and tensors by name; the name of a file is its path."""
-    if isinstance(source, Mapping):
-        return "the state dict", source
-    path = files.user_path("source", source)
-    readers = {".safetensors": _safetensors}
-    readers |= dict.fromkeys((".pt", ".pth", ".bin"), _torch_file)
-    if path.suffix not in readers:
-        raise UserError(
-            f"{str(path)!r} ends in {path.suffix!r}; it must be one of "
-            f"{', '.join(readers)}."
-        )
-    read = readers[path.suffix]
-    try:
-        state = read(path)
-    except ImportError as error:
-        raise UserError(
-            f"{str(path)!r} needs {error.name}: pip install {error.name}."
-        ) from error
-    except Exception as error:  # A damaged file shows as many kinds.
-        raise UserError(
-            f"{str(path)!r} cannot be read without executing pickles: "
-            f"{errors.first_line(error)}."
-        ) from error
-    if not isinstance(state, Mapping):
-        raise UserError(
-            f"{str(path)!r} holds a {type(state).__name__}; it must hold a state dict."
-        )
-    return str(path), state
-
-
-def _safetensors(path: pathlib.Path) -> Any:
-    import safetensors.numpy
-
-    return safetensors.numpy.load_file(path)
-
-
-def _torch_file(path: pathlib.Path) -> Any:
-    import torch  # pyright: ignore[reportMissingImports]
-
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _torch_bits(place: str, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """What is active, in PyTorch's layout, by the name of the weight."""
-    tensors = {name: t for name, t in state.items() if _axes(t) >= 2}
-    masked = any(_last(name) == "weight_mask" for name in tensors)
-    bits = {}
-    for name, tensor in tensors.items():
-        if _last(name) == "weight_mask":
-            weight = name.removesuffix("_mask")
-            bits[weight] = _zeros_and_ones(f"{place}: {name}", tensor)
-        elif _last(name) == "weight" and f"{name}_mask" not in tensors:
-            dense = np.ones(tuple(tensor.shape), bool)
-            bits[name] = dense if masked else _different(tensor, 0)
-    return bits
-
-
-def _last(name: str) -> str:
-    return str(name).rpartition(".")[2]
-
-
-def _axes(tensor: Any) -> int:
-    return len(getattr(tensor, "shape", ()))
-
-
-def _from_torch_bits(
-    place: str,
-    bits: Mapping[str, np.ndarray],
+def _from_torch_weights(
+    source: torch_weights.Source,
+    weights: Mapping[str, torch_weights.Weight],
     params: Params,
     names: Mapping[str, str | None] | None,
     flattened: Mapping[str, tuple[int, int, int]] | None,
-    ordered: bool,
 ) -> Masks:
-    """Pairs tensors in PyTorch's layout with kernels, and converts them."""
-    kernels = tree.kernels(params)
-    if not bits:
+    """Pairs weights of PyTorch with kernels, and converts their masks."""
+    kernels = {path: jnp.shape(leaf) for path, leaf in tree.kernels(params).items()}
+    if not weights:
         raise UserError(
-            f"{place} holds no weights with two axes or more. A state dict is needed; "
-            "a checkpoint has it below one of its keys."
+            f"{source.place} holds no weights with two axes or more. A state dict is "
+            "needed; a checkpoint has it below one of its keys."
         )
-    converted = {name: _convert(mask) for name, mask in bits.items()}
+    shapes = {name: weight.shape for name, weight in weights.items()}
     if names is None:
-        pairs = pairing.by_order(place, kernels, converted, ordered)
+        pairs = pairing.by_rules(source.place, kernels, shapes)
     else:
-        pairs = pairing.by_name(place, kernels, converted, names)
-    masks = {path: converted[name] for path, name in pairs.items()}
+        pairs = pairing.by_name(source.place, kernels, shapes, names)
+    # Values are looked at only now that no tensor is larger than its kernel.
+    masks = {path: weights[name].mask() for path, name in pairs.items()}
     for path, image in (flattened or {}).items():
         errors.one_of("a path of flattened", path, kernels)
         if path in masks:
             masks[path] = _reorder_rows(path, masks[path], image)
-    return _onto(params, masks)
-
-
-def _convert(bits: np.ndarray) -> np.ndarray:
-    """Moves the axes [out, in, *window] to [*window, in, out]."""
-    return np.transpose(bits, (*range(2, bits.ndim), 1, 0))
+    return _onto(
+        params, {path: mask.reshape(kernels[path]) for path, mask in masks.items()}
+    )
 
 
 def _reorder_rows(
@@ -284,25 +219,6 @@ def _onto(params: Params, masks: Mapping[str, Any]) -> Masks:
         return jnp.asarray(mask)
 
     return jax.tree_util.tree_map_with_path(active, params)
-
-
-def _different(tensor: Any, value: int) -> np.ndarray:
-    """Tells where a tensor of PyTorch, NumPy or JAX is not the value."""
-    if hasattr(tensor, "detach"):
-        # NumPy lacks some of PyTorch's types, so that PyTorch itself compares.
-        return (tensor.detach().cpu() != value).numpy()
-    return np.asarray(tensor) != value
-
-
-def _zeros_and_ones(place: str, mask: Any) -> np.ndarray:
-    active, wrong = _different(mask, 0), _different(mask, 1)
-    if (wrong := active & wrong).any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise UserError(
-            f"the mask {place} is {mask[index].item()} at {list(index)}; it must be 0 "
-            "or 1."
-        )
-    return active
 
 
 def _unpacked(mask: Any, shape: tuple[int, ...]) -> Any:

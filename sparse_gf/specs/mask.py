@@ -44,8 +44,8 @@ class MaskSpec(fields.Spec):
             empty for ``"imp"``: rounds of 20% to 0.8^15.
         distribution: One of ``budgets.DISTRIBUTIONS``, a pattern such as ``"2:4"``, or
             empty for the method's own.
-        num_active: Active weights of each layer in forward order, in place of a
-            density.
+        num_active: Active weights of each layer, in the order of their paths (in the
+            package's models the forward order), in place of a density.
         dense_layers: Paths of kernels that are not pruned.
         file: A mask file; ``{seed}`` in it stands for the network's seed.
         digest: Of the file's masks; found by itself.

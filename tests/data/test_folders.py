@@ -190,6 +190,9 @@ def test_unreadable_file(folder):
     path.unlink()
     path.symlink_to(folder / "nowhere")
     assert_refused(folder, f"{path}: expected a readable image", "FileNotFoundError")
+    path.unlink()
+    os.mkfifo(path)
+    assert_refused(folder, f"{path}: expected a readable image, found a pipe")
 
 
 def test_unreadable_folder(folder, monkeypatch):

@@ -8,11 +8,13 @@ import re
 import struct
 import sys
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
 
 from sparse_gf import data
+from sparse_gf.core import archives
 from sparse_gf.core.errors import UserError
 
 SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -391,6 +393,7 @@ IDX_FAULTS = {
     "empty": lambda content: b"",
     "too short": lambda content: content[:-1],
     "too long": lambda content: gzip.compress(content + b"\0"),
+    "much too long": lambda content: gzip.compress(content + bytes(10**6)),
     "another size": lambda content: content[:7] + b"\x63" + content[8:],
 }
 
@@ -437,6 +440,16 @@ def test_bad_cifar_archive(tmp_path, name, version):
     del files[lost]
     write_archive(path, FOLDERS[name, version], files)
     assert_refused(name, path, path.name, lost)
+
+
+def test_archives_with_more_than_the_data_set_are_refused(tmp_path):
+    files = cifar_files("cifar10", "binary", make("cifar10"))
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    folder = FOLDERS["cifar10", "binary"]
+    write_archive(path, folder, files | {"other": bytes(4 * 10**6)})
+    assert_refused("cifar10", tmp_path, path.name, "a complete tar archive", "unpacked")
+    write_archive(path, folder, files | {"test_batch.bin": bytes(2 * 10**6)})
+    assert_refused("cifar10", tmp_path, path.name, "test_batch.bin", "1.91 MiB, where")
 
 
 def test_link_in_an_archive_is_not_followed(tmp_path):
@@ -514,6 +527,18 @@ def test_malicious_pickle_is_refused_and_does_not_run(tmp_path, archive):
             {b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 2**70]}, 2
         ),
         pickle.dumps(np.zeros(3), 2),
+        # Eight bytes that ask for 4 GB, and lengths that the file does not have.
+        b"\x80\x02Nr\xff\xff\xff\x1f.",
+        b"\x80\x04\x8e\xff\xff\xff\xff\x00\x00\x00\x00.",
+        b"\x80\x02N" + b"p99999999999\n.",
+        # Tuples of one tuple twice, to be a key: 2^40 steps. One text, 10^4 times.
+        b"\x80\x02})" + b"q\x00h\x00\x86" * 40 + b"Ns.",
+        b"\x80\x02}U\x04data](c_codecs\nencode\nq\x00X\xe8\x03\x00\x00"
+        + b"a" * 1000
+        + b"q\x01X\x06\x00\x00\x00latin1q\x02\x86R"
+        + b"h\x00h\x01h\x02\x86R" * 10**4
+        + b"es.",
+        b"\x80\x02}U\x04dataU\x01a2\x86s.",
         # An array that was announced as larger than its bytes, or never filled.
         b"\x80\x02}U\x04datacnumpy.core.multiarray\n_reconstruct\n)Rs.",
         # An attribute written into a class, a class called with too much.
@@ -561,6 +586,37 @@ def test_bad_npz(tmp_path, fault):
     path = tmp_path / "cifar10.npz"
     np.savez(path, **{k: a for k, a in arrays.items() if a is not None})
     assert_refused("cifar10", tmp_path, str(path), key, "expected", "found")
+
+
+def test_sizes_are_compared_before_anything_is_unpacked(tmp_path, monkeypatch):
+    """What is not needed stays packed; what is more than needed is refused."""
+    path, arrays = tmp_path / "cifar10.npz", make("cifar10")
+    unpacked = []
+    read = archives.Npz.read
+    monkeypatch.setattr(
+        archives.Npz,
+        "read",
+        lambda self, name, limit: unpacked.append(name) or read(self, name, limit),
+    )
+    np.savez(path, **arrays, unneeded=np.zeros((9, 32, 32, 3), np.uint8))
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("README.txt", "no array")
+    assert_same(data.load("cifar10", str(tmp_path)), arrays)
+    assert sorted(unpacked) == sorted(arrays)
+    for key, value in {
+        "train_images": np.zeros((11, 32, 32, 3), np.uint8),
+        "test_images": np.zeros((2, 32, 32, 300), np.uint8),
+        "train_labels": np.zeros((10, 10**5), np.uint8),
+    }.items():
+        unpacked.clear()
+        np.savez_compressed(path, **arrays | {key: value})
+        assert_refused("cifar10", tmp_path, str(path), key, "expected", "found")
+        assert key not in unpacked or key == "train_labels"
+    for bad in (b"", b"\x93NUMPY\x01\x00"):
+        np.savez(path, **{k: a for k, a in arrays.items() if k != "test_images"})
+        with zipfile.ZipFile(path, "a") as file:
+            file.writestr("test_images.npy", bad)
+        assert_refused("cifar10", tmp_path, str(path), "test_images", "no array")
 
 
 def test_empty_npz_split(tmp_path):

@@ -240,6 +240,12 @@ FAULTS = {
     "extra image": ("train/n04/images/n04_2.JPEG", jpeg(1), "found 3"),
     "another size": ("train/n03/images/n03_1.JPEG", jpeg(9, (64, 63)), "found 64x63"),
     "truncated image": ("val/images/val_0.JPEG", jpeg(9)[:300], "a JPEG image"),
+    "a list of gigabytes": ("wnids.txt", b"n01\n" * 2**23, "of 32 MiB, where at most"),
+    "an image of megabytes": (
+        "val/images/val_0.JPEG",
+        bytes(10**6),
+        "of 977 KiB, where at most",
+    ),
     "another format": ("train/n01/images/n01_0.JPEG", b"\x89PNG", "a JPEG image"),
 }
 
@@ -253,6 +259,8 @@ def test_bad_file(tmp_path, kind, fault):
     place = os.path.dirname(name) if word.endswith("JPEG images") else name
     if kind == "archive" and word == "this file":
         word = "a complete file in the archive"
+    if kind == "folder" and "where at most" in word:
+        word = "found more than"
     words = ["found 3"] if fault == "extra image" else [f"{ROOT}/{place}"]
     assert_refused(tmp_path, *words, "expected", "found", word)
 

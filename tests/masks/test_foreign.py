@@ -1,6 +1,10 @@
 """Masks of other tools on networks here."""
 
 import os
+import pickle
+import sys
+import types
+import zipfile
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -193,7 +197,7 @@ def test_safetensors_pair_by_shapes_and_numbers(tmp_path):
         np.testing.assert_array_equal(found[f"Dense_{i}"]["kernel"], mask.T)
     weights["out.weight"] = weights.pop("layers.10.weight")
     safetensors.save_file(weights, path)
-    with pytest.raises(UserError, match=r"not certain which of .*'out.weight'.*names="):
+    with pytest.raises(UserError, match=r"not certain which of .*'out.weight'.*names"):
         masks.from_torch(path, params)
     names = ["layers.2.weight", "out.weight", "a.weight"]
     names = dict(zip(tree.kernels(params), names, strict=True))
@@ -219,8 +223,8 @@ def two_layers(hidden=2):
 def test_names_decide_which_tensor_belongs_to_which_kernel():
     first, second = np.array([[1, 0], [1, 1]]), np.array([[0, 0], [1, 0]])
     state = {"in.weight_mask": first, "out.weight_mask": second}
-    found = masks.from_torch(state, two_layers())
-    np.testing.assert_array_equal(found["Dense_0"]["kernel"], first.T)
+    with pytest.raises(UserError, match=r"not certain which of 'in.weight', 'out.wei"):
+        masks.from_torch(state, two_layers())
     names = {"Dense_0/kernel": "out.weight", "Dense_1/kernel": None}
     found = masks.from_torch(state, two_layers(), names=names)
     np.testing.assert_array_equal(found["Dense_0"]["kernel"], second.T)
@@ -241,12 +245,27 @@ BOTH = {"Dense_0/kernel": "l.0.weight", "Dense_1/kernel": "l.2.weight"}
         (
             STATE | {"l.2.weight": np.ones((3, 2))},
             {},
-            r"'Dense_1/kernel' of shape \(2, 2\) does not fit 'l.2.weight', which has "
-            r"the shape \(2, 3\).*give names=",
+            r"2 kernels and 1 tensor have the shape \(2, 2\): 'Dense_0/kernel', 'Dense_"
+            r"1/kernel'; 'l.0.weight'; complete these names(.|\n)*l.2.weight \(2, 3\)",
         ),
-        ({"l.0.weight": SQUARE}, {}, "no tensor is left for .*'Dense_1/kernel'.*names"),
-        (STATE | {"x.weight": SQUARE}, {}, "no kernel .* left for 'x.weight'.*names"),
-        (dict(reversed(STATE.items())), {}, "not certain which of 'l.2.weight' and"),
+        ({"l.0.weight": SQUARE}, {}, "2 kernels and 1 tensor have"),
+        (STATE | {"x.weight": SQUARE}, {}, "2 kernels and 3 tensors have.*'x.weight'"),
+        (
+            {"attn.in_proj_weight": np.ones((6, 2))},
+            {},
+            r"'attn.in_proj_weight' holds .*query, key and value.*attn.q.weight, attn",
+        ),
+        (
+            STATE | {"embed.weight_mask": SQUARE},
+            {},
+            "'embed.weight_mask' is the mask of an embedding",
+        ),
+        (
+            {"deconv_0.weight": np.ones((2, 2, 3, 3))},
+            {},
+            "'deconv_0.weight' is a transposed convolution",
+        ),
+        (STATE, {"names": BOTH | {"Dense_1/kernel": "l.0.weight"}}, "two kernels"),
         ({"state_dict": STATE}, {}, "no weights with two axes.*below one of its keys"),
         (STATE, {"names": BOTH | {"Dense_2/kernel": None}}, "Did you mean 'Dense_"),
         (STATE, {"names": {"Dense_0/kernel": None}}, "no tensor for 'Dense_1/kernel'"),
@@ -281,6 +300,104 @@ BOTH = {"Dense_0/kernel": "l.0.weight", "Dense_1/kernel": "l.2.weight"}
 def test_what_does_not_fit_is_refused_by_name(state, options, message):
     with pytest.raises(UserError, match=message):
         masks.from_torch(state, two_layers(), **options)
+
+
+class Module:
+    """As far as a module of PyTorch is looked at."""
+
+    def __init__(self, state, layers):
+        self.state_dict = lambda: state
+        self.named_modules = lambda: iter(layers.items())
+
+
+class Conv1D:
+    """The name is that of GPT-2's layers, whose weights are [in, out]."""
+
+
+class Linear:
+    """The name is that of PyTorch's layers."""
+
+
+class ConvTranspose2d:
+    """Likewise."""
+
+
+def test_the_layout_of_weights_with_names_of_gpt2_is_stated_or_known():
+    mask = np.array([[1, 0], [1, 1]])
+    state = {"h.0.attn.c_proj.weight": mask, "h.0.attn.q.weight": mask}
+    params = {name: {"kernel": jnp.ones((2, 2))} for name in ("c_proj", "q")}
+    with pytest.raises(UserError, match=r"c_proj.*inputs_first=\('c_proj',\).*=\(\)"):
+        masks.from_torch(state, params)
+    with pytest.raises(UserError, match=r"inputs_first is 'c_pro'.*Did you mean"):
+        masks.from_torch(state, params, inputs_first=["c_pro"])
+    layers = {"": Module({}, {}), "h.0.attn.c_proj": Conv1D(), "h.0.attn.q": Linear()}
+    module = Module(state, layers)
+    for source, options, first in (
+        (state, {"inputs_first": ("c_proj",)}, True),
+        (state, {"inputs_first": ()}, False),
+        (module, {}, True),
+        (module, {"inputs_first": ()}, False),
+        (Module(state, layers | {"h.0.attn.c_proj": Linear()}), {}, False),
+    ):
+        found = masks.from_torch(source, params, **options)
+        right = mask if first else mask.T
+        np.testing.assert_array_equal(found["c_proj"]["kernel"], right)
+        np.testing.assert_array_equal(found["q"]["kernel"], mask.T)
+    layers["h.0.attn.q"] = ConvTranspose2d()
+    with pytest.raises(UserError, match=r"the module: 'h.0.attn.q.weight' is a transp"):
+        masks.from_torch(Module(state, layers), params)
+
+
+def test_attention_in_a_safetensors_file_which_sorts_names(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    counts = {"q": 58, "k": 6, "v": 45, "o": 32}
+    weights = {
+        f"attn.{name}_proj.weight": (np.arange(64).reshape(8, 8) < n).astype("f4")
+        for name, n in counts.items()
+    }
+    safetensors.save_file(weights, tmp_path / "m.safetensors")
+    names = ("query", "key", "value", "out")
+    params = {"attn": {name: {"kernel": jnp.ones((8, 8))} for name in names}}
+    found = masks.num_active(masks.from_torch(tmp_path / "m.safetensors", params))
+    right = zip(names, counts.values(), strict=True)
+    assert found == {f"attn/{name}/kernel": count for name, count in right}
+
+
+class Huge:
+    """A tensor of the shape that a hostile file says; nobody may look at its values."""
+
+    shape = (10**6, 10**6)
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("10^12 values are read")
+
+
+@pytest.mark.parametrize("name", ["l.2.weight", "l.2.weight_mask", "x.weight"])
+def test_values_are_read_only_where_shapes_are_right(name):
+    with pytest.raises(UserError, match="complete these names"):
+        masks.from_torch(STATE | {name: Huge()}, two_layers())
+    unused = {"x.weight": Huge()}
+    assert masks.from_torch(STATE | unused, two_layers(), names=BOTH)
+
+
+def test_what_pytorch_says_about_pickles_is_not_repeated(tmp_path, monkeypatch):
+    def load(*_, **__):
+        raise pickle.UnpicklingError("Weights only load failed. Set weights_only=False")
+
+    path = tmp_path / "w.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+        file.writestr("w/data.pkl", b"hostile")
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(load=load))
+    with pytest.raises(UserError) as caught:
+        masks.from_torch(path, network())
+    assert str(caught.value) == (
+        f"{str(path)!r} cannot be read without executing pickles: it holds other "
+        "objects than tensors, which would run code."
+    )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("w/data/0", bytes(10**6))
+    with pytest.raises(UserError, match="its members of 977 KiB, where at most"):
+        masks.from_torch(path, network())
 
 
 @pytest.mark.parametrize(
@@ -329,10 +446,10 @@ def test_open_lth_masks_are_read_as_it_writes_them(tmp_path):
     names = {"fc_0/kernel": None, "fc_1/kernel": "fc.weight"}
     found = masks.from_open_lth(path, params, names)
     assert found["fc_0"]["kernel"].all()
-    # Layers that were ignored are last in its files.
-    moved = {f"blocks.{i}.weight": torch.ones(2, 2).int() for i in (1, 0)}
-    with pytest.raises(UserError, match=r"not certain which of 'blocks\.1\.weight'"):
-        masks.from_open_lth(moved, two_layers())
+    # Layers that were ignored are last in its files; numbers say where they belong.
+    moved = {f"blocks.{i}.weight": torch.tensor([[i, 1], [1, 1]]) for i in (1, 0)}
+    found = masks.from_open_lth(moved, two_layers())
+    assert [bool(found[f"Dense_{i}"]["kernel"][0, 0]) for i in (0, 1)] == [False, True]
     # Weights are no masks.
     state["fc.weight"] = torch.tensor([[0, 0.5], [0, 0]])
     with pytest.raises(UserError, match=r"fc.weight is 0.5 at \[0, 1\]"):

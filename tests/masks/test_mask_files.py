@@ -14,6 +14,7 @@ import pytest
 
 from sparse_gf import masks
 from sparse_gf.core.errors import UserError
+from sparse_gf.masks import files
 
 SHAPES = {"Conv_0": (2, 2, 1, 3), "Dense_2": (5, 4), "Dense_10": (4, 1)}
 
@@ -249,7 +250,8 @@ def test_a_flipped_byte_anywhere_never_gives_other_masks(tmp_path):
         (lambda m: m["leaves"][0].update(num_active=2), r"'num_active': 2.*its bits"),
         (lambda m: m["leaves"][3].update(shape=[4, 5]), r"digest .*, not"),
         (lambda m: m["leaves"][3].update(shape=[5, 9]), r"does not fit .*\[5, 9\]"),
-        (lambda m: m["leaves"][2].update(shape=[10**15]), r"digest .*, not"),
+        (lambda m: m["leaves"][2].update(shape=[10**12]), "1000000000036 weights, mor"),
+        (lambda m: m["leaves"].append(m["leaves"][0]), "a leaf twice"),
         (lambda m: m["leaves"][3].update(shape=[-5, -4]), r"shape \[-5, -4\]"),
         (lambda m: m["leaves"].pop(3), "Dense_2/kernel' is not in its manifest"),
         (lambda m: m["leaves"][3].update(path="x/kernel"), "lacks 'masks/x/kernel'"),
@@ -283,6 +285,50 @@ def test_foreign_files_are_refused(tmp_path):
     refuse(tmp_path, "directory")
 
 
+def test_what_a_file_unpacks_to_has_a_limit(tmp_path):
+    path = saved(tmp_path)
+    assert equal(masks.load(path, limit=40)[0], random_masks())
+    with pytest.raises(UserError, match="have 40 weights, more than limit=39"):
+        masks.load(path, limit=39)
+    # A bias of 10^12 under the right digest.
+    huge = [files._Leaf("a/bias", (10**12,), None), *files._pack(random_masks())]
+    text = json.dumps(files._manifest(huge, {}))
+    content = members(path)
+    with path.open("wb") as file:
+        np.savez(file, **content | {"manifest": np.array(text)})
+    refuse(path, "weights, more than limit=")
+    # Neither is a member read that is not needed, or that is larger than its leaf.
+    with path.open("wb") as file:
+        np.savez(file, **content | {"masks/other": np.zeros(10**6, np.uint8)})
+    refuse(path, "'masks/other' is not in its manifest")
+    name = "masks/params/Dense_2/kernel"
+    with path.open("wb") as file:
+        np.savez(file, **content | {name: np.zeros(10**6, np.uint8)})
+    refuse(path, r"is uint8 \[1000000\], which does not fit")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    path = saved(tmp_path)
+
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("builtins.open", denied)
+    with pytest.raises(UserError, match=r"cannot be used \(Permission denied\)"):
+        masks.load(path)
+    monkeypatch.undo()
+    os.mkfifo(tmp_path / "pipe")
+    refuse(tmp_path / "pipe", "a pipe, a socket or a device")
+
+
+def test_user_paths_are_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    masks.save("~/m.npz", random_masks())
+    assert os.listdir(tmp_path) == ["m.npz"]
+    assert equal(masks.load("~/m.npz")[0], random_masks())
+    assert masks.read_digest("~/m.npz") == masks.digest(random_masks())
+
+
 class Malicious:
     """Makes a folder when it is unpickled."""
 
@@ -299,5 +345,8 @@ def test_objects_in_a_mask_file_are_refused_and_not_executed(tmp_path):
     with path.open("wb") as file:
         evil = np.array([Malicious(trace)], dtype=object)
         np.savez(file, **content | {"masks/evil": evil})
-    refuse(path, "allow_pickle")
+    refuse(path, "'masks/evil' is not in its manifest")
+    with path.open("wb") as file:
+        np.savez(file, **content | {"masks/params/Dense_2/kernel": evil})
+    refuse(path, "Python objects, which are not unpickled")
     assert not trace.exists()
