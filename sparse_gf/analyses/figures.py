@@ -104,7 +104,8 @@ def _by_epoch(rows: pd.DataFrame, kind: str) -> Any:
     for label, part in first.groupby("label", sort=False):
         color, marker = next(looks)
         curve = part.groupby("epoch")["value"].mean()
-        axes.plot(curve.index, curve, color=color, marker=marker, label=label)
+        name = plots.escaped(label)
+        axes.plot(curve.index, curve, color=color, marker=marker, label=name)
         axes.plot(part["epoch"], part["value"], ".", color=color, alpha=0.5)
     axes.set_xlabel("Epoch")
     axes.set_ylabel(LABELS[kind])
@@ -120,7 +121,7 @@ def _lines(rows: pd.DataFrame, kind: str) -> Any:
     for label, part in rows.groupby("label", sort=False):
         color, _ = next(looks)
         for number, (_, one) in enumerate(part.groupby("seed")):
-            name = label if number == 0 else None
+            name = plots.escaped(label) if number == 0 else None
             axes.plot(one["x"], one["value"], color=color, label=name, alpha=0.8)
     if kind == "density":
         axes.set_yscale("log")
@@ -150,7 +151,7 @@ def _surfaces(rows: pd.DataFrame, kind: str) -> Any:
         shown = axes.contourf(
             plane.columns, plane.index, plane, levels=levels, extend="both"
         )
-        axes.set_title(label, fontsize=8)
+        axes.set_title(plots.escaped(label), fontsize=8)
         axes.set_xlabel(AXES[kind][0], fontsize=8)
         axes.set_ylabel(AXES[kind][1], fontsize=8)
     figure.colorbar(shown, ax=grid.ravel().tolist(), label=LABELS[kind])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import rich.progress
 
 from sparse_gf import data as data_lib
@@ -17,7 +18,7 @@ from sparse_gf import experiment, specs
 from sparse_gf.analyses import figures, subject
 from sparse_gf.analyses.kinds import ANALYSES
 from sparse_gf.analyses.subject import Settings
-from sparse_gf.core import errors, files
+from sparse_gf.core import errors, files, tables
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Dataset
 from sparse_gf.experiment import saved
@@ -88,7 +89,7 @@ def run(
         for file in rich.progress.track(found, "Networks")
     ]
     rows = pd.concat([*_kept(folder / FILE, names), *parts], ignore_index=True)
-    files.write_bytes(folder / FILE, rows.to_parquet(None, index=False))
+    tables.write(folder / FILE, pa.Table.from_pandas(rows, preserve_index=False))
     for name in names:
         _write(folder / "report" / "analyses", name, rows.loc[rows["kind"] == name])
     return rows
@@ -132,9 +133,17 @@ def of_network(
 
 def _kept(file: pathlib.Path, names: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Rows of other analyses, from an earlier call."""
-    if file.exists():
-        before: Any = pd.read_parquet(file)
-        yield before[~before["kind"].isin(names)]
+    if not file.exists():
+        return
+    try:
+        before: Any = tables.read(file)[0].to_pandas()
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(
+            f"{file} is damaged ({error}); remove it, and look at the networks again."
+        ) from error
+    yield before[~before["kind"].isin(names)]
 
 
 def _write(folder: pathlib.Path, name: str, rows: pd.DataFrame) -> None:

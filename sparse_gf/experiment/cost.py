@@ -2,13 +2,12 @@
 
 import collections
 import contextlib
-import json
 import math
 import statistics
 from collections.abc import Iterable
 
 from sparse_gf import specs
-from sparse_gf.core import words
+from sparse_gf.core import files, words
 from sparse_gf.specs import Cell
 
 
@@ -19,8 +18,8 @@ class Speed:
         """Takes (config in JSON, seconds) of finished cells; see ``results``."""
         self._rates: dict[str, list[float]] = collections.defaultdict(list)
         for config, seconds in costs:
-            with contextlib.suppress(ValueError):  # Another program's.
-                cell, _ = specs.from_config(json.loads(config))
+            with contextlib.suppress(ValueError, TypeError):  # Another program's.
+                cell, _ = specs.from_config(files.from_json(config))
                 self._rates[_alike(cell)].append(seconds / cell.work)
 
     def __str__(self) -> str:

@@ -1,14 +1,13 @@
 """The folder of one finished cell: its table, figures and config."""
 
-import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
-from sparse_gf import results
-from sparse_gf.core import files
+from sparse_gf import results, specs
+from sparse_gf.core import errors, files
 from sparse_gf.reporting import comparison, densities, render
 from sparse_gf.reporting import figures as plots
 
@@ -72,9 +71,20 @@ def write(workdir: pathlib.Path, found: Found, rows: pd.DataFrame) -> pathlib.Pa
     return folder
 
 
+_KEYS = {key.partition(".")[0] for key in specs.KEYS}
+
+
 def config_file(config: str) -> str:
-    """A config file from the JSON of a config: Python, with tuples for lists."""
-    values = _with_tuples(json.loads(config))
+    """A config file from the JSON of a config: Python, with tuples for lists.
+
+    Raises:
+        UserError: If a key, which is written as it is, is none of a config.
+    """
+    values = _with_tuples(files.from_json(config))
+    if not isinstance(values, dict):
+        raise errors.UserError(f"a config is {config!r:.200}; it must be an object.")
+    for key in values:
+        errors.one_of("config key", key, _KEYS)
     text = ",\n".join(f"        {key}={value!r}" for key, value in values.items())
     return (
         '"""The config of a finished cell, as it was run; pass it as --config."""\n\n'

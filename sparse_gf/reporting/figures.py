@@ -87,7 +87,7 @@ def against(
     for name, part in _lines(rows, axis.line):
         look = STYLES.get(name) or next(looks)
         curve = over_seeds(part, column, "place")
-        axes.plot(curve.index, curve["mean"], label=name, **look)
+        axes.plot(curve.index, curve["mean"], label=escaped(name), **look)
         if banded:
             band(axes, curve, look["color"])
         dots = {"linestyle": "none", "marker": ".", "alpha": 0.6}
@@ -177,8 +177,13 @@ def new_figure(width: float, height: float, title: str) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(textwrap.fill(title, int(11 * width)), fontsize=10)
+    figure.suptitle(escaped(textwrap.fill(title, int(11 * width))), fontsize=10)
     return figure
+
+
+def escaped(name: Any) -> str:
+    """A name as Matplotlib draws it, which takes what is between dollars for TeX."""
+    return str(name).replace("$", r"\$")
 
 
 def write(folder: pathlib.Path, name: str, figure: Any) -> bytes:

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import os
 import pathlib
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from sparse_gf import results, specs, stats
-from sparse_gf.core import errors
+from sparse_gf.core import errors, files, tables
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import columns, p_values
 from sparse_gf.reporting import comparison as comparison_lib
@@ -83,31 +82,38 @@ def find(
     Raises:
         UserError: If there is no such folder, or an option is unknown.
     """
-    if not pathlib.Path(workdir).is_dir():
+    workdir = files.user_path("--workdir", workdir)
+    if not workdir.is_dir():
         raise UserError(f"--workdir is {str(workdir)!r}, which is no folder.")
     errors.one_of("--wilcoxon_method", method, stats.METHODS)
     errors.one_of("--wilcoxon_zeros", zero_method, stats.ZERO_METHODS)
     rows, refused = results.survey(workdir)
-    masked = results.under_masks(rows)
-    cells = {}
-    for config_hash, part in rows[~masked].groupby("config_hash", sort=False):
+    cells, masked = {}, [rows.iloc[:0].astype(_EXACT)]
+    for config_hash, part in rows.groupby("config_hash", sort=False):
         try:
             spec, whole = _checked(part)
+            if results.under_masks(whole).all():
+                masked.append(whole)
+                continue
+            compared = comparison_lib.compare(whole, method, zero_method)
         except UserError as error:
             refused.append(f"{results.cell_path(workdir, str(config_hash))} {error}")
-            continue
-        compared = comparison_lib.compare(whole, method, zero_method)
-        cells[spec.hash] = Finished(spec, whole, compared)
+        else:
+            cells[spec.hash] = Finished(spec, whole, compared)
     sweeps, damaged = _sweeps(workdir)
     analyses = _analyses(workdir, refused)
-    refused += damaged
     measurements = _measurements(workdir, cells)
-    return Findings(cells, sweeps, tuple(refused), rows[masked], measurements, analyses)
+    return Findings(
+        cells,
+        sweeps,
+        (*refused, *damaged),
+        pd.concat(masked),
+        measurements,
+        analyses,
+    )
 
 
-def _measurements(
-    workdir: str | os.PathLike[str], cells: Iterable[str]
-) -> pd.DataFrame | None:
+def _measurements(workdir: pathlib.Path, cells: Iterable[str]) -> pd.DataFrame | None:
     """The measurements of cells; None of a cell whose file is gone by now."""
     found = []
     for config_hash in cells:
@@ -116,17 +122,17 @@ def _measurements(
     return pd.concat(found) if found else None
 
 
-def _analyses(
-    workdir: str | os.PathLike[str], refused: list[str]
-) -> pd.DataFrame | None:
+def _analyses(workdir: pathlib.Path, refused: list[str]) -> pd.DataFrame | None:
     """What was found of saved networks; a file that cannot be read is refused."""
-    path = pathlib.Path(workdir) / "analyses.parquet"
+    path = workdir / "analyses.parquet"
     if not path.exists():
         return None
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        refused.append(f"{path} is damaged ({errors.first_line(error)}); remove it.")
+        return tables.read(path)[0].to_pandas()
+    except UserError as error:
+        refused.append(str(error))
+    except ValueError as error:
+        refused.append(f"{path} is damaged ({error}); remove it.")
     return None
 
 
@@ -141,35 +147,59 @@ _EXACT = {
 _NEVER_MISSING = [
     *_EXACT,
     *(field.name for field in results.NETWORKS if str(field.type) == "string"),
+    *(field.name for field in results.NETWORKS if str(field.type).startswith("list")),
+    "learning_rate",
     "test_accuracy",
 ]
+
+# What a config of anybody's makes of code that reads it.
+_ODD = (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError)
 
 
 def _checked(rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
     """The spec and the rows of one cell, if they belong together."""
     remedy = "remove it to train that cell again"
+    first = rows.iloc[0]
     try:
-        spec, _ = specs.from_config(json.loads(rows["config"].iloc[0]))
-    except (ValueError, TypeError) as error:
+        spec, _ = specs.from_config(files.from_json(first["config"]))
+        for text in rows["versions"].unique():
+            dict(files.from_json(text)).items()
+        found = spec.hash
+    except _ODD as error:
         raise UserError(
-            f"is foreign or made by another version ({error}); {remedy}."
+            f"is foreign or made by another version ({errors.first_line(error)}); "
+            f"{remedy}."
         ) from error
-    if spec.kind != "capacity" or spec.hash != rows["config_hash"].iloc[0]:
+    if found != first["config_hash"]:
         raise UserError(
             f"is foreign or made by another version (its config is that of cell "
-            f"{spec.hash}); {remedy}."
+            f"{found}); {remedy}."
         )
-    missing = [name for name in _NEVER_MISSING if rows[name].isna().any()]
+    for name in ("kind", "dataset"):
+        if set(rows[name]) != {getattr(spec, name)}:
+            raise UserError(
+                f"is foreign or made by another version ({name} is {first[name]!r}, "
+                f"and {getattr(spec, name)!r} in its config); {remedy}."
+            )
+    own = [] if spec.kind == "capacity" else ["density"]
+    missing = [name for name in (*_NEVER_MISSING, *own) if rows[name].isna().any()]
     if missing:
         raise UserError(f"lacks values of {', '.join(missing)}; {remedy}.")
-    wanted = itertools.product(columns.ARMS, spec.dense_widths, spec.seeds)
-    found = zip(rows["arm"], rows["dense_width"], rows["seed"], strict=True)
-    if sorted(wanted) != sorted(found):
+    if not _is_whole(spec, rows):
         raise UserError(f"does not hold every network of its cell once; {remedy}.")
     return spec, rows.astype(_EXACT)
 
 
-def _sweeps(workdir: str | os.PathLike[str]) -> tuple[tuple[Sweep, ...], list[str]]:
+def _is_whole(spec: Any, rows: pd.DataFrame) -> bool:
+    """Whether each network of a cell has a row."""
+    if spec.kind == "capacity":
+        wanted = itertools.product(columns.ARMS, spec.dense_widths, spec.seeds)
+        found = zip(rows["arm"], rows["dense_width"], rows["seed"], strict=True)
+        return sorted(wanted) == sorted(found)
+    return sorted(max(len(spec.mask.density), 1) * spec.seeds) == sorted(rows["seed"])
+
+
+def _sweeps(workdir: pathlib.Path) -> tuple[tuple[Sweep, ...], list[str]]:
     configs, refused = results.survey_sweeps(workdir)
     sweeps = []
     for name, config in configs.items():
@@ -178,10 +208,11 @@ def _sweeps(workdir: str | os.PathLike[str]) -> tuple[tuple[Sweep, ...], list[st
             if sweep.study.shown == "p-values":
                 p_values.of(sweep, {}, "")  # Has each cell its own place?
             sweeps.append(sweep)
-        except (ValueError, TypeError, AttributeError) as error:
-            file = pathlib.Path(workdir) / "sweeps" / f"{name}.json"
+        except _ODD as error:
+            file = workdir / "sweeps" / f"{name}.json"
             refused.append(
-                f"{file} is foreign or made by another version ({error}); remove it, "
+                f"{file} is foreign or made by another version "
+                f"({errors.first_line(error)}); remove it, "
                 "or give the sweep's command again."
             )
     return tuple(sweeps), refused

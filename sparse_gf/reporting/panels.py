@@ -13,6 +13,7 @@ from sparse_gf.reporting.figures import (
     LOOKS,
     MAX_BANDED,
     band,
+    escaped,
     new_figure,
     not_finite,
     over_seeds,
@@ -186,7 +187,7 @@ def _name_columns(grid: Any, names: Sequence[Any]) -> None:
     lines = max(len(axes.get_title().splitlines()) for axes in grid[0])
     for axes, name in zip(grid[0], names, strict=True):
         axes.annotate(
-            str(name),
+            escaped(name),
             (0.5, 1),
             xytext=(0, 5 + 10 * lines),
             xycoords="axes fraction",
@@ -202,7 +203,8 @@ def _legend_below(figure: Any, looks: Mapping[Any, tuple[str, str]]) -> None:
     from matplotlib.lines import Line2D
 
     def entry(label: Any, **style: Any) -> Any:
-        return Line2D([], [], markersize=5, linewidth=1.1, label=str(label), **style)
+        name = escaped(label)
+        return Line2D([], [], markersize=5, linewidth=1.1, label=name, **style)
 
     widest = max(len(str(name)) for name in looks)
     columns = max(2, int(figure.get_figwidth() / (0.6 + 0.07 * widest)))

@@ -184,7 +184,7 @@ def markdown(table: Table) -> str:
     lines = [f"**{_in_markdown(table.title)}**", ""] if table.title else []
     for block in table.blocks:
         heading = f"{block.heading} {block.note}".strip()
-        lines += [_in_markdown(heading), ""] if heading else []
+        lines += [_begins_in_markdown(heading), ""] if heading else []
         lines += [
             _markdown_row(map(_in_markdown, (table.corner, *table.columns))),
             _markdown_row([":---", *(rules[side] for side in table.alignment)]),
@@ -213,7 +213,22 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def _in_markdown(text: str) -> str:
-    return re.sub(r"([\\`*<|\[\]])", r"\\\1", text)
+    """Text that stays what it is, also on GitHub, where dollars begin mathematics."""
+    text = re.sub(r"([\\`*<|\[\]$~])", r"\\\1", _one_line(text))
+    # Within words they are no emphasis, and most names have some.
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\_", text)
+    return re.sub(r"&(?=#?\w+;)", r"\&", text)
+
+
+def _begins_in_markdown(text: str) -> str:
+    """Text at the beginning of a line, where more characters have a meaning."""
+    text = _in_markdown(text)
+    text = re.sub(r"^(?=[#>=]|[-+](\s|$))", r"\\", text)
+    return re.sub(r"^(\d+)(?=[.)]\s)", r"\1\\", text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 _LATEX = {
@@ -222,6 +237,8 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     **{character: rf"\{character}" for character in "&%$#_{}"},
     **{character: f"${character}$" for character in "<>|"},
+    # After the end of a line they are its options.
+    **{character: f"{{{character}}}" for character in "[]*"},
     "—": "---",
     "±": r"$\pm$",
     "†": r"\dag{}",
@@ -285,7 +302,7 @@ def _latex_piece(piece: Piece) -> str:
 
 
 def _in_latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in _one_line(text))
 
 
 def terminal(table: Table) -> Any:

@@ -30,7 +30,7 @@ def train_cell(config: Any, workdir: str) -> None:
     """
     cell, run = specs.from_config(config)
     experiment.set_up_jax(cell)
-    console = rich.console.Console()
+    console = rich.console.Console(markup=False)
     start = time.monotonic()
     with _monitor(console, 0.0) as monitor:
         rows = experiment.run(cell, run, workdir, monitor)
@@ -79,7 +79,7 @@ def train_sweep(
         OSError: If a result cannot be written.
     """
     train = engines.choose(engine, ray_address)
-    console = rich.console.Console()
+    console = rich.console.Console(markup=False)
     path = results.prepare(workdir, functools.partial(_say, console))
     results.check(path)
     wanted = sweep.study.trained
@@ -109,7 +109,7 @@ def train_sweep(
 
 def list_sweep(sweep: sweep_lib.Sweep, workdir: str) -> int:
     """Lists a sweep's cells, what is done of them, and an estimate of the time left."""
-    console = rich.console.Console()
+    console = rich.console.Console(markup=False)
     path = files.user_path("--workdir", workdir)
     cells = sweep.study.trained
     missing = set(_missing(cells, path))
@@ -231,7 +231,7 @@ def _monitor(
         yield _Lines(console, seconds)
         return
     with progress.Progress(
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.TaskProgressColumn(),
         progress.TimeElapsedColumn(),

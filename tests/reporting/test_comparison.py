@@ -13,6 +13,8 @@ from sparse_gf.reporting import comparison as comparison_lib
 from sparse_gf.reporting import figures as plots
 from sparse_gf.specs import CapacitySpec, RunSpec
 
+CELL = 4 * "abc"
+
 ACCURACY = {
     # Right answers of 100, per (width, seed): sparse, dense.
     (7, 0): (50, 40),
@@ -35,7 +37,7 @@ def rows(**changes):
         "epochs": 5,
         "test_examples": 100,
         "config": json.dumps(specs.to_config(CapacitySpec(epochs=5), RunSpec())),
-        "config_hash": "abc",
+        "config_hash": CELL,
         "diverged": False,
     }
     found = [
@@ -97,8 +99,8 @@ def test_markdown_says_what_was_tested_and_what_changes_nothing():
 
 def test_written_report_has_every_file_and_its_config_gives_the_cell_back(tmp_path):
     results.prepare(tmp_path)
-    results.write_cell(tmp_path, "abc", rows(), 1.5)
-    frame = results.read(tmp_path, "abc")
+    results.write_cell(tmp_path, CELL, rows(), 1.5)
+    frame = results.read(tmp_path, CELL)
     folder = cell_folder.write(tmp_path, cell_folder.look(frame), frame)
     names = {"table.md", "config.py"}
     for figure in ("accuracy", "egf2", "layer_norms"):
@@ -109,6 +111,31 @@ def test_written_report_has_every_file_and_its_config_gives_the_cell_back(tmp_pa
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert specs.from_config(module.get_config()) == (CapacitySpec(epochs=5), RunSpec())
+
+
+@pytest.mark.parametrize(
+    "config", ['{"a=print(1), b": 1}', '{"epochs)\\n": 1}', "[1]", "not json", "null"]
+)
+def test_no_config_file_is_made_of_what_is_no_config(config):
+    """A key becomes part of a program."""
+    with pytest.raises(UserError):
+        cell_folder.config_file(config)
+
+
+def test_what_is_in_a_config_file_is_text(tmp_path):
+    nasty = 3 * "'" + 3 * '"' + "\\\n$(x)"
+    made = cell_folder.config_file(json.dumps({"data_dir": nasty, "mask": {nasty: 1}}))
+    names = {}
+    exec(made, names)
+    assert names["get_config"]().data_dir == nasty
+
+
+@pytest.mark.parametrize("name", ["$x^$", "a $ b", "$$", "\\$", "$\\frac$"])
+def test_dollars_in_names_are_drawn(name):
+    frame = pd.DataFrame(rows()).assign(line=name, density=0.1)
+    figure = plots.against(plots.DENSITY, frame, "test_accuracy", f"title {name}")
+    figure.draw_without_rendering()
+    assert figure.get_suptitle().replace(r"\$", "$") == f"title {name}"
 
 
 def test_figures_draw_the_means_of_both_arms():

@@ -151,7 +151,11 @@ def test_of_an_empty_work_directory_everything_was_not_run(tmp_path):
 
 def masked(method):
     return MaskedSpec(
-        dataset="digits", model="mlp_1_20", epochs=3, mask=MaskSpec(method)
+        dataset="digits",
+        model="mlp_1_20",
+        epochs=3,
+        seeds=(0, 1),
+        mask=MaskSpec(method, density=(0.1, 0.05)),
     )
 
 
@@ -206,6 +210,8 @@ def test_both_kinds_of_cells_are_on_one_page_whoever_asked(work, under_masks, tm
 def test_a_study_of_densities_has_a_block_and_its_cells_no_other(tmp_path):
     config = sweep_lib.config("masks", "smoke")
     config.only.method = ("snip", "grasp")
+    config.seeds = (0, 1)
+    config.density = (0.05,)
     asked = sweep_lib.expand(config)
     results.write_sweep(tmp_path, asked.name, asked.config)
     for cell in asked.study.cells:

@@ -153,9 +153,37 @@ def test_markup_in_names_is_text():
     table = render.plain("kind", nasty, ("", nasty), [(nasty, nasty)], [nasty])
     assert text(parsed(render.html(table))).count(nasty) == 5
     shown = render.markdown(table)
-    assert shown.count(r'\<b>&"\|_%$#{}~^\\ \*\`\[x\]') == 5
+    assert shown.count(r'\<b>&"\|\_%\$#{}\~^\\ \*\`\[x\]') == 5
     escaped = (
         r'$<$b$>$\&"$|$\_\%\$\#\{\}\textasciitilde{}\textasciicircum{}'
-        r"\textbackslash{} *`[x]"
+        r"\textbackslash{} {*}`{[}x{]}"
     )
     assert render.latex(table).count(escaped) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("_x_", r"\_x\_"),
+        ("EGF_2 of a_b", "EGF_2 of a_b"),
+        ("&lt; & b", r"\&lt; & b"),
+        ("two\nlines", "two lines"),
+        ("# x", r"\# x"),
+        ("> x", r"\> x"),
+        ("- x", r"\- x"),
+        ("12. x", r"12\. x"),
+        ("-0.5", "-0.5"),
+        ("1.5", "1.5"),
+    ],
+)
+def test_names_are_text_in_markdown_wherever_they_stand(name, expected):
+    block = render.Block(name, "", ())
+    table = render.Table("kind", "", (), (block,))
+    assert render.markdown(table).splitlines()[0] == expected
+
+
+def test_a_row_of_latex_does_not_begin_with_an_option():
+    table = render.plain("kind", "", ("", "x"), [("[2pt]", 1), ("*", 2)])
+    shown = render.latex(table)
+    assert "\n{[}2pt{]} & 1" in shown
+    assert "\n{*} & 2" in shown
