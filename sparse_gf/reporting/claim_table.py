@@ -119,7 +119,7 @@ def numbers(parts: pd.DataFrame) -> Iterator[str]:
     Args:
         parts: Of one claim and setting.
     """
-    run = parts[parts["verdict"] != claims.NOT_RUN]
+    run: Any = parts[parts["verdict"] != claims.NOT_RUN]
     if len(run) <= MOST:
         yield from (_number(line, len(parts)) for line in run.to_dict("records"))
     else:
