@@ -127,7 +127,7 @@ def test_numbers_of_networks_that_diverged_are_not(tmp_path):
 
 def test_files_that_are_older_than_hashes_are_read():
     """A committed file: hashes are under names that it does not have."""
-    folder = ROOT / "experiments" / "small"
+    folder = ROOT / "experiments" / "five_epochs"
     file = next((folder / "cells").glob("*.parquet"))
     assert b"sparse_gf.rows" not in pq.read_schema(file).metadata
     assert len(results.read(folder, file.stem)) > 0
