@@ -8,12 +8,13 @@ input (input); the share of activations that are 0 (activity). Writes
 """
 
 import dataclasses
-import pathlib
+import sys
 from typing import Any
 
 from absl import flags
 
 from sparse_gf import analyses
+from sparse_gf.core import files
 from sparse_gf.terminal import cli
 
 
@@ -26,13 +27,18 @@ def main() -> None:
     data_dir = flags.DEFINE_string("data_dir", "", "Of the data set, as for training.")
     holders = {field.name: _flag(field) for field in _FIELDS}
 
-    def command() -> None:
+    def command() -> int:
         given = {name: holder.value for name, holder in holders.items()}
-        settings = analyses.Settings(**given)
-        rows = analyses.run(workdir.value, names.value, settings, data_dir.value)
-        folder = pathlib.Path(workdir.value)
+        settings, refused = analyses.Settings(**given), []
+        rows = analyses.run(
+            workdir.value, names.value, settings, data_dir.value, refused.append
+        )
+        for line in refused:
+            print(f"refused: {line}", file=sys.stderr)
+        folder = files.user_path("--workdir", workdir.value)
         print(f"Rows: {folder / analyses.FILE} ({len(rows)})")
         print(f"Figures and tables: {folder / 'report/analyses'}")
+        return int(bool(refused))
 
     cli.run(
         command,

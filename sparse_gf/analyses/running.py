@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import rich.progress
+from absl import logging
 
 from sparse_gf import data as data_lib
 from sparse_gf import experiment, specs
@@ -53,7 +54,11 @@ COLUMNS = (
 
 
 def run(
-    workdir: str, names: Sequence[str], settings: Settings, data_dir: str
+    workdir: str,
+    names: Sequence[str],
+    settings: Settings,
+    data_dir: str,
+    refused: Callable[[str], None] = logging.warning,
 ) -> pd.DataFrame:
     """Looks at all networks of a work directory, and writes what is found.
 
@@ -62,17 +67,23 @@ def run(
         names: Names in ``ANALYSES``.
         settings: The way in which networks are looked at.
         data_dir: The data set's folder; see ``data.load``.
+        refused: Is told of each network that cannot be looked at; others are.
 
     Returns:
         The rows; those of the same analyses that were there before are replaced.
 
     Raises:
-        UserError: If there are no networks, a name is unknown, or a file is damaged.
+        UserError: If there are no networks, or none can be looked at, or if a name is
+            unknown.
     """
     for name in names:
         errors.one_of("--of", name, ANALYSES)
-    folder = pathlib.Path(workdir)
-    found = sorted(folder.glob("*/networks/*.npz"))
+    folder = files.user_path("--workdir", workdir)
+    found = [
+        file
+        for inside in sorted(folder.glob("*/networks"))
+        for file in files.visible(inside, ".npz")
+    ]
     if not found:
         raise UserError(
             f"--workdir {workdir!r} holds no networks; train with "
@@ -84,11 +95,17 @@ def run(
         return experiment.part(cell, data_lib.load(cell.info, data_dir))
 
     experiment.use_cache()
-    parts = [
-        of_network(file, names, settings, load)
-        for file in rich.progress.track(found, "Networks")
-    ]
-    rows = pd.concat([*_kept(folder / FILE, names), *parts], ignore_index=True)
+    kept, parts, lost = list(_kept(folder / FILE, names)), [], []
+    for file in rich.progress.track(found, "Networks"):
+        try:
+            parts.append(of_network(file, names, settings, load))
+        except UserError as error:
+            lost.append(str(error))
+    if not parts:
+        raise UserError(lost[0])
+    for line in lost:
+        refused(line)
+    rows = pd.concat([*kept, *parts], ignore_index=True)
     tables.write(folder / FILE, pa.Table.from_pandas(rows, preserve_index=False))
     for name in names:
         _write(folder / "report" / "analyses", name, rows.loc[rows["kind"] == name])

@@ -29,19 +29,19 @@ class Settings:
         examples: Training images of curvature and of landscapes of the weights, the
             first; 0 for all.
         batch_size: Images at a time at most.
-        batch_norm: ``"eval"``: running statistics; ``"train"``: those of each batch.
+        batch_norm: ``eval``: running statistics; ``train``: those of a batch.
         num: Number of eigenvalues, largest first.
         iterations: Hessian-vector products for eigenvalues at most; 0 until exact.
         num_samples: Random vectors of trace and density.
         points: Points of a landscape along each direction.
-        radius: Largest distance along the top eigenvector and in the plane of weights,
-            in units of length 1 and of the weights' filters.
+        radius: Largest distance along the top eigenvector and in the plane of weights.
+            The units are length 1 and the weights' filters.
         input_radius: Largest distance in the plane of the input, in standard deviations
             of pixels.
-        input_directions: The plane of the input: ``"random"``, ``"signs"`` or
-            ``"gradient"``, see ``landscapes.input_directions``.
-        threshold: The magnitude up to which an activation counts as 0.
-        every_weight: Whether curvature is that of all weights, not of active ones.
+        input_directions: Plane of the input: ``random``, ``signs`` or ``gradient``.
+            See ``landscapes.input_directions``.
+        threshold: Magnitude up to which an activation counts as 0.
+        every_weight: Whether curvature is that of inactive weights too.
         seed: Source of random vectors and directions.
     """
 

@@ -3,13 +3,38 @@
 Each check names the place that a value came from, and what would be allowed there.
 """
 
+import contextlib
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 
 class UserError(ValueError):
     """Bad input: says the value, what is allowed, and where it came from."""
+
+
+class Failed(UserError):
+    """What failed after work had begun: files may have been written."""
+
+
+@contextlib.contextmanager
+def begun(*others: type[Exception]) -> Iterator[None]:
+    """Says that work has begun: what users are told of within has failed.
+
+    Args:
+        *others: Errors besides ``UserError`` that users are told of in one line.
+
+    Raises:
+        Failed: In place of any of them.
+    """
+    try:
+        yield
+    except Failed:
+        raise
+    except UserError as error:
+        raise Failed(str(error)) from error
+    except others as error:
+        raise Failed(f"{first_line(error)}.") from error
 
 
 def unknown(place: str, value: object, allowed: Iterable[str]) -> UserError:

@@ -212,7 +212,7 @@ def flock(path: pathlib.Path, wait: bool = True) -> Iterator[None]:
         BlockingIOError: If another process holds it and we do not wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with path.open("wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -56,7 +56,7 @@ def device_memory() -> int:
         return statistics["bytes_limit"]
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     group = pathlib.Path("/sys/fs/cgroup/memory.max")
-    if group.is_file() and (text := group.read_text().strip()).isdecimal():
+    if group.is_file() and (text := group.read_text("utf-8").strip()).isdecimal():
         limits.append(int(text))
     return min(limits) // jax.local_device_count()
 

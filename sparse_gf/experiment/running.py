@@ -14,7 +14,7 @@ import pandas as pd
 
 from sparse_gf import data as data_lib
 from sparse_gf import ensemble, results, specs
-from sparse_gf.core import files
+from sparse_gf.core import errors, files
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Dataset
 from sparse_gf.data.datasets import DatasetInfo
@@ -70,7 +70,7 @@ def run(
     Raises:
         UserError: If the work directory or the data cannot be used, if the work
             directory holds this cell computed from other data, or if another process
-            is training it there.
+            is training it there; ``errors.Failed`` if training had begun.
     """
     loggers.check(options.logs)
     monitor = monitor or Monitor()
@@ -79,9 +79,10 @@ def run(
     kinds.job(cell, options)
     dataset = part(cell, data_lib.load(cell.files, options.data_dir))
     train_cell(cell, options, dataset, path, monitor)
-    # Also for a finished cell: its process may have been killed right here.
-    results.compact(path)
-    return results.read(path, cell.hash)
+    with errors.begun():
+        # Also for a finished cell: its process may have been killed right here.
+        results.compact(path)
+        return results.read(path, cell.hash)
 
 
 def part(cell: Cell, whole: Dataset) -> Dataset:
@@ -127,9 +128,10 @@ def train_cell(
                 _have(needed, options, dataset, workdir, monitor)
             start = time.monotonic()
             job = kinds.job(cell, options)
-            trained, share = chunk.train_all(job, dataset, workdir, monitor)
-            seconds = (time.monotonic() - start) / share if share else math.nan
-            results.write_cell(workdir, cell.hash, trained, seconds)
+            with errors.begun(jax.errors.JaxRuntimeError):
+                trained, share = chunk.train_all(job, dataset, workdir, monitor)
+                seconds = (time.monotonic() - start) / share if share else math.nan
+                results.write_cell(workdir, cell.hash, trained, seconds)
         # Also for a finished cell: its process may have been killed right here.
         environment = rows.environment(dataset)
         own = checkpoints.folder(workdir, cell.hash, environment)

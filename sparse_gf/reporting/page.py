@@ -209,4 +209,4 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.from_string(source.read_text())
+    return environment.from_string(source.read_text("utf-8"))

@@ -252,5 +252,5 @@ def _recipe(row: dict[str, str]) -> tuple[str, str]:
 
 def _read(name: str) -> tuple[dict[str, str], ...]:
     file = importlib.resources.files("sparse_gf") / "published" / f"{name}.csv"
-    with file.open() as lines:
+    with file.open(encoding="utf-8") as lines:
         return tuple(csv.DictReader(lines))

@@ -1,6 +1,8 @@
 """What the commands share: flags, help, and mistakes as one message."""
 
+import codecs
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -11,13 +13,26 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from sparse_gf.core import errors
-from sparse_gf.core.errors import UserError
+from sparse_gf.core import errors, files
+from sparse_gf.core.errors import Failed, UserError
 
 STATUSES = (
-    "Exit status: 0 done; 1 a cell failed; 2 a mistake in flags, config or data; "
-    "130 interrupted."
+    "Exit status: 0 done; 1 training or files failed; 2 nothing was begun: a mistake "
+    "in flags, config or data; 130 interrupted."
 )
+
+_SPELLED = {
+    "\u2016": "||",
+    "\u00b1": "+-",
+    "\u2212": "-",
+    "\u2013": "-",
+    "\u2014": "-",
+    "\u00d7": "x",
+    "\u2081": "_1",
+    "\u2082": "_2",
+    "\u2026": "...",
+}
+"""How characters are written on terminals that do not have them."""
 
 
 def run(
@@ -40,6 +55,7 @@ def run(
         operand: Name of the one argument without ``--`` that the command is called
             with, ``"FILE"``; empty for a command that has flags alone.
     """
+    spell()
     quiet = flags.DEFINE_bool(
         "quiet", False, "Print nothing but errors.", short_name="q"
     )
@@ -56,6 +72,21 @@ def run(
             sys.exit(_guarded(command, argv, operand))
 
     app.run(end, flags_parser=begin)
+
+
+def spell() -> None:
+    """Lets standard output and error print whatever their encoding has not."""
+    codecs.register_error("sparse_gf.spell", _spelled)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="sparse_gf.spell")
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    return "".join(_SPELLED.get(character, "?") for character in missing), error.end
 
 
 def parse(
@@ -134,7 +165,10 @@ def _main_name() -> str:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
+    with (
+        open(os.devnull, "w", encoding="utf-8") as sink,
+        contextlib.redirect_stdout(sink),
+    ):
         yield
 
 
@@ -150,8 +184,12 @@ def _guarded(
         fail(f"{extra[0]!r} is no flag; flags start with --.")
     try:
         return command(*operands) or 0
-    except (UserError, OSError) as error:
+    except Failed as error:
+        _end(f"error: {error}", 1)
+    except UserError as error:
         _end(f"error: {error}", 2)
+    except OSError as error:
+        _end(f"error: {files.explained(error)}", 1)
     except KeyboardInterrupt:
         _end("interrupted; the same command continues at the last checkpoint.", 130)
 

@@ -13,7 +13,7 @@ import rich.console
 from rich import progress
 
 from sparse_gf import ensemble, experiment, results, specs
-from sparse_gf.core import files, words
+from sparse_gf.core import errors, files, words
 from sparse_gf.experiment import cost, engines
 from sparse_gf.reporting import cell_folder, densities, render
 from sparse_gf.studies import sweep as sweep_lib
@@ -36,7 +36,8 @@ def train_cell(config: Any, workdir: str) -> None:
         rows = experiment.run(cell, run, workdir, monitor)
     taken = words.duration(time.monotonic() - start)
     memory = words.memory(ensemble.peak_memory())
-    folder = _show_cell(run, workdir, rows, console)
+    with errors.begun():
+        folder = _show_cell(run, workdir, rows, console)
     above = folder.parent
     for line in (
         f"Figures, table and config: {folder}",
@@ -86,21 +87,23 @@ def train_sweep(
     cells = _missing(wanted, path)
     _say(console, f"{_heading(sweep)}: {_count(wanted, cells)}.")
     failed: dict[str, str] = {}
+    with contextlib.ExitStack() as work:
 
-    def begin() -> None:
-        results.write_sweep(path, sweep.name, sweep.config)
+        def begin() -> None:
+            work.enter_context(errors.begun())
+            results.write_sweep(path, sweep.name, sweep.config)
 
-    if cells:
-        experiment.set_up_jax(cells[0])
-        with _monitor(console, LINE_SECONDS) as monitor:
+        if cells:
+            experiment.set_up_jax(cells[0])
+            monitor = work.enter_context(_monitor(console, LINE_SECONDS))
             result = functools.partial(_result, sweep.run)
             watch = experiment.Watch(cells, path, monitor, _describe, result, begin)
             train(cells, sweep.run, path, watch)
-        failed = watch.failed
-    else:
-        begin()
-    if len(failed) < len(wanted):
-        results.compact(path)
+            failed = watch.failed
+        else:
+            begin()
+        if len(failed) < len(wanted):
+            results.compact(path)
     for config_hash, reason in failed.items():
         _say(console, f"failed: {config_hash} {reason}")
     _say(console, f"Tables and figures: python -m sparse_gf.report --workdir={workdir}")

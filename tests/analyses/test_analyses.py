@@ -298,6 +298,22 @@ def test_results_of_other_kinds_are_kept(last, found):
     assert set(again["kind"]) == set(found["kind"])
 
 
+def test_one_odd_network_is_named_and_left_out(last, found, tmp_path):
+    shutil.copytree(last, tmp_path, dirs_exist_ok=True)
+    first, *others = sorted(tmp_path.glob("*/networks/*.npz"))
+    first.write_bytes(first.read_bytes()[:-100])
+    (first.parent / f"._{first.name}").write_bytes(b"of another system")
+    refused = []
+    rows = analyses.run(tmp_path, ["activity"], SETTINGS, "", refused.append)
+    (line,) = refused
+    assert f"{first} is damaged" in line
+    assert len(rows[rows["kind"] == "activity"]) > 0
+    assert others
+    (tmp_path / analyses.FILE).write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"analyses.parquet is damaged.*remove it"):
+        analyses.run(tmp_path, ["activity"], SETTINGS, "")
+
+
 def test_labels_name_what_differs(found):
     labels = analysis_figures.with_labels(found)["label"].unique()
     assert set(labels) == {"100%, dense", "20%, sparse"}

@@ -1,5 +1,6 @@
 """Files that are whole or absent, locks, and paths of users."""
 
+import ast
 import errno
 import fcntl
 import os
@@ -8,6 +9,7 @@ import threading
 
 import pytest
 
+import sparse_gf
 from sparse_gf.core import files
 from sparse_gf.core.errors import UserError
 
@@ -153,3 +155,32 @@ def test_errors_of_the_system_are_one_line_with_path_and_remedy(number):
     line = files.explained(OSError(number, os.strerror(number), "/some/where"))
     assert line.startswith(f"/some/where cannot be used ({os.strerror(number)}); ")
     assert "name another place" in line
+
+
+def in_the_locales_encoding(source):
+    """Lines where text goes through the locale, not UTF-8."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        given = {keyword.arg for keyword in node.keywords}
+        if name in ("read_text", "write_text") and "files" not in ast.unparse(
+            node.func
+        ):
+            if "encoding" not in given and "utf-8" not in ast.unparse(node):
+                yield node.lineno
+        elif name == "open" and ast.unparse(node.func) in ("open", "path.open"):
+            mode = ast.unparse(node)
+            if "b'" not in mode and "encoding" not in given:
+                yield node.lineno
+
+
+def test_text_is_in_utf_8_whatever_the_locale():
+    package = pathlib.Path(sparse_gf.__file__).parent
+    found = {
+        f"{path.relative_to(package)}:{line}"
+        for path in package.rglob("*.py")
+        for line in in_the_locales_encoding(path.read_text("utf-8"))
+    }
+    assert found == set()
+    assert list(in_the_locales_encoding("path.read_text()\nopen(x)\npath.open('w')"))

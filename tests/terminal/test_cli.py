@@ -1,6 +1,7 @@
 """What all commands share: help that fits a screen, silence, and the doctor."""
 
 import io
+import os
 import pathlib
 import re
 import shlex
@@ -9,7 +10,9 @@ import sys
 import pytest
 import rich.console
 
-from sparse_gf import data, doctor, main
+from sparse_gf import data, doctor, experiment, main
+from sparse_gf.reporting import render
+from sparse_gf.terminal import cli
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = ["main", "sweep", "report", "analyse", "mask_report", "doctor"]
@@ -150,3 +153,98 @@ def test_where_a_data_set_is(tmp_path, monkeypatch):
     (tmp_path / "fashion_mnist").mkdir()
     assert data.where("fashion_mnist") == str(tmp_path / "fashion_mnist")
     assert data.where("tinyimagenet") == ""
+
+
+RAISE = """
+import errno, os
+import jax
+from sparse_gf import data, results
+from sparse_gf.core.errors import UserError
+from sparse_gf.experiment import chunk
+
+def fail(*_):
+    raise {error}
+
+{place} = fail
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "status", "said"),
+    [
+        ("data.load", "UserError('no images')", 2, "error: no images"),
+        ("results.prepare", "UserError('no folder')", 2, "error: no folder"),
+        ("chunk.train_all", "UserError('a full disk')", 1, "error: a full disk"),
+        (
+            "chunk.train_all",
+            "jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: 9 GB')",
+            1,
+            "error: RESOURCE_EXHAUSTED: 9 GB.",
+        ),
+        (
+            "chunk.train_all",
+            "OSError(errno.EACCES, os.strerror(errno.EACCES), '/some/file')",
+            1,
+            "error: /some/file cannot be used (Permission denied); give yourself",
+        ),
+        ("results.write_cell", "UserError('a wrong row')", 1, "error: a wrong row"),
+        ("results.compact", "UserError('another file')", 1, "error: another file"),
+        (
+            "chunk.train_all",
+            "KeyboardInterrupt",
+            130,
+            "\ninterrupted; the same command",
+        ),
+    ],
+)
+def test_statuses_say_whether_anything_was_begun(
+    command, tmp_path, place, error, status, said
+):
+    code = RAISE.format(place=place, error=error)
+    if place != "chunk.train_all":
+        code += "chunk.train_all = lambda *_: ([], 1.0)\n"
+    if place == "results.compact":
+        code += "results.write_cell = lambda *_: None\n"
+    done = command("main", *CELL, f"--workdir={tmp_path}", code=code)
+    assert done.returncode == status
+    assert done.stderr.startswith(said)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_sweep_that_ends_in_an_error_has_begun(command, tmp_path):
+    code = RAISE.format(place="results.compact", error="UserError('damaged')")
+    code += "from sparse_gf.experiment import engines\n"
+    code += "engines._train = lambda *_, **__: True\n"
+    flags = (
+        "--config=configs/sweeps/tessera2021.py:table4,smoke",
+        f"--workdir={tmp_path}",
+    )
+    done = command("sweep", *flags, code=code)
+    assert (done.returncode, done.stderr) == (1, "error: damaged\n")
+
+
+def test_terminals_without_a_character_show_another(monkeypatch):
+    sink = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", sink)
+    cli.spell()
+    name = "gr\u00f6\u00dfe \udcff"
+    print("\u2016g\u2016\u2082 0.5\u00b10.1 \u2212 3\u00d73", name)
+    table = render.plain("kind", "", ("[red]", "\u00b1"), [("[/x]", "1\u00b12")])
+    rich.console.Console(markup=False).print(render.terminal(table))
+    sink.flush()
+    first, *rest = sink.buffer.getvalue().decode().splitlines()
+    assert first == "||g||_2 0.5+-0.1 - 3x3 gr??e ?"
+    assert "1+-2" in "".join(rest)
+    assert "[/x]" in "".join(rest)
+
+
+def test_without_a_home_programs_are_compiled_again(monkeypatch):
+    def nobody(number):
+        raise KeyError(number)
+
+    for name in ("HOME", "XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert os.path.expanduser("~") == "~"
+    experiment.use_cache()
+    assert data.where("cifar10") == ""
