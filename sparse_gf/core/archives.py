@@ -12,7 +12,7 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -199,10 +199,11 @@ def tar_members(
     """
     found = {}
     with unpacked(path) as file:
-        content = _Limited(file, total)
+        content: Any = _Limited(file, total)
         with tarfile.open(fileobj=content, mode="r|") as tar:
             for member in tar:
-                key = ("", *f"/{member.name}".split("/"))[-2:]
+                folder, _, name = member.name.rpartition("/")
+                key = folder.rpartition("/")[2], name
                 if not member.isfile() or key not in limits:
                     continue
                 if member.issparse():

@@ -118,8 +118,8 @@ def _check(content: bytes) -> None:
     tuples: set[int] = set()  # Entries of its memory that may hold tuples.
     in_hand, entries, shared = False, 0, 0
     needed = frozenset(_NEEDED.split())
-    for opcode, argument, at in pickletools.genops(content):
-        name = opcode.name
+    for opcode, value, at in pickletools.genops(content):
+        name, argument = opcode.name, value or 0
         if name not in needed:
             raise pickle.UnpicklingError(f"{name} at byte {at}, which is not needed")
         if name.endswith(("PUT", "MEMOIZE")):
