@@ -9,7 +9,7 @@ _MEANINGS = {
     "query": "q queries",
     "key": "k keys",
     "value": "v values",
-    "out": "o output outputs",
+    "out": "o",
     "attn": "att attention mha",
     "shortcut": "downsample skip residual",
     "encoder": "enc",

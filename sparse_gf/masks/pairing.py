@@ -195,7 +195,7 @@ def _named(key: Callable[[Name], Any]) -> Callable[[list[Name], list[Name]], _Pa
 
 
 def _in_their_scope(ours: list[Name], theirs: list[Name]) -> _Pairs:
-    """Pairs layers that are alone in what they are part of.
+    """Pairs layers that are alone in what they are part of, the innermost first.
 
     ``encoder.0`` and ``encoder.2`` are ``encoder/Dense_0`` and ``encoder/Dense_1`` if
     no other tensor or kernel has an ``encoder`` in its name: one called ``encoder.in``
@@ -207,8 +207,7 @@ def _in_their_scope(ours: list[Name], theirs: list[Name]) -> _Pairs:
             [name for name in _left(side, done) if name.words >= scope]
             for side, done in ((ours, pairs), (theirs, {*pairs.values()}))
         )
-        if all(name.words == scope for name in group + others):
-            pairs |= _numbered(group, others)
+        pairs |= _numbered(group, others)
     return pairs
 
 

@@ -157,6 +157,7 @@ def torch_sources(torch, folder):
     model = prune(torch_network(torch))
     state = model.state_dict()
     yield "state dict", state
+    yield "module", model
     yield "arrays", {name: tensor.numpy() for name, tensor in state.items()}
     for suffix in ("pt", "pth", "bin"):
         torch.save(state, folder / f"masked.{suffix}")
@@ -174,7 +175,7 @@ def test_every_form_of_a_torch_network_gives_the_same_masks(x64, tmp_path):
         name: masks.from_torch(source, params, flattened=FLATTENED)
         for name, source in torch_sources(torch, tmp_path)
     }
-    assert len(found) == 7
+    assert len(found) == 8
     assert all(equal(mask, found["state dict"]) for mask in found.values())
     assert 0 < masks.density(found["state dict"]) < 0.5
 

@@ -1,5 +1,7 @@
 """Which tensor of another tool belongs to which kernel: by shapes and names alone."""
 
+import random
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -67,6 +69,7 @@ CERTAIN = {
         "Stage_1_Block_0/Conv_2 Stage_1_Block_0/Shortcut Stage_1_Block_1/Conv_2",
         "layer1.0.conv3 layer1.0.downsample.0 layer1.1.conv3",
     ),
+    "one of each part": ("attn/Dense_0 mlp/Dense_0", "attn.in mlp.out"),
     "attention and layers beside it": (
         "attn/query attn/key Dense_0 Dense_1",
         "attn.q attn.k mlp.fc1 mlp.fc2",
@@ -257,3 +260,49 @@ def test_parts_of_an_nnx_model_do_not_exchange_masks():
     weights = jax.tree.map(lambda m: m.astype(jnp.float32), imported)
     again = masks.from_nonzero(weights, nnx.state(model, nnx.Param))
     assert masks.num_active(again) == masks.num_active(imported)
+
+
+# How a layer may be called in PyTorch and in Flax; None for a number.
+ROLES = {
+    "q": (("q", "q_proj", "wq"), ("query",)),
+    "k": (("k_proj", "to_k"), ("key",)),
+    "o": (("o", "out_proj"), ("out",)),
+    "first": (("in_proj", "inp"), ("in", "inp")),
+    "last": (("output", "last"), ("output", "Top")),
+    "gate": (("gate",), ("gate_proj",)),
+    **{f"none {i}": ((), ()) for i in range(4)},
+}
+
+
+def called(rng, roles, tool, share):
+    """Names of the layers of two blocks; some layers only have a number."""
+    given = [
+        rng.choice(ROLES[role][tool])
+        if ROLES[role][tool] and rng.random() < share
+        else ""
+        for role in roles
+    ]
+    numbers = [given[:i].count("") for i in range(len(given))]
+    for block in range(2):
+        for name, number in zip(given, numbers, strict=True):
+            if tool == 0:
+                yield f"blocks.{block}.{name or f'fc{number + 1}'}"
+            else:
+                yield f"Block_{block}/{name or f'Dense_{number}'}"
+
+
+def test_layers_of_any_names_are_paired_rightly_or_not_at_all():
+    rng, right, refused = random.Random(0), 0, 0
+    for _ in range(300):
+        roles = rng.sample(list(ROLES), rng.randint(2, 5))
+        theirs, ours = (list(called(rng, roles, tool, 0.7)) for tool in (0, 1))
+        truth = dict(zip(ours, theirs, strict=True))
+        rng.shuffle(theirs)
+        try:
+            found = pairs(kernels(" ".join(sorted(ours))), tensors(" ".join(theirs)))
+        except UserError:
+            refused += 1
+        else:
+            right += 1
+            assert found == truth
+    assert min(right, refused) > 50
