@@ -26,5 +26,5 @@ def main(workdir: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("workdir", help="a work directory, such as experiments/five_epochs")
+    parser.add_argument("workdir", help="a folder such as experiments/five_epochs")
     main(parser.parse_args().workdir)

@@ -1,12 +1,12 @@
 """Blocks, of which the page about a work directory is made."""
 
 import base64
-import io
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sparse_gf.core import files
+from sparse_gf.reporting import figures as plots
 from sparse_gf.reporting import render
 
 
@@ -63,12 +63,7 @@ def embed(figure: Any, caption: str, svg: bytes) -> Picture:
 
 def embed_small(figure: Any, caption: str) -> Picture:
     """Embeds a figure in half of the bytes: the reader's own font draws its texts."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg")
-    return embed(figure, caption, buffer.getvalue())
+    return embed(figure, caption, plots.svg(figure, "none"))
 
 
 def write_table(folder: pathlib.Path, name: str, table: render.Table) -> None:

@@ -311,3 +311,10 @@ def test_derivatives_jump_where_they_are_not_continuous():
             assert where == pytest.approx([0], abs=0.011), name
         else:
             assert len(where) == 0, name
+
+
+def test_equal_figures_are_equal_bytes():
+    one, other = (
+        plots.svg(plots.against(plots.WIDTH, rows(), "egf2", "t")) for _ in "ab"
+    )
+    assert one == other
