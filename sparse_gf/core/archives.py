@@ -10,6 +10,7 @@ import math
 import os
 import stat
 import tarfile
+import tokenize
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, NamedTuple
@@ -76,6 +77,8 @@ class Npz:
         with self._member(name) as file:
             header = _npy_header(name, file)
             _check_size(f"the array {name!r}", header.num_bytes, limit)
+            if header.num_bytes > self._archive.getinfo(f"{name}.npy").file_size:
+                raise UnfitError(f"{name!r} of another length than its header says")
             content = bytearray(header.num_bytes)
             if _fill(file, content) or file.read(1):
                 raise UnfitError(f"{name!r} of another length than its header says")
@@ -253,7 +256,7 @@ def _npy_header(name: str, file: IO[bytes]) -> Header:
         header = Header(*np.lib.format.read_array_header_1_0(file))
     except UnfitError:
         raise
-    except ValueError as error:
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
         raise UnfitError(f"{name!r}, which is no array of NumPy") from error
     if min(header.shape, default=0) < 0:
         raise UnfitError(f"{name!r} of the shape {header.shape}")

@@ -14,7 +14,7 @@ from sparse_gf.core import tree
 def of_array(array: np.ndarray) -> str:
     """Names an array by its type, shape and bytes: 16 hex digits."""
     found = hashlib.sha256(json.dumps([str(array.dtype), array.shape]).encode())
-    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return found.hexdigest()[:16]
 
 

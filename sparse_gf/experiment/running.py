@@ -122,6 +122,8 @@ def train_cell(
             _check_same(cell, dataset, workdir)
             monitor.note(f"Cell {cell.hash} is finished; nothing to train.")
         else:
+            folder = results.cell_folder(workdir, cell.dataset, cell.hash)
+            results.check_writable(folder)
             for warning in cell.warnings:
                 monitor.note(f"Warning: {warning}")
             for needed in cell.needs:

@@ -19,17 +19,19 @@ import numpy as np
 
 from sparse_gf import masks as masks_lib
 from sparse_gf import specs
-from sparse_gf.core import checksums, errors, files, tree
+from sparse_gf.core import archives, checksums, errors, files, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Masks, Params
 from sparse_gf.experiment.members import Job
 
 PARTS = ("params", "masks", "batch_stats")
 
+_LARGEST = 2**33
+"""Most bytes of an array."""
+
 # What NumPy and zlib raise for a damaged or foreign file. Running out of memory is none
 # of these.
 _UNREADABLE = (
-    OSError,
     EOFError,
     ValueError,
     KeyError,
@@ -78,21 +80,19 @@ def load(path: pathlib.Path) -> Network:
     Raises:
         UserError: If it is damaged or none of ours, or if it cannot be read now.
     """
-    data = files.content(path)
     try:
-        return _read(data)
+        return _read(path)
+    except OSError as error:
+        raise UserError(files.explained(error, path)) from error
     except _UNREADABLE as error:
         raise UserError(
             f"{path} is damaged or no file of a network ({errors.first_line(error)})."
         ) from error
 
 
-def _read(data: bytes) -> Network:
-    if not data.startswith(b"PK"):
-        # NumPy would take it for an array or a pickle.
-        raise ValueError("it is no .npz file")
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        arrays = dict(file)
+def _read(path: pathlib.Path) -> Network:
+    with archives.npz(path) as file:
+        arrays = {name: file.read(name, _LARGEST) for name in file.names}
     expected = arrays.pop("digest", None)
     if expected is not None and str(expected) != checksums.of_arrays(arrays):
         raise ValueError("its arrays are not those that were written")

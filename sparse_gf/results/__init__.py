@@ -34,7 +34,14 @@ from sparse_gf.results.cells import (
     write_cell,
 )
 from sparse_gf.results.columns import MEASUREMENTS, NETWORKS
-from sparse_gf.results.places import Busy, cell_folder, cell_path, lock, prepare
+from sparse_gf.results.places import (
+    Busy,
+    cell_folder,
+    cell_path,
+    check_writable,
+    lock,
+    prepare,
+)
 from sparse_gf.results.sweeps import read_sweeps, survey_sweeps, write_sweep
 
 __all__ = [
@@ -44,6 +51,7 @@ __all__ = [
     "cell_folder",
     "cell_path",
     "check",
+    "check_writable",
     "compact",
     "lock",
     "prepare",

@@ -85,14 +85,19 @@ def prepare(
     """
     path = files.user_path("--workdir", workdir)
     for folder in (path, path / "cells", path / "checkpoints"):
-        _check_writable(folder)
+        check_writable(folder)
     if removed := files.remove_leftovers(_folders(path)):
         found = words.counted(len(removed), "file")
         note(f"Removed {found} that a killed process left unfinished in {path}.")
     return path
 
 
-def _check_writable(folder: pathlib.Path) -> None:
+def check_writable(folder: pathlib.Path) -> None:
+    """Makes sure that files can be written below a folder, there or not.
+
+    Raises:
+        UserError: If they cannot.
+    """
     above = folder.absolute()
     try:
         nearest = next(p for p in (above, *above.parents) if p.exists())

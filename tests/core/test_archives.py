@@ -78,6 +78,13 @@ def test_arrays_come_back_and_others_stay_packed(tmp_path):
             assert found.flags.writeable
 
 
+def cut_head(shape):
+    """A header that ends within its shape, which NumPy looks at as a program."""
+    head = npy_head(shape)
+    bracket = head.index(b"(") + 1
+    return head[:bracket] + b" " * (len(head) - bracket)
+
+
 NPZ_FAULTS = {
     "larger": (npy_head((BOMB,)), BOMB, "array 'x' of 32 MiB, where at most 0.9"),
     "of 10^12": (npy_head((10**6, 10**6), "<f8"), 0, "of 7.28 TiB, where at most"),
@@ -87,6 +94,7 @@ NPZ_FAULTS = {
     "objects": (npy_head((1,), "|O"), 0, "Python objects"),
     "no array": (b"text", 0, "no array of NumPy"),
     "empty": (b"", 0, "no array of NumPy"),
+    "an open bracket": (cut_head((100,)), 0, "no array of NumPy"),
     "a long header": (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f", MIB, "unusual version"),
 }
 
@@ -98,6 +106,13 @@ def test_members_that_are_no_such_arrays_are_refused(tmp_path, fault):
     add_zeros(path, "x.npy", head, size)
     with archives.npz(path) as file, pytest.raises(UnfitError, match=message):
         file.read("x", 1000)
+
+
+def test_no_memory_is_taken_for_what_a_member_does_not_have(tmp_path):
+    path = tmp_path / "a.npz"
+    add_zeros(path, "x.npy", npy_head((BOMB,)), 0)
+    with archives.npz(path) as file, pytest.raises(UnfitError, match="another length"):
+        file.read("x", 2 * BOMB)
 
 
 def test_other_members_are_no_arrays(tmp_path):

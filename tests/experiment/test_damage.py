@@ -202,7 +202,7 @@ def test_no_flipped_bit_is_used_in_silence(kind, steps, tmp_path):
 @pytest.mark.thorough
 @pytest.mark.parametrize("kind", NUMBER)
 def test_no_bit_of_many_is_used_in_silence(kind, steps, tmp_path):
-    number = 20 * NUMBER[kind]
+    number = 10 * NUMBER[kind]
     counts = flips(kind, number, steps, tmp_path)
     print(f"{number} flips of a {kind}: {dict(counts)}")
     assert counts["refused"] > 0

@@ -211,6 +211,17 @@ def test_statuses_say_whether_anything_was_begun(
     assert "Traceback" not in done.stderr
 
 
+def test_a_file_in_the_place_of_the_cells_folder_is_found_before_training(
+    command, tmp_path
+):
+    code = "from sparse_gf import results\n"
+    code += "results.cell_folder = lambda work, *_: work / 'taken'\n"
+    (tmp_path / "taken").write_text("")
+    done = command("main", *CELL, f"--workdir={tmp_path}", code=code)
+    assert done.returncode == 2
+    assert "taken', which cannot be written (Not a directory)" in done.stderr
+
+
 def test_a_sweep_that_ends_in_an_error_has_begun(command, tmp_path):
     code = RAISE.format(place="results.compact", error="UserError('damaged')")
     code += "from sparse_gf.experiment import engines\n"
