@@ -118,6 +118,7 @@ def test_padded_dense_network_equals_the_narrow_one(x64, digits, optimizer):
         optimizer,
         variant=variant,
         activation=activation,
+        hidden_layers=2 if optimizer == "adam" or "SC" in variant else 1,
         penalise_activations=activation == "prelu_shared",
     )
     assert_padded_equals_narrow(cell, digits)
@@ -129,7 +130,7 @@ def test_layer_norm_is_never_padded():
     assert [group.width for group in chunk] == [68, 9, 30]
 
 
-@pytest.mark.parametrize("hidden_layers", [1, 4])
+@pytest.mark.parametrize("hidden_layers", [1, 3])
 def test_both_arms_have_the_same_counts_at_every_epoch(digits, hidden_layers):
     cell = small_cell(
         dtype="float32", hidden_layers=hidden_layers, dense_widths=(9, 30)
@@ -155,10 +156,15 @@ def make_networks(cell):
     """The padded networks of a cell before the first step, and which they are."""
     (chunk,) = capacity.plan(cell, RunSpec(dense_arm="padded"))
     networks = capacity.ensemble_of(cell, chunk)
-    data_shapes = ensemble.to_device(data.load("digits"), cell.dtype)
-    shapes = ensemble.prepare(networks, data_shapes, 1)
-    (state,) = jax.device_get(ensemble.begin(networks, data_shapes, shapes).state)
-    return chunk[0].networks, state
+    (group,) = networks.groups
+    on_device = ensemble.to_device(data.load("digits"), cell.dtype)
+    init = jax.jit(networks.init)
+    states = [
+        init(seed, jax.tree.map(lambda x, n=n: x[n], group.members), on_device)
+        for n, seed in enumerate(group.seeds)
+    ]
+    stacked = jax.tree.map(lambda *x: np.stack(x), *jax.device_get(states))
+    return chunk[0].networks, stacked
 
 
 def test_networks_differ_in_mask_and_weights_by_seed_width_and_arm():

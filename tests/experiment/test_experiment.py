@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -280,42 +279,24 @@ def test_a_work_directory_that_cannot_be_written_is_refused(tmp_path):
         experiment.run(CELL, RunSpec(), file / "below")
 
 
-def command(workdir, *more):
+def flags(workdir):
     return [
-        sys.executable,
-        "-m",
-        "sparse_gf.main",
         f"--config={ROOT / 'configs' / 'sc_sdc.py'}",
         f"--workdir={workdir}",
-        "--config.epochs=40",
+        "--config.epochs=12",
         "--config.seeds=(0,1)",
         "--config.dense_widths=(7,20)",
         "--config.hidden_layers=2",
         "--config.variant=DA_L2_BN_DO",
         "--config.optimizer.name=momentum",
         "--config.checkpoint_seconds=0",
-        *more,
     ]
 
 
-def run_command(arguments, cache):
-    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
-    return subprocess.run(
-        arguments,
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def kill_after_epoch(arguments, cache, workdir, epoch):
+def kill_after_epoch(arguments, workdir, epoch):
     """Starts the command and kills it once a checkpoint of ``epoch`` is whole."""
-    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
-    process = subprocess.Popen(
-        arguments, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
-    )
+    started = [sys.executable, "-m", "sparse_gf.main", *arguments]
+    process = subprocess.Popen(started, cwd=ROOT, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         steps = workdir.glob("checkpoints/*/*/[0-9]*")
@@ -328,15 +309,15 @@ def kill_after_epoch(arguments, cache, workdir, epoch):
 
 
 @pytest.mark.thorough
-def test_a_killed_run_continues_and_ends_equal_bit_for_bit(tmp_path):
-    whole, killed, cache = (tmp_path / name for name in ("whole", "killed", "cache"))
-    done = run_command(command(whole), cache)
+def test_a_killed_run_continues_and_ends_equal_bit_for_bit(command, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = command("main", *flags(whole))
     assert done.returncode == 0, done.stderr
     assert "Wilcoxon" in done.stdout
-    for epoch in (3, 17):
-        kill_after_epoch(command(killed), cache, killed, epoch)
+    for epoch in (2, 6):
+        kill_after_epoch(flags(killed), killed, epoch)
         assert not list(killed.glob("cells/*.parquet"))
-    resumed = run_command(command(killed), cache)
+    resumed = command("main", *flags(killed))
     assert resumed.returncode == 0, resumed.stderr
     assert "Continuing: epoch" in resumed.stdout
     for read in (results.read, results.read_measurements):

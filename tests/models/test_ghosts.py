@@ -107,18 +107,18 @@ def drawn(model, pixels, **arguments):
     return jax.tree.map(draw, shapes), images
 
 
+@functools.partial(
+    jax.jit,
+    static_argnums=0,
+    compiler_options={"xla_backend_optimization_level": 0},
+)
 def outputs(model, variables, images, gates):
     """Logits in both modes, and the running statistics."""
-
-    def run(variables, images, gates):
-        arguments = {} if gates is None else {"gates": gates}
-        trained = model.apply(
-            variables, images, train=True, mutable=["batch_stats"], **arguments
-        )
-        return model.apply(variables, images, **arguments), trained
-
-    quickly = {"xla_backend_optimization_level": 0}
-    return jax.jit(run, compiler_options=quickly)(variables, images, gates)
+    arguments = {} if gates is None else {"gates": gates}
+    trained = model.apply(
+        variables, images, train=True, mutable=["batch_stats"], **arguments
+    )
+    return model.apply(variables, images, **arguments), trained
 
 
 def equal_to_rounding(found, wanted):
