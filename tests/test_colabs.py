@@ -54,11 +54,12 @@ SMALLER = {
     },
     "4_from_sweep_to_paper_table": {
         '("adam", "momentum"), "variant": ("NR", "SC", "BN")': (
-            '("adam", "momentum"), "variant": ("NR", "BN")'
+            '("adam",), "variant": ("NR", "BN")'
         )
     },
     "5_curvature_and_landscapes": {
         "epochs=30": "epochs=5",
+        "measurements=4": "measurements=2",
         "num_samples=50": "num_samples=5",
         "num=3, points=11": "num=3, points=5",
         "-0.3, 0.3, 41": "-0.3, 0.3, 5",

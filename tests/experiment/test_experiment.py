@@ -57,10 +57,9 @@ def test_a_row_per_measurement_whose_means_are_in_the_network_rows(finished):
     means = long.groupby(keys)[["egf1", "egf2", "gf1", "gf2"]].mean()
     own = rows.set_index(keys)[["egf1", "egf2", "gf1", "gf2"]].sort_index()
     pd.testing.assert_frame_equal(means, own, rtol=1e-12)
-    last = long[long["epoch"] == 4].set_index(keys)["test_accuracy"].sort_index()
-    pd.testing.assert_series_equal(
-        last, rows.set_index(keys)["test_accuracy"].sort_index()
-    )
+    scores = ["train_loss", "test_loss", "test_accuracy"]
+    last = long[long["epoch"] == 4].set_index(keys)[scores].sort_index()
+    pd.testing.assert_frame_equal(last, rows.set_index(keys)[scores].sort_index())
     layers = np.stack(list(long["layer_norms2"]))
     np.testing.assert_allclose(layers.mean(axis=1), long["egf2"], rtol=1e-5)
 

@@ -131,7 +131,7 @@ NARROW = {
     "wide": OneBlock(wide_resnet.PreActivationBlock),
     "vgg": vgg.VGG(10, ((4, 4),)),
     "mobilenet": OneBlock(mobilenet.SeparableBlock),
-    "mlp": catalog.make("mlp_3_20", 10, norm="batch_norm"),
+    "mlp": catalog.make("mlp_2_8", 10, norm="batch_norm"),
 }
 """One of each kind of block."""
 

@@ -147,20 +147,27 @@ def test_masks_are_fixed_between_updates_and_after_the_end(data, method):
 
 def test_rigl_moves_what_it_says():
     """Two of four active weights move: the smallest go, the largest gradients come."""
-    _, state = make(training.Static())
-    kernel = jnp.array([[4.0, -1.0, 3.0, 0.5, 0, 0, 0, 0]])
-    mask = jnp.array([[True] * 4 + [False] * 4])
-    growth = jnp.array([[0.0, 8.0, 0.0, 1.0, 2.0, 9.0, 7.0, 3.0]])
-    state = dataclasses.replace(
-        state,
-        params={"a": {"kernel": kernel}},
-        masks={"a": {"kernel": mask}},
-    )
-    moved = jax.jit(pruning.moved)
-    found = moved(state, {"a": {"kernel": growth}}, jnp.float32(0.5))
+    method = pruning.Dynamic(every=2, drop=0.5, end=1, by_gradient=True)
+    recipe, _ = make(method)
+    kernel = np.array([[4.0, -1.0, 3.0, 0.5, 0, 0, 0, 0]], np.float32)
+    mask = np.array([[True] * 4 + [False] * 4])
+    # Of either sign.
+    gradient = np.array([[0.0, -8.0, 0.0, 1.0, 2.0, -9.0, 7.0, 3.0]], np.float32)
+
+    @jax.jit
+    def update(kernel, mask, gradient, number):
+        params, masks = {"a": {"kernel": kernel}}, {"a": {"kernel": mask}}
+        state = training.create(recipe, params, masks, {}, 0.1)
+        grads = {"a": {"kernel": gradient}}
+        after = method.after_step(
+            recipe, state, state, grads, number, STEPS, jnp.int32(3)
+        )
+        return after.masks["a"]["kernel"]
+
     # Of the candidates (all but 0 and 2) the best are 5 and, just dropped, 1.
     expected = [[True, True, True, False, False, True, False, False]]
-    np.testing.assert_array_equal(found["a"]["kernel"], expected)
+    np.testing.assert_array_equal(update(kernel, mask, gradient, 0), expected)
+    np.testing.assert_array_equal(update(kernel, mask, gradient, 1), mask)
 
 
 def test_an_update_takes_the_place_of_the_step(data):
