@@ -58,6 +58,7 @@ SMALLER = {
         )
     },
     "5_curvature_and_landscapes": {
+        "seeds=(0, 1)": "seeds=(0,)",
         "epochs=30": "epochs=5",
         "measurements=4": "measurements=2",
         "num_samples=50": "num_samples=5",
