@@ -4,8 +4,11 @@ from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
+
+from sparse_gf.core.errors import UserError
 
 SMOOTHING: Mapping[str, Callable[[float, int], float]] = {
     "paper": lambda a, num_classes: a,
@@ -29,13 +32,31 @@ def cross_entropy(
         labels: The true classes.
         label_smoothing: a in the targets y (1 - a) + a / K of Jaiswal et al. (2022),
             in [0, 1). For the form of their released code, see ``SMOOTHING``.
+
+    Raises:
+        UserError: If the smoothing is out of range, or, outside of ``jit``, a label.
     """
+    if not 0 <= label_smoothing < 1:
+        raise UserError(
+            f"label_smoothing is {label_smoothing!r}; it must be in [0, 1)."
+        )
+    if not isinstance(labels, jax.core.Tracer):
+        _check_labels(np.asarray(labels), logits.shape[-1])
     if not label_smoothing:
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return jnp.mean(losses)
     targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     smoothed = optax.smooth_labels(targets, label_smoothing)
     return jnp.mean(optax.softmax_cross_entropy(logits, smoothed))
+
+
+def _check_labels(labels: np.ndarray, num_classes: int) -> None:
+    wrong = labels[(labels < 0) | (labels >= num_classes)]
+    if wrong.size:
+        raise UserError(
+            f"a label is {wrong.flat[0]}; there are {num_classes} classes, 0 to "
+            f"{num_classes - 1}."
+        )
 
 
 def num_correct(

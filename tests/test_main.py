@@ -1,13 +1,17 @@
 """The command line: what it refuses, and how it says so."""
 
+import collections
 import pathlib
+import random
 import subprocess
 import sys
+import time
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIG = f"--config={ROOT / 'configs' / 'sc_sdc.py'}"
+MASKS = f"--config={ROOT / 'configs' / 'masks.py'}:digits"
 
 
 @pytest.mark.parametrize(
@@ -24,6 +28,20 @@ CONFIG = f"--config={ROOT / 'configs' / 'sc_sdc.py'}"
         (["--config=nowhere.py"], "--config=nowhere.py cannot be loaded"),
         ([], "--config is missing"),
         ([CONFIG, "stray"], "error: 'stray' is no flag; flags start with --.\n"),
+        ([CONFIG, "--config.mask.method=snip"], "config key 'mask.method' is none of"),
+        (
+            [CONFIG, "--config.optimizer=adam"],
+            "give one of these, such as --config.opt",
+        ),
+        ([CONFIG, "--config.save_networks=all"], "one of '' (empty), last, measured"),
+        ([MASKS, "--config.mask.density=abc"], "density"),
+        ([MASKS, "--config.mask.density=(nan,)"], "density"),
+        ([MASKS, "--config.mask.density=(1e-300,)"], "keeps none of the 15800 weights"),
+        (
+            [MASKS, "--config.mask.rounds=1000000000"],
+            "config.mask.rounds is 1000000000",
+        ),
+        ([MASKS, "--config.model=mlp_1_99999999999"], "a width of at most 1000000"),
     ],
 )
 def test_a_mistake_is_one_message_and_nothing_is_written(
@@ -116,3 +134,77 @@ def test_python_m_does_what_a_fork_of_the_tests_does(command):
     done = command("main", CONFIG, "stray")
     for name in ("returncode", "stdout", "stderr"):
         assert getattr(alone, name) == getattr(done, name)
+
+
+@pytest.mark.parametrize(
+    ("flag", "wanted"),
+    [
+        ("--seed=99999999999999999999", "--seed"),
+        ("--radius=nan", "--radius is nan"),
+        ("--threshold=nan", "--threshold is nan"),
+        ("--of=", "--of is empty; it must be some of eigenvalues"),
+        ("--num_samples=0", "--num_samples is 0"),
+    ],
+)
+def test_a_mistake_in_what_is_to_be_looked_at_is_one_message(
+    command, tmp_path, flag, wanted
+):
+    done = command("analyse", f"--workdir={tmp_path}", flag)
+    assert done.returncode == 2
+    assert (len(done.stderr.splitlines()), done.stdout) == (1, "")
+    assert wanted in done.stderr
+
+
+STUB = """
+from sparse_gf import experiment, specs
+from sparse_gf.experiment import kinds
+from sparse_gf.terminal import console
+
+def plan(config, workdir):
+    cell, run = specs.from_config(config)
+    job = experiment.job(cell, run)
+    print(job.hash, sum(1 for _ in job.plan()))
+    return 0
+
+console.train_cell = plan
+"""
+"""Everything up to the training, which is left out."""
+
+VALUES = (
+    *("0", "1", "-1", "3", "0.1", "1e300", "1e-300", "nan", "inf", "-0.0", "abc"),
+    *("''", "None", "True", "()", "(1,)", "(0.5,0.1)", "(nan,)", "('a',)", "[1", "{}"),
+    *("9" * 30, "adam", "snip", "swish", "2:4", "gsw,gsk", "step", "imp", "$x$"),
+    *("../x", "\u00e9"),
+)
+"""Good values of some keys, and bad ones of others."""
+
+
+@pytest.mark.slow
+def test_no_flags_of_a_config_make_a_traceback_or_hang(command, tmp_path, capsys):
+    from sparse_gf.specs import config as config_lib
+
+    rng = random.Random(0)
+    keys = sorted(config_lib.KEYS - {"file", "mask.file"})
+    statuses = collections.Counter()
+    for draw in range(400):
+        flags = [
+            f"--config.{rng.choice(keys)}={rng.choice(VALUES)}"
+            for _ in range(rng.choice((1, 1, 1, 2)))
+        ]
+        start = time.monotonic()
+        done = command(
+            "main",
+            rng.choice((CONFIG, MASKS)),
+            f"--workdir={tmp_path}",
+            *flags,
+            code=STUB,
+        )
+        assert time.monotonic() - start < 20, (draw, flags)
+        assert "Traceback" not in done.stderr, (draw, flags, done.stderr)
+        assert done.returncode in (0, 2), (draw, flags, done.stderr)
+        if done.returncode:
+            assert len(done.stderr.splitlines()) == 1, (draw, flags, done.stderr)
+        statuses[done.returncode] += 1
+    assert min(statuses.values()) > 20
+    with capsys.disabled():
+        print(f"\n{sum(statuses.values())} command lines: {dict(statuses)}")

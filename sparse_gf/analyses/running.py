@@ -76,6 +76,8 @@ def run(
         UserError: If there are no networks, or none can be looked at, or if a name is
             unknown.
     """
+    if not names:
+        raise UserError(f"--of is empty; it must be some of {', '.join(ANALYSES)}.")
     for name in names:
         errors.one_of("--of", name, ANALYSES)
     folder = files.user_path("--workdir", workdir)

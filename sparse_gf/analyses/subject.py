@@ -64,13 +64,22 @@ class Settings:
         errors.one_of(
             "--input_directions", self.input_directions, landscapes.INPUT_DIRECTIONS
         )
-        for name, low in {
-            "examples": 0,
-            "batch_size": 1,
-            "num": 1,
-            "points": 2,
-        }.items():
-            errors.in_range(f"--{name}", getattr(self, name), low, None)
+        for name, (low, high) in _RANGES.items():
+            errors.in_range(f"--{name}", getattr(self, name), low, high)
+        for name in ("radius", "input_radius", "threshold"):
+            errors.rate(f"--{name}", getattr(self, name))
+
+
+_RANGES = {
+    "examples": (0, 10**9),
+    "batch_size": (1, 10**9),
+    "num": (1, 10**6),
+    "iterations": (0, 10**6),
+    "num_samples": (1, 10**6),
+    "points": (2, 10**4),
+    "seed": (0, 2**31 - 1),
+}
+"""What whole numbers may be."""
 
 
 class Subject(NamedTuple):

@@ -13,6 +13,10 @@ class UserError(ValueError):
     """Bad input: says the value, what is allowed, and where it came from."""
 
 
+LARGEST = 3.4e38
+"""Numbers beyond it are infinite in float32."""
+
+
 class Failed(UserError):
     """What failed after work had begun: files may have been written."""
 
@@ -51,9 +55,8 @@ def unknown(place: str, value: object, allowed: Iterable[str]) -> UserError:
         close = difflib.get_close_matches(str(value).lower(), folded, n=1, cutoff=0.5)
         near = [folded[name] for name in close]
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return UserError(
-        f"{place} is {value!r}; it must be one of {', '.join(names)}.{hint}"
-    )
+    spelled = ", ".join(name or "'' (empty)" for name in names)
+    return UserError(f"{place} is {value!r}; it must be one of {spelled}.{hint}")
 
 
 def one_of(place: str, value: object, allowed: Collection[str]) -> None:
@@ -67,7 +70,7 @@ def one_of(place: str, value: object, allowed: Collection[str]) -> None:
     Raises:
         UserError: If there is no such name; it has the nearest one.
     """
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise unknown(place, value, allowed)
 
 
@@ -88,7 +91,7 @@ def rate(place: str, value: Any, below: float = float("inf")) -> None:
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or not 0 <= value < below
+        or not 0 <= value < min(below, LARGEST)
     ):
         wanted = "finite number" if below == float("inf") else f"number below {below}"
         raise UserError(f"{place} is {value!r}; it must be a {wanted}, at least 0.")

@@ -271,6 +271,11 @@ def _counts(cell: MaskedSpec, params: Params, density: float | None) -> Any:
         distribution=spec.distribution,
         dense_layers=spec.dense_layers,
     )
+    if not sum(int(count[0]) for count in jax.tree.leaves(budget(density))):
+        raise UserError(
+            f"config.mask.density is {density:g}, which keeps none of the "
+            f"{sum(sizes.values())} weights of {cell.model}."
+        )
     if spec.schedule == "init" or spec.schedule in ("set", "rigl"):
         return budget(density, rounds=spec.protocol.rounds)
     if spec.schedule == "imp":

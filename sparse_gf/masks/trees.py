@@ -295,6 +295,8 @@ def _check_paths(kernels: Mapping[str, Array], counts: Mapping[str, Count]) -> N
 
 def _check_count(place: str, count: Count, size: int) -> None:
     try:
+        if isinstance(count, bool):
+            raise TypeError
         number = operator.index(count)  # pyright: ignore[reportArgumentType]
     except jax.errors.TracerIntegerConversionError:
         return  # It comes from a budget that was checked.

@@ -53,10 +53,11 @@ def _small_resnet(
 def _wide_resnet(
     depth: str, width: str, classes: int, stem: str, style: Style
 ) -> nn.Module:
-    if (int(depth) - 4) % 6 or int(depth) < 10 or int(width) < 1:
+    known = 10 <= int(depth) <= 1000 and 1 <= int(width) <= 1000
+    if not known or (int(depth) - 4) % 6:
         raise errors.UserError(
             f"model is 'wrn_{depth}_{width}'; the depth of a wide ResNet must be "
-            "6n + 4 (10, 16, 22, 28, 40, ...) and its width at least 1."
+            "6n + 4 (10, 16, 22, 28, 40, ... up to 1000) and its width in 1..1000."
         )
     return WideResNet(classes, (int(depth) - 4) // 6, int(width), stem, style)
 
@@ -71,6 +72,11 @@ def _mobilenet(classes: int, stem: str, style: Style) -> nn.Module:
 
 def _mlp(hidden: str, width: str, classes: int, stem: str, style: Style) -> nn.Module:
     del stem
+    if int(hidden) > 1000 or int(width) > 10**6:
+        raise errors.UserError(
+            f"model is 'mlp_{hidden}_{width}'; it must have at most 1000 hidden layers "
+            "and a width of at most 1000000."
+        )
     if style.norm == "group_norm":
         raise errors.UserError("norm is 'group_norm', which MLPs do not have.")
     return mlp.MLP(

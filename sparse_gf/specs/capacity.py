@@ -31,8 +31,8 @@ class CapacitySpec(Cell):
 
     kind: ClassVar[str] = "capacity"
 
-    hidden_layers: int = fields.at_least(4, 1)
-    max_width: int = fields.at_least(0, 0)
+    hidden_layers: int = fields.at_least(4, 1, most=1000)
+    max_width: int = fields.at_least(0, 0, most=10**6)
     dense_widths: tuple[int, ...] = ()
     variant: str = "NR"
     l2: float = fields.rate(1e-4)

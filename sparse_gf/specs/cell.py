@@ -81,11 +81,11 @@ class Cell(fields.Spec, abc.ABC):
     penalise_activations: bool = False
     train_examples: int = fields.at_least(0, 0)
     test_examples: int = fields.at_least(0, 0)
-    epochs: int = fields.at_least(100, 1)
+    epochs: int = fields.at_least(100, 1, most=10**6)
     batch_size: int = fields.at_least(128, 1)
     initializer: str = fields.one_of("he_normal", initializers.NAMES)
     initializer_reference: str = fields.one_of("dense", initializers.REFERENCES)
-    measurements: int = fields.at_least(11, 1)
+    measurements: int = fields.at_least(11, 1, most=10**5)
     probe_size: int = fields.at_least(0, 0)
     dtype: str = fields.one_of("float32", DTYPES)
     precision: str = fields.one_of("float32", products.NAMES)

@@ -6,10 +6,14 @@ value in its one spelling, so that equal specs have equal names, or raises a
 """
 
 import dataclasses
+import functools
+import math
+import typing
 from collections.abc import Callable, Collection
 from typing import Any, ClassVar, TypeVar
 
 from sparse_gf.core import errors
+from sparse_gf.core.errors import UserError
 
 Rule = Callable[[str, Any], Any]
 
@@ -31,11 +35,16 @@ def one_of(default: str, allowed: Collection[str]) -> Any:
     return ruled(default, rule)
 
 
-def at_least(default: int, low: int) -> Any:
+MOST = 10**9
+"""The largest number of anything that is counted; a larger one is a slip."""
+
+
+def at_least(default: int, low: int, most: int = MOST) -> Any:
     """A field that holds an integer from ``low`` on."""
 
     def rule(place: str, value: Any) -> Any:
         errors.in_range(place, value, low, None)
+        errors.in_range(place, value, low, most)
         return value
 
     return ruled(default, rule)
@@ -73,6 +82,51 @@ def distinct(default: tuple[int, ...], low: int, high: int) -> Any:
     return ruled(default, rule)
 
 
+_KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
+    bool: ("True or False", lambda value: isinstance(value, bool)),
+    int: (
+        f"an integer in {-MOST}..{MOST}",
+        lambda value: isinstance(value, int) and -MOST <= value <= MOST,
+    ),
+    float: (
+        "a finite number",
+        lambda value: isinstance(value, int | float) and math.isfinite(value),
+    ),
+    str: ("a text", lambda value: isinstance(value, str)),
+}
+"""Types of values in words, and who is one. A truth is no number here."""
+
+
+def typed(place: str, value: Any, hint: Any) -> Any:
+    """The rule of fields that have no other: a value is of its field's type.
+
+    Args:
+        place: Where it comes from.
+        value: What was given.
+        hint: One of bool, int, float and str, a tuple of one of them, or a spec.
+
+    Raises:
+        UserError: If it is not.
+    """
+    if typing.get_origin(hint) is tuple:
+        kind = typing.get_args(hint)[0]
+        if not isinstance(value, tuple):
+            raise UserError(
+                f"{place} is {value!r}; it must be a tuple of which each value is "
+                f"{_KINDS[kind][0]}."
+            )
+        return tuple(typed(f"a value of {place}", own, kind) for own in value)
+    if hint not in _KINDS:
+        return value
+    words, fits = _KINDS[hint]
+    if isinstance(value, bool) != (hint is bool) or not fits(value):
+        raise UserError(f"{place} is {value!r}; it must be {words}.")
+    return float(value) if hint is float else value
+
+
+_hints = functools.cache(typing.get_type_hints)
+
+
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """Values that are checked when they are put together, frozen and hashable."""
@@ -81,10 +135,14 @@ class Spec:
     """Where the values come from, for messages."""
 
     def __post_init__(self):
+        hints = _hints(type(self))
         for field in dataclasses.fields(self):
-            if rule := field.metadata.get("rule"):
-                value = rule(f"{self.PLACE}.{field.name}", getattr(self, field.name))
-                self._spell(field.name, value)
+            place, value = f"{self.PLACE}.{field.name}", getattr(self, field.name)
+            rule = field.metadata.get("rule")
+            value = (
+                rule(place, value) if rule else typed(place, value, hints[field.name])
+            )
+            self._spell(field.name, value)
 
     def _spell(self, name: str, value: Any) -> None:
         """Brings a field into its one spelling."""

@@ -30,6 +30,17 @@ def rounds_of_20_percent(wanted: Collection[float]) -> tuple[float, ...]:
     return tuple(sorted({*others, *wanted}, reverse=True))
 
 
+def _densities(place: str, value: Any) -> tuple[float, ...]:
+    """A number, or a tuple of them."""
+    given = value if isinstance(value, tuple) else (value,)
+    return fields.typed(place, given, tuple[float, ...])
+
+
+_MOST_ROUNDS = 10_000
+_LARGEST_GROUP = 1024
+"""M of a pattern N:M at most."""
+
+
 @dataclasses.dataclass(frozen=True)
 class MaskSpec(fields.Spec):
     """Which weights of a network are active, and when they are chosen.
@@ -69,13 +80,13 @@ class MaskSpec(fields.Spec):
 
     method: str = fields.one_of("random", {*criteria.PROTOCOLS, "file"})
     schedule: str = fields.one_of("init", set(pruning.METHODS))
-    density: tuple[float, ...] = (1.0, 0.1)
+    density: tuple[float, ...] = fields.ruled((1.0, 0.1), _densities)
     distribution: str = ""
     num_active: tuple[int, ...] = ()
     dense_layers: tuple[str, ...] = ()
     file: str = ""
     digest: str = ""
-    rounds: int = fields.at_least(0, 0)
+    rounds: int = fields.at_least(0, 0, most=_MOST_ROUNDS)
     examples: int = fields.at_least(0, 0)
     batch_norm: str = fields.one_of("", {"", *logits.MODES})
     temperature: float = fields.rate(0.0)
@@ -110,10 +121,10 @@ class MaskSpec(fields.Spec):
         if not found:
             return None
         n, m = map(int, found.groups())
-        if not 1 <= n <= m:
+        if not 1 <= n <= m <= _LARGEST_GROUP:
             raise UserError(
                 f"config.mask.distribution is {self.distribution!r}; a pattern is N:M "
-                "with 1 <= N <= M."
+                f"with 1 <= N <= M <= {_LARGEST_GROUP}."
             )
         return n, m
 
@@ -169,8 +180,6 @@ class MaskSpec(fields.Spec):
 
     def _check_density(self) -> None:
         density = self.density
-        if isinstance(density, int | float):
-            density = (density,)
         if self.file:
             errors.one_of(
                 "config.mask.method with a file", self.method, {"random", "file"}
@@ -189,7 +198,7 @@ class MaskSpec(fields.Spec):
                 "config.mask.density is empty; give densities, num_active, a pattern "
                 "such as 2:4 as distribution, or a file."
             )
-        self._spell("density", tuple(map(float, density)))
+        self._spell("density", density)
         if any(not 0 < density <= 1 for density in self.density):
             raise UserError(
                 f"config.mask.density is {self.density!r}; every value must be above 0 "

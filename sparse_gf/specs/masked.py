@@ -46,7 +46,7 @@ class MaskedSpec(Cell):
     mask: MaskSpec = MaskSpec()
     optimizer: OptimizerSpec = OptimizerSpec("momentum", 0.1)
     data_augmentation: bool = True
-    epochs: int = fields.at_least(200, 1)
+    epochs: int = fields.at_least(200, 1, most=10**6)
     initializer_reference: str = fields.one_of("dense", {"dense", "active"})
 
     def __post_init__(self):

@@ -94,10 +94,14 @@ def parse(
 ) -> list[str]:
     """Parses flags; a mistake in them or in the config is one message, not a trace."""
     try:
-        for argument in argv:
-            key = re.match(r"--?config\.([\w.]+)", argument)
-            if key:
-                errors.one_of("config key", key.group(1), keys)
+        for key in _config_keys(argv):
+            inner = sorted(name for name in keys if name.startswith(f"{key}."))
+            if inner:
+                fail(
+                    f"config.{key} holds {', '.join(inner)}; give one of these, such "
+                    f"as --config.{inner[0]}=VALUE."
+                )
+            errors.one_of("config key", key, keys)
         rest = flags.FLAGS(argv)
         if config is not None:
             # A file that failed to load raises when it is looked at.
@@ -105,6 +109,12 @@ def parse(
     except Exception as error:  # A config file is a program: it may raise anything.
         fail(_explain(error, argv, example if config is not None else ""))
     return rest
+
+
+def _config_keys(argv: Sequence[str]) -> list[str]:
+    """What flags of the form ``--config.KEY`` would change."""
+    found = (re.match(r"--?config\.([\w.]+)", argument) for argument in argv)
+    return [key.group(1) for key in found if key]
 
 
 def fail(message: str) -> NoReturn:
@@ -200,6 +210,10 @@ def _explain(error: Exception, argv: Sequence[str], example: str) -> str:
     if example and not files:
         return f"--config is missing; for example {example}."
     # A config file that fails is reported with its whole trace; the cause is last.
+    missing = str(error).strip("'\"") if isinstance(error, KeyError) else ""
+    for key in _config_keys(argv):
+        if missing in (key, key.partition(".")[0]):
+            return f"config key {key!r} is none of {files[-1] if files else 'it'}."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = lines[-1] if lines else type(error).__name__
     if "UserError: " in cause:

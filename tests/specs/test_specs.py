@@ -391,3 +391,84 @@ def test_specs_are_frozen_and_hashable():
     assert {run, RunSpec()} == {run}
     with pytest.raises(dataclasses.FrozenInstanceError):
         cell.epochs = 3
+
+
+ODD = (
+    *("abc", "0.1", "", -1, 5, 10**30, 1.5, 1e300, float("nan"), float("inf"), True),
+    *(
+        None,
+        (),
+        (1.5,),
+        ("a",),
+        ("a", 1),
+        (10**30,),
+        (True,),
+        (float("nan"),),
+        {},
+        b"x",
+    ),
+)
+
+
+def flat(config, prefix=""):
+    """The keys of a config with their defaults, nested ones with a dot."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def is_like(value, default):
+    """Whether a value has the type of a default, and is a number if that is one."""
+    if default is None:
+        return value is None or is_like(value, 1.0)
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and (
+            not default or all(is_like(own, default[0]) for own in value)
+        )
+    return type(value) is type(default) and (
+        not isinstance(value, int | float) or abs(value) <= 1e9
+    )
+
+
+@pytest.mark.parametrize("kind", [CapacitySpec, MaskedSpec])
+def test_every_key_takes_values_of_its_type_or_refuses_them_in_one_line(kind):
+    small = {"dataset": "digits"}
+    if kind is MaskedSpec:
+        small["model"] = "mlp_1_4"
+    keys = dict(flat(specs.to_config(kind(**small), RunSpec())))
+    refused = []
+    for (key, default), value in itertools.product(keys.items(), ODD):
+        group, _, name = key.rpartition(".")
+        config = small | ({group: {name: value}} if group else {name: value})
+        try:
+            made = specs.to_config(*specs.from_config(config))
+        except UserError as error:
+            refused.append(str(error))
+        else:
+            assert is_like(dict(flat(made))[key], default), (key, value)
+    assert len(refused) > len(keys) * len(ODD) / 2
+    assert not [message for message in refused if "\n" in message]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"mask": {"num_active": (1.5, 2, 3)}}, r"mask.num_active is 1\.5.*an integer"),
+        ({"schedule": {"milestones": (1.5,)}}, r"milestones is 1\.5.*an integer"),
+        ({"mask": {"density": "0.1"}}, r"mask\.density is '0\.1'.*a finite number"),
+        ({"mask": {"density": (float("nan"),)}}, r"mask\.density is nan.*a finite"),
+        ({"mask": {"rounds": 10**9}}, r"rounds is 1000000000.*in 0\.\.10000"),
+        ({"mask": {"distribution": "99999999:999999999"}}, r"N <= M <= 1024"),
+        ({"model": "mlp_1_99999999999"}, "width of at most 1000000"),
+        ({"model": "mlp_99999999_1"}, "at most 1000 hidden layers"),
+        ({"model": 5}, "config.model is 5"),
+        ({"epochs": 10**30}, r"epochs is 10+; .*in 1\.\.1000000"),
+        ({"optimizer": {"learning_rate": 1e300}}, "learning_rate is 1e[+]300"),
+        ({"save_networks": "all"}, r"one of '' \(empty\), last, measured"),
+    ],
+)
+def test_slips_are_refused_with_their_place(config, message):
+    with pytest.raises(UserError, match=message):
+        specs.from_config({"dataset": "digits", "model": "mlp_1_4"} | config)
