@@ -36,7 +36,7 @@ MASKS = f"--config={ROOT / 'configs' / 'masks.py'}:digits"
         ([CONFIG, "--config.save_networks=all"], "one of '' (empty), last, measured"),
         ([MASKS, "--config.mask.density=abc"], "density"),
         ([MASKS, "--config.mask.density=(nan,)"], "density"),
-        ([MASKS, "--config.mask.density=(1e-300,)"], "keeps none of the 15800 weights"),
+        ([MASKS, "--config.mask.density=(1e-300,)"], "keeps none of the 17400 weights"),
         (
             [MASKS, "--config.mask.rounds=1000000000"],
             "config.mask.rounds is 1000000000",

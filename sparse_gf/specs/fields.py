@@ -7,7 +7,6 @@ value in its one spelling, so that equal specs have equal names, or raises a
 
 import dataclasses
 import functools
-import math
 import typing
 from collections.abc import Callable, Collection
 from typing import Any, ClassVar, TypeVar
@@ -90,7 +89,7 @@ _KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
     ),
     float: (
         "a finite number",
-        lambda value: isinstance(value, int | float) and math.isfinite(value),
+        lambda value: isinstance(value, int | float) and abs(value) < errors.LARGEST,
     ),
     str: ("a text", lambda value: isinstance(value, str)),
 }

@@ -428,7 +428,8 @@ def is_like(value, default):
             not default or all(is_like(own, default[0]) for own in value)
         )
     return type(value) is type(default) and (
-        not isinstance(value, int | float) or abs(value) <= 1e9
+        not isinstance(value, int | float)
+        or abs(value) <= (1e9 if isinstance(value, int) else 3.4e38)
     )
 
 
