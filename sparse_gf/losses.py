@@ -40,8 +40,7 @@ def cross_entropy(
         raise UserError(
             f"label_smoothing is {label_smoothing!r}; it must be in [0, 1)."
         )
-    if not isinstance(labels, jax.core.Tracer):
-        _check_labels(np.asarray(labels), logits.shape[-1])
+    _check_labels(labels, logits.shape[-1])
     if not label_smoothing:
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return jnp.mean(losses)
@@ -50,8 +49,12 @@ def cross_entropy(
     return jnp.mean(optax.softmax_cross_entropy(logits, smoothed))
 
 
-def _check_labels(labels: np.ndarray, num_classes: int) -> None:
-    wrong = labels[(labels < 0) | (labels >= num_classes)]
+def _check_labels(labels: Int[Array, " batch"], num_classes: int) -> None:
+    try:
+        known = np.asarray(labels)
+    except jax.errors.TracerArrayConversionError:
+        return
+    wrong = known[(known < 0) | (known >= num_classes)]
     if wrong.size:
         raise UserError(
             f"a label is {wrong.flat[0]}; there are {num_classes} classes, 0 to "

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sparse_gf import losses
+from sparse_gf.core.errors import UserError
 
 CASES = range(4)
 
@@ -54,3 +55,17 @@ def test_cross_entropy_of_huge_logits_is_their_difference():
 def test_num_correct_takes_the_first_of_equal_logits():
     logits = jnp.array([[1.0, 1.0], [1.0, 1.0], [0.0, 2.0]])
     assert losses.num_correct(logits, jnp.array([0, 1, 1])) == 2
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, 2])
+def test_a_smoothing_out_of_range_is_refused(smoothing):
+    with pytest.raises(UserError, match="label_smoothing is"):
+        losses.cross_entropy(
+            jnp.zeros((2, 3)), jnp.zeros(2, int), label_smoothing=smoothing
+        )
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_of_no_class_are_refused(label):
+    with pytest.raises(UserError, match=f"a label is {label}; there are 3 classes"):
+        losses.cross_entropy(jnp.zeros((2, 3)), jnp.array([0, label]))
