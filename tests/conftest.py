@@ -37,10 +37,10 @@ def inherit_quick_compile():
         os.environ["XLA_FLAGS"] = flags
 
 
-# Workers of one run inherit the environment of the process that starts them. Slow and
-# exhaustive tests compute more than they compile.
+# Workers of one run inherit the environment of the process that starts them. Exhaustive
+# tests compute more than they compile.
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    if not {"slow", "exhaustive"} & set(sys.argv):
+    if "exhaustive" not in sys.argv:
         inherit_quick_compile()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         # Workers and subprocesses compile much the same programs.
