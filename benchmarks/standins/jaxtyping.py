@@ -9,4 +9,4 @@ class _Annotation:
 
 
 Array = PRNGKeyArray = Any
-Bool = Float = Int = Int32 = Num = Real = UInt8 = _Annotation
+Bool = Float = Inexact = Int = Int32 = Integer = Num = Real = UInt8 = _Annotation

@@ -414,7 +414,7 @@ def test_the_examples_are_models(name):
         ("mlp_0_10", {}, "model is 'mlp_0_10'"),
         ("mlp_2", {}, "model is 'mlp_2'"),
         ("wrn_11_1", {}, r"model is 'wrn_11_1'.*6n \+ 4"),
-        ("wrn_28_0", {}, "model is 'wrn_28_0'.*width at least 1"),
+        ("wrn_28_0", {}, r"model is 'wrn_28_0'.*width in 1\.\.1000"),
         ("wrn_4_2", {}, r"model is 'wrn_4_2'.*\(10, 16"),
         ("wrn_28", {}, "model is 'wrn_28'"),
         ("vgg16", {"stem": "svhn"}, "stem is 'svhn'.*cifar, imagenet, tinyimagenet"),

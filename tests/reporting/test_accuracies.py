@@ -78,7 +78,10 @@ def test_a_published_number_without_a_deviation():
 @pytest.fixture
 def workdir(tmp_path):
     for cell, rows in found().items():
-        results.write_cell(tmp_path, cell.hash, rows, 1.0)
+        own = {row["seed"]: row for row in rows}
+        # A finished cell has every network.
+        whole = [own.get(seed, rows[-1] | {"seed": seed}) for seed in cell.seeds]
+        results.write_cell(tmp_path, cell.hash, whole, 1.0)
     for name, changes in {
         "tost_table4": {},
         "tost_figure6": {},

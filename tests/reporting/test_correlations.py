@@ -197,7 +197,7 @@ def test_correlations_in_html_and_latex():
     assert line.count(" & ") == 4
     assert (
         r"\begin{tabular}{@{}c@{}}0.667 {\scriptsize (0.355)} \\ "
-        r"{\scriptsize [0.333, 1.000]}\end{tabular}"
+        r"{\scriptsize {[}0.333, 1.000{]}}\end{tabular}"
     ) in line
 
 

@@ -185,7 +185,7 @@ def test_markdown_has_a_place_for_each_cell():
     assert adam == "| Adam | **0.010** † (0.020) r -1.00 | 0.050 (0.000) r +0.50 | — |"
     assert sgd == "| SGD | NaN (1.000) 3 diverged | — (0.123) |  |"
     # What Markdown would read as markup is escaped.
-    assert head == r'|  | NR | L2_BN | \<b>&"\|_%$#{}~^\\ \*\`\[x\] |'
+    assert head == r'|  | NR | L2_BN | \<b>&"\|\_%\$#{}\~^\\ \*\`\[x\] |'
 
 
 def test_latex_has_a_place_for_each_cell():
@@ -202,9 +202,10 @@ def test_latex_has_a_place_for_each_cell():
         r"diverged}\end{tabular} & --- {\scriptsize (0.123)} &  \\"
     )
     assert r"\begin{tabular}{lccc}" in lines
+    # After a line break a star or a bracket would be the break's own.
     escaped = (
         r'$<$b$>$\&"$|$\_\%\$\#\{\}\textasciitilde{}\textasciicircum{}'
-        r"\textbackslash{} *`[x]"
+        r"\textbackslash{} {*}`{[}x{]}"
     )
     assert rf" & NR & L2\_BN & {escaped} \\" in lines
 
