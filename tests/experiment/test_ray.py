@@ -31,11 +31,8 @@ def sweep(**changes):
     return sweep_lib.expand(config)
 
 
-def command(workdir, *more):
+def flags(workdir, *more):
     return [
-        sys.executable,
-        "-m",
-        "sparse_gf.sweep",
         f"--config={ROOT / 'configs' / 'sweeps' / 'grid.py'}",
         f"--workdir={workdir}",
         "--config.grid.optimizer=('momentum',)",
@@ -50,7 +47,7 @@ def command(workdir, *more):
 
 def start(arguments, environment):
     return subprocess.Popen(
-        arguments,
+        [sys.executable, "-m", "sparse_gf.sweep", *arguments],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -71,18 +68,19 @@ def test_without_ray_its_engine_names_what_to_install(tmp_path, monkeypatch):
     assert not (tmp_path / "work").exists()
 
 
-def test_a_cluster_that_is_not_there_is_one_message_and_nothing_is_written(tmp_path):
+def test_a_cluster_that_is_not_there_is_one_message_and_nothing_is_written(
+    command, tmp_path
+):
     pytest.importorskip("ray")
     with socket.socket() as closed:  # A port of ours, on which nobody listens.
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         more = ("--engine=ray", f"--ray_address={address}")
-        process = start(command(tmp_path / "work", *more), os.environ)
-        _, errors = process.communicate()
-    assert process.returncode == 2
-    assert len(errors.splitlines()) == 1
-    assert errors.startswith(f"error: --ray_address is {address!r}")
-    assert "ray start --head" in errors
+        done = command("sweep", *flags(tmp_path / "work", *more))
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(f"error: --ray_address is {address!r}")
+    assert "ray start --head" in done.stderr
     assert not (tmp_path / "work").exists()
 
 
@@ -185,7 +183,7 @@ def test_a_killed_worker_costs_no_result(cluster, environment, tmp_path):
     asked = (f"--config.epochs={EPOCHS}", "--config.grid.variant=('NR','BN','DA_DO')")
     # Only workers compute: here JAX would fail.
     no_device = environment | {"JAX_PLATFORMS": "none"}
-    process = start(command(spread, *asked, *cluster.flags), no_device)
+    process = start(flags(spread, *asked, *cluster.flags), no_device)
     cell, pid = wait_for(lambda: worker_in_the_middle(cluster, spread), process)
     os.kill(pid, signal.SIGKILL)
     assert not results.cell_path(spread, cell).exists()
@@ -202,7 +200,7 @@ def test_a_killed_worker_costs_no_result(cluster, environment, tmp_path):
 
     (tmp_path / "ray.py").write_text("raise ImportError")
     without_ray = environment | {"PYTHONPATH": str(tmp_path)}
-    process = start(command(local, *asked, "--engine=local"), without_ray)
+    process = start(flags(local, *asked, "--engine=local"), without_ray)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     for read in (results.read, results.read_measurements):
@@ -212,19 +210,14 @@ def test_a_killed_worker_costs_no_result(cluster, environment, tmp_path):
 
 
 @pytest.mark.thorough
-def test_a_cell_that_fails_does_not_cost_the_others(cluster, environment, tmp_path):
+def test_a_cell_that_fails_does_not_cost_the_others(
+    command, cluster, environment, tmp_path
+):
     asked = ("--config.epochs=1", "--config.grid.variant=('NR','BN')")
-    done = subprocess.run(
-        command(tmp_path, *asked, "--dry_run"),
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = command("sweep", *flags(tmp_path, *asked, "--dry_run"))
     bad, good = re.findall(r"^(\w{12}) ", done.stdout, re.MULTILINE)
     (tmp_path / "cells" / f".{bad}.lock").mkdir(parents=True)
-    process = start(command(tmp_path, *asked, *cluster.flags), environment)
+    process = start(flags(tmp_path, *asked, *cluster.flags), environment)
     output, errors = process.communicate()
     assert process.returncode == 1
     assert re.search(rf"^failed: {bad} .*Is a directory", output, re.MULTILINE)
