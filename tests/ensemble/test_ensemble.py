@@ -12,7 +12,6 @@ from sparse_gf import data, ensemble, training
 from sparse_gf.core import streams
 from sparse_gf.core.streams import Purpose
 from sparse_gf.data import augment
-from sparse_gf.ensemble import mapping as mapping_lib
 from sparse_gf.experiment import capacity
 from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
 
@@ -73,17 +72,9 @@ def step_alone(recipe, state, device_data, seed, epoch, number):
     return state
 
 
-@pytest.fixture(params=["ONE_BY_ONE", "SIDE_BY_SIDE"])
-def mapping(request, monkeypatch):
-    """Has the ensembles of a test mapped in one of the two ways."""
-    wanted, default = getattr(ensemble, request.param), mapping_lib.programs
-    monkeypatch.setattr(
-        mapping_lib, "programs", lambda recipes, init, _: default(recipes, init, wanted)
-    )
-
-
+# One by one; the quick tests compare with side by side.
 @pytest.mark.thorough
-def test_a_member_equals_the_same_network_trained_alone(x64, digits, mapping):
+def test_a_member_equals_the_same_network_trained_alone(x64, digits):
     device_data = ensemble.to_device(digits, "float64")
     networks, start = begin(CELL, device_data)
     (states,) = jax.device_get(start.state)
@@ -147,7 +138,7 @@ def test_networks_of_the_same_shapes_share_their_programs(digits):
 
 
 @pytest.mark.thorough
-def test_fit_continues_where_it_was_left(digits, mapping):
+def test_fit_continues_where_it_was_left(digits):
     cell = dataclasses.replace(CELL, dtype="float32", variant="DA_BN_DO", epochs=4)
     device_data = ensemble.to_device(digits, "float32")
     networks, start = begin(cell, device_data)
