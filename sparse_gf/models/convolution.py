@@ -88,8 +88,9 @@ def _convolve(x: Images, kernel: Kernel, strides: int, groups: int = 1) -> Image
 def convolve(x: Images, kernel: Kernel, strides: int) -> Images:
     """Convolves images with a square kernel of odd size.
 
-    Its gradients are written out for CPUs. There, what XLA makes of a convolution's
-    derivatives is up to 15 times slower than the convolution, inside a loop above all.
+    Its gradients are written out. On CPUs what XLA makes of a convolution's derivatives
+    is up to 15 times slower than the convolution, inside a loop above all; on
+    accelerators JAX misses what they have for the kernels of many networks.
     """
     return _convolve(x, kernel, strides)
 
@@ -110,14 +111,74 @@ def _backward(
         )
 
     def by_xla(x: Images, kernel: Kernel, gradient: Images) -> tuple[Images, Kernel]:
-        return jax.vjp(lambda x, kernel: _convolve(x, kernel, strides), x, kernel)[1](
-            gradient
-        )
+        (dx,) = jax.vjp(lambda x: _convolve(x, kernel, strides), x)[1](gradient)
+        return dx, kernel_gradient_by_xla(strides, kernel.shape[0], 1, x, gradient)
 
     return lax.platform_dependent(*saved, gradient, cpu=on_cpu, default=by_xla)
 
 
 convolve.defvjp(_forward, _backward)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def kernel_gradient_by_xla(
+    strides: int, size: int, groups: int, x: Images, gradient: Images
+) -> Kernel:
+    """The kernel's gradient as accelerators have it, under ``vmap`` in one operation.
+
+    Members become groups of one convolution, whose gradient the hardware's libraries
+    know. What JAX makes of it by itself is a convolution with a window as large as the
+    image, and so it does in derivatives of this gradient.
+
+    Args:
+        strides: Along both axes.
+        size: Rows and columns of the kernel.
+        groups: Of the convolution.
+        x: Its images.
+        gradient: Of its output.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def of_one(x: Images, gradient: Images) -> Kernel:
+        return _transposed(strides, size, groups, x, gradient)
+
+    @of_one.def_vmap
+    def of_members(  # pyright: ignore[reportUnusedFunction]
+        count: int, batched: list[bool], *arguments: Array
+    ) -> tuple[Array, bool]:
+        def fold(a: Array, has_members: bool) -> Array:
+            a = a if has_members else jnp.broadcast_to(a, (count, *a.shape))
+            return jnp.moveaxis(a, 0, -2).reshape(*a.shape[1:-1], -1)
+
+        folded = map(fold, arguments, batched)
+        all_kernels = kernel_gradient_by_xla(strides, size, count * groups, *folded)
+        kernels = all_kernels.reshape(*all_kernels.shape[:-1], count, -1)
+        return jnp.moveaxis(kernels, -2, 0), True
+
+    return of_one(x, gradient)
+
+
+@kernel_gradient_by_xla.defjvp
+def _(
+    strides: int, size: int, groups: int, primals: Any, tangents: Any
+) -> tuple[Kernel, Kernel]:
+    # JAX knows no transpose of a function with a rule for vmap.
+    plain = functools.partial(_transposed, strides, size, groups)
+    found = kernel_gradient_by_xla(strides, size, groups, *primals)
+    return found, jax.jvp(plain, primals, tangents)[1]
+
+
+def _transposed(
+    strides: int, size: int, groups: int, x: Images, gradient: Images
+) -> Kernel:
+    like = jax.ShapeDtypeStruct(
+        (size, size, x.shape[-1] // groups, gradient.shape[-1]), x.dtype
+    )
+
+    def convolve(kernel: Kernel) -> Images:
+        return _convolve(x, kernel, strides, groups)
+
+    return jax.linear_transpose(convolve, like)(gradient)[0]
 
 
 def input_gradient(strides: int, x: Images, kernel: Kernel, gradient: Images) -> Images:

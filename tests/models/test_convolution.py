@@ -1,7 +1,10 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from sparse_gf.models import convolution
 
@@ -89,19 +92,46 @@ def test_every_image_counts_in_the_kernels_gradient(batch):
     np.testing.assert_allclose(found, sum(each), rtol=1e-12, atol=1e-13)
 
 
-def test_hessian_vector_products_go_through():
-    x, kernel = draw(2, 5, 5, 2), draw(3, 3, 2, 3, seed=1)
-    direction = draw(3, 3, 2, 3, seed=2)
-
-    def total(convolve):
-        def of(kernel):
-            return jnp.sum(jnp.tanh(convolve(x, kernel, 2)) ** 2)
-
-        return jax.jit(lambda: jax.jvp(jax.grad(of), (kernel,), (direction,))[1])()
-
-    np.testing.assert_allclose(
-        total(convolution.convolve), total(convolution._convolve), rtol=1e-10
+@pytest.mark.parametrize(
+    ("platform", "size", "strides"),
+    [("cpu", 3, 2), ("default", 3, 2), ("default", 1, 1)],
+)
+def test_all_derivatives_of_members_are_those_of_plain_convolutions(
+    monkeypatch, platform, size, strides
+):
+    monkeypatch.setattr(
+        lax, "platform_dependent", lambda *args, **branches: branches[platform](*args)
     )
+    kernels, moved = draw(2, size, size, 2, 4), draw(2, size, size, 2, 4, seed=1)
+    images = draw(3, 2, 4, 7, 6, 2, seed=2)
+
+    def derivatives(convolve):
+        def loss(kernel, x):
+            return jnp.sum(jnp.tanh(convolve(x, kernel, strides)) ** 2)
+
+        def of_one(kernel, moved, x):
+            gradient = jax.grad(loss, (0, 1))
+            along = functools.partial(jax.linearize, gradient, kernel, x)
+            again = jax.grad(lambda k: jnp.vdot(moved, gradient(k, x)[0]))(kernel)
+            return gradient(kernel, x), along()[1](moved, x), again
+
+        # Of members, and of members of members that have some of it in common.
+        members = jax.vmap(of_one)
+        return jax.jit(jax.vmap(members, (None, None, 0)))(kernels, moved, images)
+
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-12),
+        derivatives(convolution.convolve),
+        derivatives(convolution._convolve),
+    )
+
+
+def test_gradients_of_members_are_one_operation_with_a_small_window():
+    x, gradient = draw(5, 2, 8, 8, 3), draw(5, 2, 8, 8, 4)
+    found = jax.vmap(functools.partial(convolution.kernel_gradient_by_xla, 1, 3, 1))
+    text = jax.jit(found).lower(x, gradient).as_text()
+    (operation,) = [line for line in text.splitlines() if "convolution(" in line]
+    assert "batch_group_count = 5" in operation
 
 
 def test_depthwise_convolutions_keep_channels_apart():
