@@ -14,6 +14,8 @@ from sparse_gf.specs import CapacitySpec, RunSpec
 
 ensemble.use_all_cores()
 
+planned_bytes = ensemble.program_bytes
+
 
 @dataclasses.dataclass
 class Running:
@@ -80,18 +82,6 @@ def start_chunk(
     data = ensemble.to_device(dataset, cell.dtype)
     shapes = ensemble.prepare(networks, data, 1)
     return Running(networks, data, ensemble.begin(networks, data, shapes).state)
-
-
-def planned_bytes(program: jax.stages.Compiled) -> int:
-    """What XLA plans for a program on each device: arguments, results, temporaries."""
-    plan = program.memory_analysis()
-    assert plan is not None
-    return (
-        plan.argument_size_in_bytes
-        + plan.output_size_in_bytes
-        - plan.alias_size_in_bytes
-        + plan.temp_size_in_bytes
-    )
 
 
 def epoch_flops(

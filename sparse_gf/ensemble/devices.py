@@ -29,6 +29,36 @@ def use_all_cores() -> None:
         jax.config.update("jax_num_cpu_devices", min(cores, MAX_CPU_DEVICES))
 
 
+def one_by_one() -> bool:
+    """Whether a device trains its networks one after another, as CPUs do."""
+    return jax.default_backend() == "cpu"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that a device, or its compiler, has too little memory."""
+    return "RESOURCE_EXHAUSTED" in str(error)
+
+
+def program_bytes(program: jax.stages.Compiled) -> int:
+    """Bytes of each device that a program needs: arguments, results, temporaries."""
+    plan = program.memory_analysis()
+    assert plan is not None
+    return plan.argument_size_in_bytes + bytes_beside_arguments(program)
+
+
+def bytes_beside_arguments(program: jax.stages.Compiled) -> int:
+    """Bytes of each device that a program needs beside its arguments."""
+    plan = program.memory_analysis()
+    assert plan is not None
+    results = plan.output_size_in_bytes - plan.alias_size_in_bytes
+    return results + plan.temp_size_in_bytes
+
+
+def num_bytes(tree: Any) -> int:
+    """Bytes of all arrays of a tree."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
 def network_bytes(shapes: training.TrainState) -> float:
     """Bytes of device memory that one network needs in training.
 
@@ -38,10 +68,6 @@ def network_bytes(shapes: training.TrainState) -> float:
     Args:
         shapes: Shapes of one network's state.
     """
-
-    def num_bytes(tree: Any) -> int:
-        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
     return 1.5 * (num_bytes(shapes) + num_bytes(shapes.params))
 
 

@@ -7,6 +7,7 @@ is filled with a network of zeros; one by one, there is nothing to do.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -19,6 +20,12 @@ from sparse_gf import training
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Dataset
 from sparse_gf.ensemble import mapping
+from sparse_gf.ensemble.devices import (
+    bytes_beside_arguments,
+    is_out_of_memory,
+    num_bytes,
+    one_by_one,
+)
 from sparse_gf.ensemble.mapping import InitFn, Programs
 from sparse_gf.ensemble.places import MEMBERS, Places, divide, sharding_of
 from sparse_gf.ensemble.program import release_memory
@@ -58,8 +65,7 @@ class Ensemble:
     def programs(self) -> Programs:
         """The programs; shared by all ensembles of equal recipes."""
         recipes = tuple(group.recipe for group in self.groups)
-        cpu = jax.default_backend() == "cpu"
-        own = mapping.ONE_BY_ONE if cpu else mapping.SIDE_BY_SIDE
+        own = mapping.ONE_BY_ONE if one_by_one() else mapping.SIDE_BY_SIDE
         return mapping.programs(recipes, self.init, own)
 
 
@@ -101,21 +107,8 @@ def prepare(
     Returns:
         The progress, its state with the sharding that the programs give it.
     """
-    places = _places(ensemble)
-    sharding = sharding_of(PartitionSpec(MEMBERS))
-
-    def in_places(shapes: training.TrainState, at: Places) -> Any:
-        return jax.tree.map(
-            lambda s: jax.ShapeDtypeStruct(
-                (at.num_places, *s.shape), s.dtype, sharding=sharding
-            ),
-            shapes,
-        )
-
-    groups = ensemble.groups
-    state = tuple(in_places(g.shapes, at) for g, at in zip(groups, places, strict=True))
-    seeds, counts = seeds_and_counts(ensemble)
-    run = ensemble.programs
+    groups, run = ensemble.groups, ensemble.programs
+    state, seeds, counts = _arguments(ensemble)
     if init:
         run.init.prepare(*_next_to_make(groups[0], [0]), data)
     run.advance.prepare(state, data, seeds, counts, np.int32(0))
@@ -128,6 +121,51 @@ def prepare(
         for group, measurement in zip(groups, measurements, strict=True)
     )
     return Progress(0, state, history)
+
+
+def planned_bytes(ensemble: Ensemble, data: training.Data) -> float:
+    """Most bytes of a device that training or measuring needs, says the compiler.
+
+    Args:
+        ensemble: The networks, which need not have been made.
+        data: On the devices, or its shapes.
+
+    Returns:
+        The number, after compiling; infinite if the compiler refuses.
+    """
+    state, seeds, counts = _arguments(ensemble)
+    run = ensemble.programs
+    run.advance.prepare(state, data, seeds, counts, np.int32(0))
+    run.measure.prepare(state, data, counts, np.int32(0))
+    try:
+        programs = (
+            run.advance.compiled(state, data, seeds, counts, np.int32(0)),
+            run.measure.compiled(state, data, counts, np.int32(0)),
+        )
+    except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return math.inf
+    # Measuring takes no moments of the optimizer, and they are there all the same.
+    resident = num_bytes(state) / jax.local_device_count() + num_bytes(data)
+    return resident + max(map(bytes_beside_arguments, programs))
+
+
+def _arguments(ensemble: Ensemble) -> tuple[Any, Any, Any]:
+    """Shapes of an ensemble's state, where it lies, and its seeds and counts."""
+    sharding = sharding_of(PartitionSpec(MEMBERS))
+
+    def in_places(group: Group, at: Places) -> Any:
+        return jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct(
+                (at.num_places, *s.shape), s.dtype, sharding=sharding
+            ),
+            group.shapes,
+        )
+
+    places = _places(ensemble)
+    state = tuple(map(in_places, ensemble.groups, places))
+    return state, *seeds_and_counts(ensemble)
 
 
 def begin(ensemble: Ensemble, data: training.Data, shapes: Progress) -> Progress:
@@ -209,6 +247,42 @@ def fit(
     return progress
 
 
+def part(
+    ensemble: Ensemble,
+    progress: Progress,
+    own: Ensemble,
+    chosen: Sequence[tuple[int, slice]],
+) -> Progress:
+    """The progress of some of an ensemble's networks, in memory of the host.
+
+    Args:
+        ensemble: The networks.
+        progress: Theirs.
+        own: An ensemble of some of them.
+        chosen: Of each of its groups, the group of ``ensemble`` and the networks there.
+    """
+
+    def pick(group: int, networks: slice, into: Places) -> tuple[Any, Any]:
+        at = _places(ensemble)[group].of_network[networks]
+
+        def place(leaf: Any) -> np.ndarray:
+            leaf = np.asarray(leaf)
+            placed = np.zeros((into.num_places, *leaf.shape[1:]), leaf.dtype)
+            placed[into.of_network] = leaf[at]
+            return placed
+
+        return (
+            jax.tree.map(place, progress.state[group]),
+            jax.tree.map(lambda leaf: leaf[:, networks], progress.history[group]),
+        )
+
+    state, history = zip(
+        *(pick(*which, at) for which, at in zip(chosen, _places(own), strict=True)),
+        strict=True,
+    )
+    return Progress(progress.epoch, state, history)
+
+
 def seeds_and_counts(ensemble: Ensemble) -> tuple[Any, Any]:
     """The seeds [places] and counts [devices] of all groups, as programs take them."""
 
@@ -231,6 +305,8 @@ def _wait(tree: Any) -> None:
     for array in jax.tree.leaves(tree):
         while not array.is_ready():
             time.sleep(min(0.05, 0.0002 + 0.02 * (time.monotonic() - start)))
+        # An array that could not be computed is ready too; this raises its error.
+        array.block_until_ready()
 
 
 def _write(

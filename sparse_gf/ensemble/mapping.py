@@ -72,8 +72,8 @@ class Mapping(NamedTuple):
     Attributes:
         update: ``update(function, count, state, own, *shared)`` replaces every entry
             of ``state`` [places, ...] by ``function(entry, own entry, *shared)``.
-        collect: ``collect(function, count, state, *shared)`` gives the results of
-            ``function(entry, *shared)``, stacked.
+        collect: ``collect(function, count, most, state, *shared)`` gives the results
+            of ``function(entry, *shared)``, stacked, of ``most`` entries at once.
 
     Only the first ``count`` entries matter.
     """
@@ -91,10 +91,14 @@ def _update_side_by_side(
 
 
 def _collect_side_by_side(
-    function: Callable[..., Any], count: Any, state: Any, *shared: Any
+    function: Callable[..., Any], count: Any, most: int, state: Any, *shared: Any
 ) -> Any:
     del count
-    return jax.vmap(function, (0, *(None for _ in shared)))(state, *shared)
+    places = jax.tree.leaves(state)[0].shape[0]
+    # A divisor leaves no rest, which would be compiled a second time.
+    size = next(n for n in range(min(most, places), 0, -1) if places % n == 0)
+    batch = {places: 0, 1: None}.get(size, size)  # 0 is all at once.
+    return jax.lax.map(lambda own: function(own, *shared), state, batch_size=batch)
 
 
 def _update_one_by_one(
@@ -109,8 +113,9 @@ def _update_one_by_one(
 
 
 def _collect_one_by_one(
-    function: Callable[..., Any], count: Any, state: Any, *shared: Any
+    function: Callable[..., Any], count: Any, most: int, state: Any, *shared: Any
 ) -> Any:
+    del most
     # Jitted, it is traced once for its shapes and its loop.
     function = jax.jit(function)
     places = jax.tree.leaves(state)[0].shape[0]
@@ -185,6 +190,7 @@ def programs(
             mapping.collect(
                 functools.partial(_measure, recipe),
                 counts[group][0],
+                training.measure.networks_at_once(recipe, state[group], data),
                 state[group],
                 data,
                 epoch,

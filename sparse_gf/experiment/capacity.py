@@ -41,7 +41,7 @@ def job(cell: CapacitySpec, options: RunSpec) -> Job:
 
     def chunk(groups: Groups) -> Chunk:
         return Chunk(
-            members_lib.name(groups),
+            groups,
             _work(cell, groups),
             tuple(tuple(identities(cell, group)) for group in groups),
             lambda workdir: ensemble_of(cell, groups),
@@ -63,7 +63,8 @@ def job(cell: CapacitySpec, options: RunSpec) -> Job:
         },
         {"model": f"mlp_{cell.hidden_layers}_{cell.widest}"},
         lambda params: recipe(cell, params["Dense_0"]["kernel"].shape[1]),
-        lambda: [chunk(groups) for groups in plan(cell, options)],
+        lambda data: plan(cell, options, data),
+        chunk,
     )
 
 
@@ -233,8 +234,10 @@ def identities(cell: CapacitySpec, group: Group) -> list[Identity]:
     ]
 
 
-def plan(cell: CapacitySpec, run: RunSpec) -> tuple[Groups, ...]:
-    """Divides a cell's networks into groups that memory can hold.
+def plan(
+    cell: CapacitySpec, run: RunSpec, data: training.Data | None = None
+) -> tuple[Groups, ...]:
+    """Divides a cell's networks into groups that memory can hold; see ``members``.
 
     LayerNorm takes its statistics over a layer's units, and padded units would count
     among them: with it, dense networks are always trained narrow.
@@ -252,11 +255,12 @@ def plan(cell: CapacitySpec, run: RunSpec) -> tuple[Groups, ...]:
             for width in cell.dense_widths
         ]
 
-    def of_memory(group: Group, room: float) -> float:
+    def need(group: Group) -> float:
         one = _network_shapes(recipe(cell, group.width), cell.info.input_dim)
-        return members_lib.on_a_device(group) * ensemble.network_bytes(one) / room
+        return members_lib.on_a_device(group) * ensemble.network_bytes(one)
 
-    return members_lib.pack(groups, members_lib.share_of_limit(run, of_memory))
+    make = functools.partial(ensemble_of, cell)
+    return members_lib.plan(groups, run, need, make, data)
 
 
 def _is_padded(cell: CapacitySpec, run: RunSpec) -> bool:

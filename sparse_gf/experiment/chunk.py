@@ -1,16 +1,18 @@
 """Training of a cell's chunks, one after another, with checkpoints in between."""
 
 import contextlib
+import gc
 import pathlib
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from sparse_gf import ensemble, results, specs, training
+from sparse_gf.core import words
 from sparse_gf.core.types import Dataset
-from sparse_gf.experiment import checkpoints, loggers, rows, saved
+from sparse_gf.experiment import checkpoints, loggers, members, rows, saved
 from sparse_gf.experiment.members import Chunk, Job
 from sparse_gf.experiment.monitor import Monitor
 
@@ -35,32 +37,105 @@ def train_all(
     """
     monitor.progress(0.0, f"compiling, then epoch 1/{job.epochs}")
     data = ensemble.to_device(dataset, job.cell.dtype)
-    chunks = job.plan()
+    waiting = job.plan(data)
     folder = checkpoints.folder(workdir, job.hash, rows.environment(dataset))
     for other in checkpoints.others(folder):
         monitor.note(
             f"{other} is not used: it was made with other data, versions or devices."
         )
-    total = sum(chunk.work for chunk in chunks)
+    here = _Here(job, dataset, data, workdir, folder, monitor)
+    total = sum(chunk.work for chunk in waiting)
     made: list[dict[str, Any]] = []
     done = resumed = 0.0
-    for number, chunk in enumerate(chunks):
-        label = f"part {number + 1}/{len(chunks)}, " if len(chunks) > 1 else ""
+    number, cut = 0, set[str]()
+    while waiting:
+        chunk = waiting.pop(0)
+        last = number + 1 + len(waiting)
+        label = f"part {number + 1}/{last}, " if last > 1 else ""
         share = chunk.work / total
-        networks = chunk.make(workdir)
-        steps = checkpoints.Checkpoints(folder / chunk.name, monitor.note)
-        start = _start(networks, data, steps, len(job.measured))
-        if start.epoch:
-            resumed += share * start.epoch / job.epochs
-            monitor.note(f"Continuing: {label}epoch {start.epoch}/{job.epochs}.")
-        keeper = _Keeper(job, dataset, workdir, chunk, networks, start.epoch)
-        watch = _Watch(job, steps, monitor, keeper, label, (done, share))
-        with contextlib.closing(steps), contextlib.closing(keeper.logs):
-            end = ensemble.fit(networks, data, start, job.measured, watch.after_epoch)
-        done += share
+        begun, end = _train(here, chunk, label, (done, share))
+        # What the larger chunk that it was cut from trained, was trained here too.
+        resumed += 0.0 if chunk.name in cut else share * begun / job.epochs
+        if end is None:
+            parts = _halved(here, chunk, label)
+            cut |= {part.name for part in parts}
+            waiting = parts + waiting
+            continue
+        number, done = number + 1, done + share
         for identities, history in zip(chunk.identities, end.history, strict=True):
             made += rows.make(job, dataset, identities, history)
     return made, 1.0 - resumed
+
+
+class _Here(NamedTuple):
+    """What all chunks of a cell have in common; ``folder`` has their checkpoints."""
+
+    job: Job
+    dataset: Dataset
+    data: training.Data
+    workdir: pathlib.Path
+    folder: pathlib.Path
+    monitor: Monitor
+
+
+def _train(
+    here: _Here, chunk: Chunk, label: str, of_cell: tuple[float, float]
+) -> tuple[int, ensemble.Progress | None]:
+    """Trains a chunk.
+
+    Returns:
+        The epoch of the checkpoint that it began at, and its progress at the end: None
+        where memory does not hold it, and may hold a part of it.
+    """
+    job, dataset, data, workdir, folder, monitor = here
+    begun = 0
+    try:
+        networks = chunk.make(workdir)
+        steps = checkpoints.Checkpoints(folder / chunk.name, monitor.note)
+        with contextlib.closing(steps):
+            start = _start(networks, data, steps, len(job.measured))
+            if begun := start.epoch:
+                monitor.note(f"Continuing: {label}epoch {begun}/{job.epochs}.")
+            keeper = _Keeper(job, dataset, workdir, chunk, networks, begun)
+            watch = _Watch(job, steps, monitor, keeper, label, of_cell)
+            with contextlib.closing(keeper.logs):
+                after = watch.after_epoch
+                return begun, ensemble.fit(networks, data, start, job.measured, after)
+    except jax.errors.JaxRuntimeError as error:
+        if not ensemble.is_out_of_memory(error) or not members.halves(chunk.groups):
+            raise
+        return begun, None
+
+
+def _halved(here: _Here, chunk: Chunk, label: str) -> list[Chunk]:
+    """Cuts a chunk in two, which go on at its checkpoint if there is one.
+
+    Beside checkpoints of their own, from when it was cut before, its own is not used.
+    """
+    job, _, data, workdir, folder, monitor = here
+    gc.collect()  # The error may still hold arrays of the device.
+    cuts = members.halves(chunk.groups)
+    parts = [job.chunk(members.taken(chunk.groups, cut)) for cut in cuts]
+    sizes = " and then ".join(str(part.num_networks) for part in parts)
+    monitor.note(
+        f"Out of memory: {label}{words.counted(chunk.num_networks, 'network')} at "
+        f"once are too many; going on with {sizes}."
+    )
+    networks = chunk.make(workdir)
+    steps = checkpoints.Checkpoints(folder / chunk.name, monitor.note)
+    with contextlib.closing(steps):
+        if not steps.exist:
+            return parts
+        shapes = ensemble.prepare(networks, data, len(job.measured), init=False)
+        host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
+        state = jax.tree.map(lambda leaf: leaf.update(sharding=host), shapes.state)
+        progress = steps.restore(ensemble.Progress(0, state, shapes.history))
+    for part, cut in zip(parts, cuts, strict=True):
+        own = checkpoints.Checkpoints(folder / part.name, monitor.note)
+        with contextlib.closing(own):
+            if progress and not own.exist:
+                own.save(ensemble.part(networks, progress, part.make(workdir), cut))
+    return parts
 
 
 def _start(

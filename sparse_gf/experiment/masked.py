@@ -38,7 +38,7 @@ def job(cell: MaskedSpec, options: RunSpec) -> Job:
 
     def chunk(groups: Groups) -> Chunk:
         return Chunk(
-            members_lib.name(groups),
+            groups,
             float(sum(group.size for group in groups)),
             tuple(tuple(identities(cell, group)) for group in groups),
             functools.partial(ensemble_of, cell, groups),
@@ -61,7 +61,8 @@ def job(cell: MaskedSpec, options: RunSpec) -> Job:
         },
         {"model": cell.model, "stem": cell.stem, "skip": cell.skip},
         lambda params: own,
-        lambda: [chunk(groups) for groups in plan(cell, options)],
+        lambda data: plan(cell, options, data),
+        chunk,
     )
 
 
@@ -202,21 +203,21 @@ def init_network(
     return dataclasses.replace(state, diverged=~finite)
 
 
-def plan(cell: MaskedSpec, run: RunSpec) -> tuple[Groups, ...]:
-    """Divides a cell's networks into groups of equal size that memory can hold."""
+def plan(
+    cell: MaskedSpec, run: RunSpec, data: training.Data | None = None
+) -> tuple[Groups, ...]:
+    """Divides a cell's networks into groups that memory can hold; see ``members``."""
 
-    def of_memory(group: Group, room: float) -> float:
+    def need(group: Group) -> float:
         own = recipe(cell)
         one = ensemble.network_bytes(_state_shapes(cell, own))
-        batch = max(cell.batch_size, EVALUATION_BATCH)
-        active = batch * _activation_bytes(cell, own.model)
         networks = members_lib.on_a_device(group)
-        # On a CPU, one network at a time trains on a device.
-        at_once = 1 if jax.default_backend() == "cpu" else networks
-        return (networks * one + at_once * active) / room
+        at_once = 1 if ensemble.one_by_one() else networks
+        images = max(at_once * cell.batch_size, EVALUATION_BATCH)
+        return networks * one + images * _activation_bytes(cell, own.model)
 
-    limit = members_lib.share_of_limit(run, of_memory)
-    return members_lib.pack([Group(_networks(cell))], limit)
+    make = functools.partial(ensemble_of, cell)
+    return members_lib.plan([Group(_networks(cell))], run, need, make, data)
 
 
 def _networks(cell: MaskedSpec) -> tuple[tuple[float | None, int], ...]:

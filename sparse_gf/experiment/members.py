@@ -1,5 +1,6 @@
 """What both kinds of cells share: groups of networks, their packing, and their rows."""
 
+import bisect
 import dataclasses
 import hashlib
 import pathlib
@@ -17,7 +18,14 @@ from sparse_gf.specs.toolkit import LrsiSpec
 from sparse_gf.training import rescaling
 
 FREE = 0.2
-"""Share of a device's memory that is left to the data set and the compiler."""
+"""Share of a device's memory that an estimate leaves to the data set and programs."""
+
+WORKSPACE = 0.1
+"""Share that is left beside compiled programs: libraries of matrix products and
+convolutions take workspaces that the compiler does not count, and memory fragments."""
+
+FINER = 0.8
+"""Ratio of the memory that one plan may take to that of the next coarser one."""
 
 
 class Identity(NamedTuple):
@@ -153,23 +161,61 @@ def _cut(group: Group, share: Callable[[Group], float]) -> list[Group]:
     )
 
 
-def share_of_limit(
-    run: RunSpec, of_memory: Callable[[Group, float], float]
-) -> Callable[[Group], float]:
-    """Makes a function from a group to the share of what may be trained at once.
+def plan(
+    groups: Sequence[Group],
+    run: RunSpec,
+    need: Callable[[Group], float],
+    make: Callable[[Groups], ensemble.Ensemble],
+    data: training.Data | None,
+) -> tuple[Groups, ...]:
+    """Divides a cell's networks into parts that memory can hold.
 
-    A limit that the user sets is for all devices together, the one of the memory for
-    each of them.
+    By an estimate where the whole cell fits, and on CPUs: a larger part is no quicker
+    there, and a process that takes too much is killed without a word. Elsewhere the
+    compiler says what its programs take, and what is compiled here is run later.
 
     Args:
-        run: Has the user's limit, or 0.
-        of_memory: ``of_memory(group, room)`` is the share of ``room`` bytes that a
-            device's networks of the group take.
+        groups: All networks of the cell.
+        run: Has the user's limit, for all devices together, or 0.
+        need: Estimates the bytes of a device that its networks of a group take.
+        make: Makes the ensemble of a part, of whose programs shapes are enough.
+        data: On the devices; None for the estimate alone.
     """
     if limit := run.networks_per_program:
-        return lambda group: group.size / limit
-    room = (1 - FREE) * ensemble.device_memory()
-    return lambda group: of_memory(group, room)
+        return pack(groups, lambda group: group.size / limit)
+    memory = ensemble.device_memory()
+    estimate = _packed_into((1 - FREE) * memory, groups, need)
+    if data is None or len(estimate) == 1 or ensemble.one_by_one():
+        return estimate
+    room = (1 - WORKSPACE) * memory
+
+    def fits(parts: tuple[Groups, ...]) -> bool:
+        largest = max(parts, key=lambda own: sum(map(need, own)))
+        return ensemble.planned_bytes(make(largest), data) <= room
+
+    plans = _plans(groups, need)
+    # One network at a time is always allowed.
+    return plans[bisect.bisect_left(plans, True, hi=len(plans) - 1, key=fits)]
+
+
+def _plans(
+    groups: Sequence[Group], need: Callable[[Group], float]
+) -> list[tuple[Groups, ...]]:
+    """Ways to divide networks, from all at once to one at a time, each finer."""
+    room, networks = sum(map(need, groups)), sum(group.size for group in groups)
+    found: list[tuple[Groups, ...]] = [(tuple(groups),)]
+    while len(found[-1]) < networks:
+        room *= FINER
+        finer = _packed_into(room, groups, need)
+        if len(finer) > len(found[-1]):
+            found.append(finer)
+    return found
+
+
+def _packed_into(
+    room: float, groups: Iterable[Group], need: Callable[[Group], float]
+) -> tuple[Groups, ...]:
+    return pack(groups, lambda group: need(group) / room)
 
 
 def on_a_device(group: Group) -> int:
@@ -177,27 +223,63 @@ def on_a_device(group: Group) -> int:
     return -(-group.size // jax.local_device_count())
 
 
+Cut = tuple[tuple[int, slice], ...]
+"""Some networks of groups: numbers of groups, and which networks of each."""
+
+
+def halves(groups: Groups) -> tuple[Cut, ...]:
+    """Cuts groups in two, or gives nothing where that saves a device no memory.
+
+    Whole groups go to either side, in their order, as equally as can be; a single group
+    is cut itself.
+    """
+    if len(groups) > 1:
+        sizes = [group.size for group in groups]
+        apart = [abs(sum(sizes[:at]) - sum(sizes[at:])) for at in range(1, len(sizes))]
+        at = 1 + apart.index(min(apart))
+        whole = [(number, slice(None)) for number in range(len(groups))]
+        return tuple(whole[:at]), tuple(whole[at:])
+    (group,) = groups
+    if on_a_device(group) == 1:
+        return ()
+    half = -(-group.size // 2)
+    return ((0, slice(half)),), ((0, slice(half, None)),)
+
+
+def taken(groups: Groups, cut: Cut) -> Groups:
+    """The groups of the networks in a cut."""
+    return tuple(
+        dataclasses.replace(groups[number], networks=groups[number].networks[chosen])
+        for number, chosen in cut
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Chunk:
     """A part of a cell whose networks are trained at the same time.
 
     Attributes:
-        name: Fit for a folder; no other chunk of the cell has it.
+        groups: Its networks.
         work: Relative time that it takes.
         identities: Of each of its groups, the rows that its networks make.
         make: Makes its ensemble, given the work directory, which has the masks of the
             cells that this one needs.
     """
 
-    name: str
+    groups: Groups
     work: float
     identities: tuple[tuple[Identity, ...], ...]
     make: Callable[[pathlib.Path], ensemble.Ensemble]
 
     @property
+    def name(self) -> str:
+        """Fit for a folder; no other networks of the cell have it."""
+        return name(self.groups)
+
+    @property
     def num_networks(self) -> int:
         """Networks that are trained at once."""
-        return sum(len({i.number for i in group}) for group in self.identities)
+        return sum(group.size for group in self.groups)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +293,8 @@ class Job:
         columns: Of results, that all of its networks share.
         masked: What a file of masks says of them, beside which network they are of.
         recipe: Gives the recipe of a network from its params.
-        plan: Divides the networks into chunks that memory can hold.
+        divide: Divides the networks into parts that memory can hold; see ``plan``.
+        chunk: Makes one of them, or of any other part, a chunk.
     """
 
     cell: Cell
@@ -220,7 +303,15 @@ class Job:
     columns: dict[str, Any]
     masked: dict[str, Any]
     recipe: Callable[[Any], training.Recipe]
-    plan: Callable[[], Sequence[Chunk]]
+    divide: Callable[[training.Data | None], Sequence[Groups]]
+    chunk: Callable[[Groups], Chunk]
+
+    def plan(self, data: training.Data | None = None) -> list[Chunk]:
+        """Divides the networks into chunks that memory can hold.
+
+        With the data on the devices, the compiler may be asked how much they take.
+        """
+        return [self.chunk(groups) for groups in self.divide(data)]
 
     @property
     def hash(self) -> str:

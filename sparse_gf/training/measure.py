@@ -99,6 +99,22 @@ def flow(
     )
 
 
+def networks_at_once(recipe: Recipe, state: TrainState, data: Data) -> int:
+    """Most networks to be measured together, of those that are trained together.
+
+    Their images are no more than those of a step, so that what training needs is enough
+    memory for measuring.
+
+    Args:
+        recipe: The networks' recipe.
+        state: Of all networks, [networks, ...].
+        data: The data set.
+    """
+    probe = data.train_labels[: recipe.probe_size].shape[0]
+    images = min(recipe.evaluation_batch, max(probe, data.test_labels.shape[0]))
+    return max(1, state.learning_rate.shape[0] * recipe.batch_size // images)
+
+
 def measured_epochs(epochs: int, points: int) -> tuple[int, ...]:
     """Epochs, from 1, at whose end networks are measured.
 

@@ -129,6 +129,8 @@ def test_networks_of_the_same_shapes_share_their_programs(digits):
     )
     device_data = ensemble.to_device(digits, "float32")
     networks, start = begin(cell, device_data)
+    needed = ensemble.planned_bytes(networks, device_data)
+    assert needed > sum(leaf.nbytes for leaf in jax.tree.leaves(start.state)) / 2
     ensemble.fit(networks, device_data, start, (1,))
     compiled = [program.num_compiled for program in networks.programs]
     networks, start = begin(other, device_data)

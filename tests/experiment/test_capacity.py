@@ -250,6 +250,47 @@ def test_a_16_gb_accelerator_holds_a_part_of_a_cifar_cell(monkeypatch):
     assert 1 + 2 * len(kinds) <= 7
 
 
+SPARSE, DENSE = (members.Group(tuple(range(n)), w) for n, w in ((12, 9), (4, 5)))
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes"),
+    [
+        # The estimate holds 5 at once; the compiler finds that more fit, or fewer.
+        (16, [[12, 4]]),
+        (12, [[12], [4]]),
+        (6, [[6], [6], [4]]),
+        (1, [[1]] * 16),
+    ],
+)
+def test_a_plan_follows_what_the_compiler_says(monkeypatch, limit, sizes):
+    asked = []
+
+    def planned_bytes(networks, data):
+        asked.append(sum(group.size for group in networks))
+        return 80 if asked[-1] <= limit else 100
+
+    monkeypatch.setattr(ensemble, "device_memory", lambda: 100)
+    monkeypatch.setattr(ensemble, "one_by_one", lambda: False)
+    monkeypatch.setattr(ensemble, "planned_bytes", planned_bytes)
+    own = (SPARSE, DENSE), RunSpec(), lambda group: 16 * group.size, lambda own: own
+    plan = members.plan(*own, data="on the devices")
+    assert [[group.size for group in part] for part in plan] == sizes
+    assert len(asked) <= 3
+    estimate = members.plan(*own, None)
+    assert max(group.size for part in estimate for group in part) == 4
+
+
+def test_halves_are_all_of_a_chunk_until_a_device_has_one_network():
+    left, right = members.halves((SPARSE, DENSE, DENSE))
+    assert left == ((0, slice(None)),)
+    assert members.taken((SPARSE, DENSE, DENSE), right) == (DENSE, DENSE)
+    odd = members.Group((1, 2, 3, 4, 5), 9)
+    parts = [members.taken((odd,), cut)[0].networks for cut in members.halves((odd,))]
+    assert parts == [(1, 2, 3), (4, 5)]
+    assert members.halves((members.Group((1,), 9),)) == ()
+
+
 def test_chunk_names_fit_a_file_system_whatever_the_seeds():
     cell = small_cell(seeds=tuple(range(10**9, 10**9 + 300)), dtype="float32")
     (chunk,) = capacity.plan(cell, RunSpec(networks_per_program=10**6))

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 
-from sparse_gf import budgets, data, experiment, results
+from sparse_gf import budgets, data, ensemble, experiment, results
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import chunk
 from sparse_gf.specs import CapacitySpec, OptimizerSpec, RunSpec
@@ -139,6 +140,36 @@ def test_padded_and_narrow_runs_agree_and_narrow_ones_resume(finished, tmp_path)
             rows.set_index(keys)[column].sort_index(),
             rtol=1e-3,
         )
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_a_chunk_that_memory_does_not_hold_is_halved_and_loses_nothing(
+    finished, tmp_path, monkeypatch, seconds
+):
+    begun, fit, again = [], ensemble.fit, _StopAt(None)
+
+    def fails_after_two_epochs(networks, data, start, measured, after_epoch):
+        size = sum(len(group.seeds) for group in networks.groups)
+        begun.append((size, start.epoch))
+
+        def watched(progress):
+            after_epoch(progress)
+            if size > 4 and progress.epoch == 2:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory.")
+
+        return fit(networks, data, start, measured, watched)
+
+    monkeypatch.setattr(ensemble, "fit", fails_after_two_epochs)
+    options = RunSpec(checkpoint_seconds=seconds)
+    found = experiment.run(CELL, options, tmp_path, again)
+    at = 0 if seconds else 2
+    assert begun == [(8, 0), (4, at), (4, at)]
+    said = "Out of memory: 8 networks at once are too many; going on with 4 and then 4."
+    assert again.notes[0] == said
+    assert len(again.notes) == (1 if seconds else 3)
+    numbers = [name for name in found if name not in ("config", "seconds")]
+    assert "test_loss" in numbers
+    pd.testing.assert_frame_equal(found[numbers], finished[1][numbers])
 
 
 @pytest.mark.parametrize(
