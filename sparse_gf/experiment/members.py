@@ -233,17 +233,16 @@ def halves(groups: Groups) -> tuple[Cut, ...]:
     Whole groups go to either side, in their order, as equally as can be; a single group
     is cut itself.
     """
-    if len(groups) > 1:
-        sizes = [group.size for group in groups]
-        apart = [abs(sum(sizes[:at]) - sum(sizes[at:])) for at in range(1, len(sizes))]
-        at = 1 + apart.index(min(apart))
-        whole = [(number, slice(None)) for number in range(len(groups))]
-        return tuple(whole[:at]), tuple(whole[at:])
-    (group,) = groups
-    if on_a_device(group) == 1:
-        return ()
-    half = -(-group.size // 2)
-    return ((0, slice(half)),), ((0, slice(half, None)),)
+    if len(groups) == 1:
+        if on_a_device(groups[0]) == 1:
+            return ()
+        half = -(-groups[0].size // 2)
+        return ((0, slice(half)),), ((0, slice(half, None)),)
+    sizes = [group.size for group in groups]
+    apart = [abs(sum(sizes[:at]) - sum(sizes[at:])) for at in range(1, len(sizes))]
+    at = 1 + apart.index(min(apart))
+    whole = [(number, slice(None)) for number in range(len(groups))]
+    return tuple(whole[:at]), tuple(whole[at:])
 
 
 def taken(groups: Groups, cut: Cut) -> Groups:
