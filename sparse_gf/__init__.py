@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sparse_gf import experiment as experiment
     from sparse_gf import gradient_flow as gradient_flow
     from sparse_gf import initializers as initializers
+    from sparse_gf import layers as layers
     from sparse_gf import losses as losses
     from sparse_gf import masks as masks
     from sparse_gf import models as models
@@ -51,6 +52,7 @@ __all__ = [
     "experiment",
     "gradient_flow",
     "initializers",
+    "layers",
     "losses",
     "masks",
     "models",

@@ -10,6 +10,7 @@ import numpy as np
 
 from sparse_gf.core import errors, tree
 from sparse_gf.core.errors import UserError
+from sparse_gf.core.layers import LabelledDict, Layer
 from sparse_gf.core.types import Params
 
 Budget = dict[str, int] | int
@@ -216,17 +217,14 @@ def make(
     for path in dense_layers:
         errors.one_of("dense layer", path, kernels)
     whole = {path: kernels[path].size for path in dense_layers}
-    rest = {
-        path: {"kernel": kernel}
-        for path, kernel in kernels.items()
-        if path not in whole
-    }
+    rest = {path: kernel for path, kernel in kernels.items() if path not in whole}
     if not rest:
         return whole
-    budget = DISTRIBUTIONS[distribution](rest, density)
+    labelled = LabelledDict(rest, dict.fromkeys(rest, Layer()))
+    budget = DISTRIBUTIONS[distribution](labelled, density)
     if isinstance(budget, int):
         return budget + sum(whole.values())
-    own = {path.removesuffix("/kernel"): n for path, n in budget.items()} | whole
+    own = budget | whole
     return {path: own[path] for path in kernels}
 
 

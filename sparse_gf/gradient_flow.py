@@ -9,6 +9,7 @@ example without penalties. A layer is one kernel: biases, normalisation and
 activation parameters do not count.
 """
 
+import collections
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -68,7 +69,7 @@ def effective_gradient_flow(
 def layer_norms(
     dense_grads: Params, masks: Masks, *, order: int
 ) -> dict[str, Float[Array, ""]]:
-    """The p-norm of each layer's masked gradient, by path as ``tree.in_order``."""
+    """The p-norm of each layer's masked gradient, in the order of the layers."""
     return _norms(masks_lib.apply(dense_grads, masks), order)
 
 
@@ -202,6 +203,7 @@ def from_gradients(
 
 
 def _norms(grads: Params, order: int) -> dict[str, Float[Array, ""]]:
-    return {
-        path: tree.norm(kernel, order) for path, kernel in tree.kernels(grads).items()
-    }
+    # JAX keeps the order of these, and sorts other dicts.
+    return collections.OrderedDict(
+        (path, tree.norm(kernel, order)) for path, kernel in tree.kernels(grads).items()
+    )

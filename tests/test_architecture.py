@@ -19,6 +19,7 @@ FLOORS = (
         "budgets",
         "data",
         "initializers",
+        "layers",
         "losses",
         "masks",
         "schedules",

@@ -2,14 +2,16 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, PRNGKeyArray
 
+from sparse_gf.core import layers as layers_lib
 from sparse_gf.core.errors import UserError
+from sparse_gf.core.layers import Inside, Labelled, LabelledDict, Layer
 from sparse_gf.core.types import Params
 
 
@@ -19,6 +21,7 @@ def names(path: tuple[Any, ...]) -> tuple[str, ...]:
     Without the box that an array of an NNX state or a partitioned Linen parameter is
     in: its ``value``.
     """
+    path = tuple(key for key in path if not isinstance(key, Inside))
     if path and path[-1] == jax.tree_util.GetAttrKey("value"):
         path = path[:-1]
     return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
@@ -39,17 +42,21 @@ def is_kernel(path: tuple[Any, ...], leaf: Any) -> bool:
     return names(path)[-1:] == ("kernel",) and jnp.ndim(leaf) >= 2
 
 
-def kernels(params: Params) -> dict[str, Any]:
-    """Returns the kernels of a network by path, in the order of ``in_order``.
+def kernel_leaves(params: Params) -> dict[str, Any]:
+    """The leaves that hold kernels, by path, as they are stored.
+
+    Those that ``layers.label`` has named, in its order; else those that ``is_kernel``
+    finds, in the order of ``in_order``.
 
     Raises:
         UserError: If there are none, or if two have one path, as "a/b" and "b" in "a".
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
+    labels = _labels(params)
     found: dict[str, Any] = {}
     for path, leaf in leaves:
-        if is_kernel(path, leaf):
-            name = path_name(path)
+        name = path_name(path)
+        if name in labels if labels else is_kernel(path, leaf):
             if name in found:
                 raise UserError(f"two kernels of params are called {name!r}.")
             found[name] = leaf
@@ -57,9 +64,49 @@ def kernels(params: Params) -> dict[str, Any]:
         paths = ", ".join(path_name(path) for path, _ in leaves[:8]) or "no leaves"
         raise UserError(
             "params hold no kernel: a leaf called 'kernel' with at least two axes, as "
-            f"Flax names them; found {paths}."
+            f"Flax names them, or one that layers.label names; found {paths}."
         )
-    return in_order(found)
+    return {path: found[path] for path in labels} if labels else in_order(found)
+
+
+def layers(params: Params) -> dict[str, Layer]:
+    """What the axes of all ``kernel_leaves`` are, by path.
+
+    Raises:
+        UserError: See ``kernel_leaves`` and ``layers.by_name``.
+    """
+    return {path: layer for path, (_, layer) in _described(params).items()}
+
+
+def kernels(params: Params) -> dict[str, Any]:
+    """The kernels of a network by name, each ``[*window, inputs, outputs]``.
+
+    A name is a path; of layers stacked in one array, each has its number behind it.
+
+    Raises:
+        UserError: See ``layers``.
+    """
+    return {
+        name: part
+        for path, (leaf, layer) in _described(params).items()
+        for name, part in _parts(path, leaf, layer)
+    }
+
+
+def _described(params: Params) -> dict[str, tuple[Any, Layer]]:
+    leaves, labels = kernel_leaves(params), _labels(params)
+    shapes = {path: jnp.shape(leaf) for path, leaf in leaves.items()}
+    labels = labels or layers_lib.by_name(shapes)
+    return {path: (leaf, labels[path]) for path, leaf in leaves.items()}
+
+
+def _parts(path: str, leaf: Any, layer: Layer) -> Iterator[tuple[str, Any]]:
+    found = layers_lib.names(path, jnp.shape(leaf), layer)
+    return zip(found, layers_lib.split(leaf, layer), strict=True)
+
+
+def _labels(params: Params) -> dict[str, Layer]:
+    return params.layers if isinstance(params, Labelled | LabelledDict) else {}
 
 
 def in_order(by_path: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +115,8 @@ def in_order(by_path: Mapping[str, Any]) -> dict[str, Any]:
     The order is that of names, not of calls. The two agree where Flax has numbered
     layers of one type of a compact module, and in the models of this package; not for
     layers of several types, nor for names of your own, as NNX modules have: there
-    ``decoder`` is before ``encoder``. JAX itself sorts dict keys as strings.
+    ``decoder`` is before ``encoder``. ``layers.of_model`` finds the order of calls. JAX
+    itself sorts dict keys as strings.
     """
     return dict(sorted(by_path.items(), key=lambda item: _natural(item[0])))
 
@@ -78,12 +126,19 @@ def map_kernels(
     otherwise: Callable[[Array], Array],
     params: Params,
 ) -> Params:
-    """Maps ``function(path, kernel)`` over kernels and ``otherwise`` over the rest."""
+    """Maps ``function(name, kernel)`` over ``kernels`` and ``otherwise`` over the rest.
+
+    What ``function`` returns is stored as the kernel was.
+    """
+    described = layers(params)
 
     def visit(path: tuple[Any, ...], leaf: Array) -> Array:
-        if is_kernel(path, leaf):
-            return function(path_name(path), leaf)
-        return otherwise(leaf)
+        name = path_name(path)
+        if name not in described:
+            return otherwise(leaf)
+        layer = described[name]
+        parts = [function(own, part) for own, part in _parts(name, leaf, layer)]
+        return layers_lib.merge(parts, layer, jnp.shape(leaf))
 
     return jax.tree_util.tree_map_with_path(visit, params)
 

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 Params: TypeAlias = Any
-"""A pytree of arrays as Flax makes it; kernels are its leaves named ``kernel``."""
+"""A pytree of arrays as Flax makes it; its layers are leaves named ``kernel``, or those
+that ``layers.label`` names."""
 
 Masks: TypeAlias = Any
 """A pytree like ``Params`` with bool leaves, True = active.

@@ -74,10 +74,10 @@ def filter_normalised_direction(
 ) -> Params:
     """A random direction with filters as long as the weights' (Li et al. 2018).
 
-    A filter is what leads to one unit or output channel: one index of a kernel's last
-    axis. Distances then mean the same for networks that compute the same function with
-    weights of other scales. Leaves that are no kernels, biases and normalisation, get
-    zeros, as in the authors' figures.
+    A filter is what leads to one unit or output channel. Distances then mean the same
+    for networks that compute the same function with weights of other scales. Leaves
+    that are no kernels, biases and normalisation, get zeros, as in the authors'
+    figures.
 
     Args:
         key: Consumed.
@@ -91,7 +91,12 @@ def filter_normalised_direction(
     drawn = tree.map_kernels(
         lambda path, kernel: draws[path].astype(kernel.dtype), jnp.zeros_like, params
     )
-    return jax.tree.map(_scaled_filters, masks_lib.apply(drawn, masks), params)
+    weights = tree.kernels(params)
+    return tree.map_kernels(
+        lambda path, direction: _scaled_filters(direction, weights[path]),
+        lambda leaf: leaf,
+        masks_lib.apply(drawn, masks),
+    )
 
 
 def _random(key: PRNGKeyArray, loss_fn: LossFn, images: Array) -> tuple[Array, Array]:

@@ -132,15 +132,16 @@ def multiply_adds(
         image_shape: One image's shape.
 
     Raises:
-        UserError: If a kernel is that of another layer than Conv or Dense.
+        UserError: If a kernel is not that of a Conv, Dense or DenseGeneral.
     """
     positions = _positions(model, image_shape)
     operations = {}
     for path, mask in tree.kernels(masks).items():
         if path not in positions:
             raise UserError(
-                f"{path!r} is in the masks, and no nn.Conv or nn.Dense of the network "
-                f"has used it; those are {', '.join(positions) or 'none'}."
+                f"{path!r} is in the masks, and no nn.Conv, nn.Dense or "
+                "nn.DenseGeneral of the network has used it; those are "
+                f"{', '.join(positions) or 'none'}."
             )
         active = int(mask.sum())
         operations[path] = Operations(
@@ -155,11 +156,11 @@ def _positions(model: nn.Module, image_shape: Sequence[int]) -> dict[str, int]:
 
     def record(run: Any, args: Any, kwargs: Any, context: Any) -> Any:
         result = run(*args, **kwargs)
-        layer = isinstance(context.module, nn.Conv | nn.Dense)
+        layer = isinstance(context.module, nn.Conv | nn.Dense | nn.DenseGeneral)
         if layer and context.method_name == "__call__":
             path = "/".join((*context.module.path, "kernel"))
             # A layer that is used twice multiplies twice.
-            own = math.prod(result.shape[:-1])
+            own = math.prod(result.shape) // math.prod(_axes(context.module.features))
             positions[path] = positions.get(path, 0) + own
         return result
 
@@ -167,6 +168,10 @@ def _positions(model: nn.Module, image_shape: Sequence[int]) -> dict[str, int]:
         image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
         jax.eval_shape(model.init, jax.random.key(0), image)
     return positions
+
+
+def _axes(features: int | Sequence[int]) -> Sequence[int]:
+    return (features,) if isinstance(features, int) else features
 
 
 class Overlap(NamedTuple):

@@ -150,7 +150,7 @@ def read_digest(path: str | os.PathLike[str]) -> str:
 
 def _pack(masks: Masks) -> list[_Leaf]:
     """All leaves, checked, in the order of the tree."""
-    kernels = tree.kernels(masks)
+    kernels = tree.kernel_leaves(masks)
     leaves = []
     for keys, leaf in jax.tree_util.tree_leaves_with_path(masks):
         path, mask = tree.path_name(keys), np.asarray(leaf)

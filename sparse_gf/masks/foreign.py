@@ -69,7 +69,7 @@ def from_torch(
             not fit or are not certain, or if a mask has values but 0 and 1.
     """
     found = torch_weights.read(source)
-    weights = torch_weights.pruned(found, inputs_first, tree.kernels(params))
+    weights = torch_weights.pruned(found, inputs_first, tree.kernel_leaves(params))
     return _from_torch_weights(found, weights, params, names, flattened)
 
 
@@ -129,7 +129,7 @@ def from_jaxpruner(state: Any, params: Params) -> Masks:
         )
         for path, mask in given.items()
     }
-    kernels = tree.kernels(params)
+    kernels = tree.kernel_leaves(params)
     for path, mask in masks.items():
         if path not in kernels and not mask.all():
             raise UserError(
@@ -149,7 +149,7 @@ def from_nonzero(weights: Params, params: Params) -> Masks:
     Raises:
         UserError: If the kernels of the two differ.
     """
-    kernels, found = tree.kernels(params), tree.kernels(weights)
+    kernels, found = tree.kernel_leaves(params), tree.kernel_leaves(weights)
     for path in tree.in_order(kernels | found):
         if path not in kernels or path not in found:
             where = "weights have" if path not in found else "network has"
@@ -168,7 +168,9 @@ def _from_torch_weights(
     flattened: Mapping[str, tuple[int, int, int]] | None,
 ) -> Masks:
     """Pairs weights of PyTorch with kernels, and converts their masks."""
-    kernels = {path: jnp.shape(leaf) for path, leaf in tree.kernels(params).items()}
+    kernels = {
+        path: jnp.shape(leaf) for path, leaf in tree.kernel_leaves(params).items()
+    }
     if not weights:
         raise UserError(
             f"{source.place} holds no weights with two axes or more. A state dict is "

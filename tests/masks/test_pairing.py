@@ -215,7 +215,7 @@ def test_heads_of_attention_in_a_transformer():
             names[f"layers.{layer}.self_attn.{part}"] = (8, 8)
         names |= {f"layers.{layer}.linear1": HIGH, f"layers.{layer}.linear2": WIDE}
     state = state_of(names) | {"embed_tokens.weight": np.ones((50, 8))}
-    found = tree.kernels(masks.from_torch(state, params_of(Transformer())))
+    found = tree.kernel_leaves(masks.from_torch(state, params_of(Transformer())))
     assert len(found) == 12
     for layer in range(2):
         attention = f"params/MultiHeadDotProductAttention_{layer}"

@@ -276,7 +276,7 @@ def test_params_without_kernels_are_refused_by_the_names_they_have():
 
 def pattern(scores, n, m):
     """Which entries of one layer N:M keeps, as 0s and 1s, unit by unit."""
-    mask = n_of_m(one_layer(scores), n, m)["Dense_0"]["kernel"]
+    mask = n_of_m({"Conv_0": {"kernel": jnp.asarray(scores)}}, n, m)["Conv_0"]["kernel"]
     assert mask.shape == np.shape(scores)
     assert mask.dtype == bool
     return np.asarray(mask).astype(int).T.tolist()
