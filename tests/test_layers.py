@@ -272,6 +272,16 @@ def test_nnx_modules_are_in_the_order_of_definition():
     assert list(with_table)[-1] == "table/embedding"
 
 
+def test_masks_of_labelled_params_are_saved_and_read(attention, tmp_path):
+    kept = masks.random(jax.random.key(5), attention, 50)
+    masks.save(tmp_path / "kept.npz", kept)
+    found = masks.placed(masks.load(tmp_path / "kept.npz")[0], attention)
+    assert masks.num_active(found) == masks.num_active(kept)
+    assert sum(masks.num_active(found).values()) == 50
+    with pytest.raises(UserError, match=r"masks\.placed"):
+        masks.apply(attention, masks.load(tmp_path / "kept.npz")[0])
+
+
 def test_layers_are_the_users_choice():
     params = {
         "linear": {"w": jnp.ones((4, 6)), "b": jnp.ones(6)},

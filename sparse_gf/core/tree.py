@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Inexact, PRNGKeyArray
 
 from sparse_gf.core import layers as layers_lib
@@ -56,6 +57,7 @@ def kernel_leaves(params: Params) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path, leaf in leaves:
         name = path_name(path)
+        check_byte_order(name, leaf)
         if name in labels if labels else is_kernel(path, leaf):
             if name in found:
                 raise UserError(f"two kernels of params are called {name!r}.")
@@ -67,6 +69,20 @@ def kernel_leaves(params: Params) -> dict[str, Any]:
             f"Flax names them, or one that layers.label names; found {paths}."
         )
     return {path: found[path] for path in labels} if labels else in_order(found)
+
+
+def check_byte_order(name: str, leaf: Any) -> None:
+    """Refuses arrays of another machine's byte order, which JAX has no type for.
+
+    Raises:
+        UserError: Names the leaf.
+    """
+    dtype = getattr(leaf, "dtype", None)
+    if isinstance(dtype, np.dtype) and not dtype.isnative:
+        raise UserError(
+            f"{name!r} is {dtype.str}, in another byte order than this machine's; "
+            "x.astype(x.dtype.newbyteorder('=')) changes it."
+        )
 
 
 def layers(params: Params) -> dict[str, Layer]:

@@ -44,6 +44,7 @@ import numpy as np
 
 from sparse_gf.core import archives, errors, files, tree
 from sparse_gf.core.errors import UserError
+from sparse_gf.core.layers import LabelledDict
 from sparse_gf.core.types import Masks
 
 _FORMAT = "sparse_gf.masks"
@@ -165,7 +166,9 @@ def _pack(masks: Masks) -> list[_Leaf]:
             )
         bits = np.packbits(mask) if path in kernels else None
         leaves.append(_Leaf(path, mask.shape, bits))
-    if jax.tree.structure(_nested(leaves)) != jax.tree.structure(masks):
+    # Labels are not kept: whoever reads the masks has labelled params.
+    plain = dict(masks) if isinstance(masks, LabelledDict) else masks
+    if jax.tree.structure(_nested(leaves)) != jax.tree.structure(plain):
         raise UserError(
             f"masks are {str(jax.tree.structure(masks))[:200]}; they must be nested "
             "dicts without None or empty dicts in them, so that they can be read back "

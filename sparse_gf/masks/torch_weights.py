@@ -161,8 +161,13 @@ def zeros_and_ones(place: str, mask: Any) -> np.ndarray:
 def _different(tensor: Any, value: int) -> np.ndarray:
     """Tells where a tensor of PyTorch, NumPy or JAX is not the value."""
     if hasattr(tensor, "detach"):
-        # NumPy lacks some of PyTorch's types, so that PyTorch itself compares.
-        return (tensor.detach().cpu() != value).numpy()
+        # NumPy lacks some of PyTorch's types, so that PyTorch itself compares: values
+        # that are stored sparse or quantized, and of a byte, as others.
+        tensor = tensor.detach().cpu()
+        tensor = tensor.dequantize() if tensor.is_quantized else tensor.to_dense()
+        if tensor.is_floating_point() and tensor.element_size() == 1:
+            tensor = tensor.float()
+        return (tensor != value).numpy()
     return np.asarray(tensor) != value
 
 

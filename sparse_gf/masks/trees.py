@@ -262,6 +262,7 @@ def _check_shapes(masks: Masks, params: Params) -> None:
     found = {path: jnp.shape(leaf) for path, leaf in given.items()}
     expected = {path: jnp.shape(leaf) for path, leaf in network.items()}
     for path in tree.in_order(found | expected):
+        tree.check_byte_order(path, network.get(path))
         if path not in found:
             problem = "is missing in the masks; the network has it with the shape"
             raise UserError(f"{path!r} {problem} {expected[path]}.")

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sparse_gf import masks
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 
@@ -131,3 +132,12 @@ def test_kernels_of_one_path_are_refused():
     kernel = {"kernel": jnp.ones((2, 2))}
     with pytest.raises(UserError, match=r"two kernels .* called 'a/b/kernel'"):
         tree.kernels({"a/b": kernel, "a": {"b": kernel}})
+
+
+def test_arrays_of_another_byte_order_are_refused_by_name():
+    foreign = {"Dense_0": {"kernel": np.ones((2, 3), ">f4")}}
+    for read in (tree.kernels, lambda p: masks.apply(p, masks.ones({**p}))):
+        with pytest.raises(UserError, match=r"'Dense_0/kernel' is >f4, .*newbyteorder"):
+            read(foreign)
+    little = {"Dense_0": {"kernel": np.ones((2, 3), "<f4")}}
+    assert list(tree.kernels(little)) == ["Dense_0/kernel"]
