@@ -94,7 +94,8 @@ def run(
 
     @functools.cache
     def load(cell: Cell) -> Dataset:
-        return experiment.part(cell, data_lib.load(cell.info, data_dir))
+        own = data_dir if data_lib.reads_files(cell.files) else ""
+        return experiment.part(cell, data_lib.load(cell.files, own))
 
     experiment.use_cache()
     kept, parts, lost = list(_kept(folder / FILE, names)), [], []

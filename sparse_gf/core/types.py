@@ -32,7 +32,8 @@ class Dataset:
     Attributes:
         name: The key it is configured by, for example ``"fashion_mnist"``.
         title: The name to print, for example ``"CIFAR-10 (JPEG)"``.
-        train_images: uint8 [examples, height, width, channels].
+        train_images: uint8 [examples, height, width, channels], or features of one's
+            own: uint8 or floats [examples, ...].
         train_labels: int32 [examples], in ``range(num_classes)``.
         test_images: The same of the test set.
         test_labels: The same of the test set.
@@ -56,7 +57,14 @@ class Dataset:
 
         Each data set is normalised with its own statistics. Both arrays are
         float64 [channels]; the deviation of a channel without any is exactly 0.
+        Floats are taken as they are.
         """
+        if self.train_images.dtype != np.uint8:
+            axes = tuple(range(self.train_images.ndim - 1))
+            features = self.train_images.astype(float)
+            spread = features.max(axes) > features.min(axes)
+            # The deviation of equal values is 0 but for rounding.
+            return features.mean(axes), np.where(spread, features.std(axes), 0)
         counts = np.stack(
             [
                 np.bincount(self.train_images[..., channel].ravel(), minlength=256)

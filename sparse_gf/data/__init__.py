@@ -7,7 +7,14 @@ from sparse_gf.data.datasets import (
     image_folder,
     info,
 )
-from sparse_gf.data.load import load, where
+from sparse_gf.data.load import load, reads_files, where
+from sparse_gf.data.own import (
+    from_arrays,
+    from_huggingface,
+    from_npz,
+    from_tfds,
+    named,
+)
 from sparse_gf.data.part import stratified
 from sparse_gf.data.resize import resized, smaller
 
@@ -15,9 +22,15 @@ __all__ = [
     "IMAGE_FOLDER",
     "INFO",
     "DatasetInfo",
+    "from_arrays",
+    "from_huggingface",
+    "from_npz",
+    "from_tfds",
     "image_folder",
     "info",
     "load",
+    "named",
+    "reads_files",
     "resized",
     "smaller",
     "stratified",

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, UInt8
 
 
 def crop_and_flip(
@@ -70,12 +70,15 @@ def random_crop_and_flip(
 
 
 def normalise(
-    images: UInt8[Array, "... channels"],
+    images: Num[Array, "... channels"],
     mean: Float[Array | np.ndarray, "channels"],
     std: Float[Array | np.ndarray, "channels"],
     dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> Float[Array, "... channels"]:
     """Turns bytes into (value / 255 - mean) / std, per channel; a std of 0 counts as 1.
+
+    Features that are no bytes were standardised before (``training.arrays``), and only
+    change their type.
 
     Args:
         images: Any number of images.
@@ -86,6 +89,8 @@ def normalise(
     Returns:
         An array like ``images``.
     """
+    if images.dtype != jnp.uint8:
+        return images.astype(dtype)
     scaled = images.astype(dtype) / 255
     # A constant channel has no deviation to be measured in, and says nothing.
     return (scaled - mean.astype(dtype)) / jnp.where(std > 0, std, 1).astype(dtype)

@@ -1,8 +1,10 @@
 """What is known about each data set before anything is read."""
 
 import dataclasses
+import math
+import re
 
-from sparse_gf.core import errors
+from sparse_gf.core import errors, own
 from sparse_gf.core.errors import UserError
 
 IMAGE_FOLDER = "imagefolder"
@@ -19,7 +21,8 @@ class DatasetInfo:
     Attributes:
         name: The key it is configured by.
         title: The name to print.
-        image_shape: Height, width and channels.
+        image_shape: Height, width and channels; of one's own data the shape of an
+            example, whatever it is.
         num_classes: Number of classes.
         train_size: Number of training images in the official files, or ``NO_LIMIT``.
         test_size: Number of test images in the official files, or ``NO_LIMIT``.
@@ -27,11 +30,14 @@ class DatasetInfo:
         flip: Whether a mirrored image still shows its class.
         url: Where the official files are published.
         in_tfds: Whether tensorflow-datasets can provide it.
+        dtype: Of the examples: bytes, or features that are standardised.
+        fingerprint: Of the content, where it is known before it is read: of one's own
+            data.
     """
 
     name: str
     title: str
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     num_classes: int
     train_size: int
     test_size: int
@@ -39,12 +45,26 @@ class DatasetInfo:
     flip: bool
     url: str
     in_tfds: bool = True
+    dtype: str = "uint8"
+    fingerprint: str = ""
 
     @property
     def input_dim(self) -> int:
         """Number of values in one image."""
-        height, width, channels = self.image_shape
-        return height * width * channels
+        return math.prod(self.image_shape)
+
+    @property
+    def is_of_images(self) -> bool:
+        """Whether examples are images of bytes, which can be cropped and resized."""
+        return self.dtype == "uint8" and len(self.image_shape) == 3
+
+    @property
+    def text(self) -> str:
+        """What one's own data go by in specs: ``info`` makes the same facts of it."""
+        shape = "x".join(map(str, self.image_shape))
+        crop = f"{self.crop_padding}{'f' if self.flip else ''}"
+        sizes = f"{self.train_size}-{self.test_size}-{shape}-{self.num_classes}"
+        return f"{self.name}#{self.dtype}-{sizes}-{crop}-{self.fingerprint}"
 
     @property
     def remedy(self) -> str:
@@ -122,20 +142,45 @@ INFO: dict[str, DatasetInfo] = {
 }
 
 
+NAMES = frozenset({*INFO, IMAGE_FOLDER, "npz", "tfds:NAME"})
+"""What a config may call a data set; ``own`` has the last two."""
+
+_TEXT = re.compile(
+    r"([\w.-]+)#(uint8|float32|float64)-(\d+)-(\d+)-(\d+(?:x\d+)*)-(\d+)-(\d+)(f?)"
+    r"-([0-9a-f]{16})"
+)
+
+
 def info(name: str) -> DatasetInfo:
-    """The facts about the data set called ``name``.
+    """The facts about the data set called ``name``; of one's own, see ``own.named``.
 
     Raises:
         UserError: There is no such data set; the nearest name is suggested. Or it is
             ``"imagefolder"``, about which ``image_folder`` says more.
     """
+    if match := _TEXT.fullmatch(name if own.is_own(name) else ""):
+        called, dtype, train, test, shape, classes, crop, flip, digest = match.groups()
+        return DatasetInfo(
+            name=called,
+            title=called,
+            image_shape=tuple(map(int, shape.split("x"))),
+            num_classes=int(classes),
+            train_size=int(train),
+            test_size=int(test),
+            crop_padding=int(crop),
+            flip=bool(flip),
+            url="",
+            in_tfds=False,
+            dtype=dtype,
+            fingerprint=digest,
+        )
     if name == IMAGE_FOLDER:
         raise UserError(
             f"config.dataset is {name!r}; nothing is known about its images without "
             f"their size and the number of classes: give config.image_size and "
             f"config.num_classes."
         )
-    errors.one_of("config.dataset", name, {*INFO, IMAGE_FOLDER})
+    errors.one_of("config.dataset", name, NAMES)
     return INFO[name]
 
 

@@ -1,6 +1,7 @@
 """Parsers of single files, and the one error that a bad file raises."""
 
 import contextlib
+import hashlib
 import io
 import math
 import os
@@ -34,6 +35,15 @@ class Arrays(NamedTuple):
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 16 hex digits of a SHA-256 over types, shapes and bytes."""
+        digest = hashlib.sha256()
+        for array in self:
+            digest.update(f"{array.dtype} {array.shape} ".encode())
+            digest.update(array.data)
+        return digest.hexdigest()[:16]
 
 
 def wrong(info: DatasetInfo, path: object, problem: str) -> UserError:

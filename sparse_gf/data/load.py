@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ import numpy as np
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.files import user_path
 from sparse_gf.core.types import Dataset
-from sparse_gf.data import cifar, datasets, folders, formats, tfds, tiny_imagenet
+from sparse_gf.data import cifar, datasets, folders, formats, own, tfds, tiny_imagenet
 from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.data.formats import Arrays
 
@@ -24,22 +23,27 @@ def load(name: str | DatasetInfo, data_dir: str = "") -> Dataset:
     """Reads a data set and checks it.
 
     Args:
-        name: One of the keys of ``INFO``, or the facts themselves, which is how
-            ``datasets.image_folder`` is given.
+        name: One of the keys of ``INFO``, what ``own.from_arrays`` and its like gave,
+            or the facts themselves, which is how ``datasets.image_folder`` is given.
         data_dir: A folder with local files, or one such file: an ``.npz`` or, for
             CIFAR and TinyImageNet, an official archive. With more than one kind in
             the folder the first of ``<name>.npz``, official files and
             ``<name>_jpeg.npz`` is taken. Empty means tensorflow-datasets, which
-            does not have TinyImageNet. The digits are part of the package, so they
-            do not look at it. For an image folder see ``folders.read``.
+            does not have TinyImageNet. It must be empty for the digits, which are part
+            of the package. For an image folder see ``folders.read``.
 
     Returns:
         The data set. Nothing was written if ``data_dir`` was given.
 
     Raises:
-        UserError: The name is unknown, or a file is missing or not as expected.
+        UserError: The name is unknown, a file is missing or not as expected, or
+            ``data_dir`` would not be read.
     """
     info = name if isinstance(name, DatasetInfo) else datasets.info(name)
+    if info.fingerprint:
+        return own.read(info, data_dir)
+    if data_dir and not reads_files(info):
+        raise own.unread(info, data_dir)
     if info.name == "digits":
         return _dataset(info, _digits(info), "embedded")
     if not data_dir and info.in_tfds:
@@ -53,6 +57,11 @@ def load(name: str | DatasetInfo, data_dir: str = "") -> Dataset:
         info = dataclasses.replace(info, title=f"{info.title} {folder}")
         return _dataset(info, folders.read(info, path), "image files")
     return _dataset(info, *_local(info, path))
+
+
+def reads_files(info: DatasetInfo) -> bool:
+    """Whether a data set can be read from a ``data_dir``."""
+    return own.is_file(info) if info.fingerprint else info.name != "digits"
 
 
 def where(name: str, data_dir: str = "") -> str:
@@ -89,17 +98,8 @@ def _dataset(info: DatasetInfo, arrays: Arrays, source: str) -> Dataset:
         **arrays._asdict(),
         num_classes=info.num_classes,
         source=source,
-        fingerprint=_fingerprint(arrays),
+        fingerprint=arrays.fingerprint,
     )
-
-
-def _fingerprint(arrays: Arrays) -> str:
-    """The first 16 hex digits of a SHA-256 over types, shapes and bytes."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype} {array.shape} ".encode())
-        digest.update(array.data)
-    return digest.hexdigest()[:16]
 
 
 def _digits(info: DatasetInfo) -> Arrays:

@@ -26,6 +26,11 @@ def smaller(info: DatasetInfo, image_size: int) -> DatasetInfo:
     """
     if not image_size or info.name == IMAGE_FOLDER:
         return info
+    if not info.is_of_images:
+        raise UserError(
+            f"config.image_size is {image_size}; examples of {info.title} are no "
+            "images of bytes, so it must be 0."
+        )
     height, width, channels = info.image_shape
     if height != width or not 1 <= image_size <= height:
         raise UserError(

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from absl import logging
 
-from sparse_gf.core import files
+from sparse_gf.core import errors, files
 from sparse_gf.core.errors import UserError
 from sparse_gf.data import cifar, formats
 from sparse_gf.data.datasets import DatasetInfo
@@ -80,6 +80,68 @@ def arrays(
     ):
         np.savez(file, **result._asdict())
     return result, source
+
+
+def any_arrays(name: str) -> tuple[tuple[np.ndarray, ...], str]:
+    """Reads a data set of images and classes that tensorflow-datasets knows.
+
+    Args:
+        name: As it calls the data set.
+
+    Returns:
+        Images and labels for training and for testing, which are the split ``test``
+        or, without one, ``validation``; and their source. What was prepared for random
+        access is read without TensorFlow, all else by it.
+
+    Raises:
+        UserError: If there is no such data set, it is no classification of images of
+            one size, or cannot be prepared here.
+    """
+    place = f"config.dataset is 'tfds:{name}'"
+    try:
+        import tensorflow_datasets
+
+        builder = tensorflow_datasets.builder(name)
+    except ImportError as error:
+        run = f"run: {formats.PIP_COMMAND}"
+        raise UserError(f"{place}, which needs tensorflow-datasets; {run}.") from error
+    except Exception as error:  # No such name or config, in as many ways.
+        raise UserError(f"{place}: {errors.first_line(error)}.") from error
+    kinds = {key: type(own).__name__ for key, own in builder.info.features.items()}
+    image, label = (
+        next((key for key in kinds if kinds[key] == kind), "")
+        for kind in ("Image", "ClassLabel")
+    )
+    if not image or not label or None in builder.info.features[image].shape:
+        raise UserError(
+            f"{place}, with {kinds}; it must have images of one size and class labels."
+        )
+    try:
+        if not os.path.isdir(builder.data_dir):
+            _prepare(builder, None)
+        splits = builder.info.splits
+        test = "test" if "test" in splits else "validation"
+        found = [_columns(builder, split, image, label) for split in ("train", test)]
+    except Exception as error:  # No TensorFlow, no network, another format, ...
+        raise UserError(
+            f"{place}, which could not be prepared or read in {builder.data_dir}: "
+            f"{errors.first_line(error)}. Preparing it needs a network and TensorFlow."
+        ) from error
+    return (*found[0], *found[1]), f"tensorflow-datasets {builder.version}"
+
+
+def _columns(
+    builder: Any, split: str, image: str, label: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of a split, in the order in which they are stored."""
+    try:
+        stored = builder.as_data_source(split)
+        rows = stored.__getitems__(range(len(stored)))
+    except NotImplementedError:  # Prepared for TensorFlow's own reader.
+        import tensorflow_datasets
+
+        rows = list(tensorflow_datasets.as_numpy(builder.as_dataset(split=split)))
+    return np.stack([r[image] for r in rows]), np.array([int(r[label]) for r in rows])
 
 
 def folder(info: DatasetInfo) -> pathlib.Path:

@@ -87,7 +87,7 @@ class Progress:
 
 
 def to_device(dataset: Dataset, dtype: str) -> training.Data:
-    """Puts a data set on every device, images as uint8."""
+    """Puts a data set on every device; see ``training.arrays``."""
     arrays = training.arrays(dataset, dtype)
     # Here and not in every call of a program, which would copy it every time.
     return training.Data(**jax.device_put(arrays, sharding_of(PartitionSpec())))

@@ -38,7 +38,7 @@ def train_all(
     monitor.progress(0.0, f"compiling, then epoch 1/{job.epochs}")
     data = ensemble.to_device(dataset, job.cell.dtype)
     waiting = job.plan(data)
-    folder = checkpoints.folder(workdir, job.hash, rows.environment(dataset))
+    folder = checkpoints.folder(workdir, job.hash, rows.environment(job.cell, dataset))
     for other in checkpoints.others(folder):
         monitor.note(
             f"{other} is not used: it was made with other data, versions or devices."
@@ -167,7 +167,7 @@ class _Keeper:
     ):
         self._job = job
         self._dataset = dataset
-        self._folder = results.cell_folder(workdir, job.cell.dataset, job.hash)
+        self._folder = results.cell_folder(workdir, job.cell.info.name, job.hash)
         self._chunk = chunk
         self._places = ensemble.places(networks)
         self._config = specs.to_config(job.cell, job.options)

@@ -300,7 +300,7 @@ def _given(
         return jax.tree.map(lambda leaf: np.ones(leaf.shape, bool), params)
     (search,) = cell.needs
     path = saved.masks_path(
-        results.cell_folder(workdir, search.dataset, search.hash),
+        results.cell_folder(workdir, search.info.name, search.hash),
         {"kind": search.kind, "density": density, "seed": seed},
     )
     return _read(path, f"the ticket of cell {search.hash}", cell, params)
@@ -337,7 +337,8 @@ def _shapes(cell: MaskedSpec) -> Any:
 def _state_shapes(cell: MaskedSpec, recipe: training.Recipe) -> training.TrainState:
     """Shapes of the state of one network."""
     info, shape = cell.info, jax.ShapeDtypeStruct
-    images = shape((cell.num_examples, *info.image_shape), np.uint8)
+    dtype = np.uint8 if info.dtype == "uint8" else cell.dtype
+    images = shape((cell.num_examples, *info.image_shape), dtype)
     labels = shape((cell.num_examples,), np.int32)
     statistics = shape(info.image_shape[-1:], cell.dtype)
     arrays: Any = (images, labels, images, labels, statistics, statistics)

@@ -20,13 +20,15 @@ PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 """Whose versions are recorded with every result."""
 
 
-def environment(dataset: Dataset) -> str:
-    """Twelve hex digits for what a cell's bits depend on besides its config.
+def environment(cell: specs.Cell, dataset: Dataset) -> str:
+    """Twelve hex digits for what a cell's bits depend on besides its hash.
 
     The number of devices is part of it: how many networks share a device decides how
-    their matrix products are computed.
+    their matrix products are computed. So is the code of a user's own things.
     """
-    text = json.dumps([dataset.fingerprint, _versions(), _device()])
+    own = sorted(cell.own().items())
+    parts = [dataset.fingerprint, _versions(), _device(), *([own] if own else [])]
+    text = json.dumps(parts)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -149,7 +151,7 @@ def _shared_columns(job: Job, dataset: Dataset) -> dict[str, Any]:
     cell = job.cell
     return job.columns | {
         "kind": cell.kind,
-        "dataset": cell.dataset,
+        "dataset": cell.info.name,
         "optimizer": cell.optimizer.name,
         "activation": cell.activation,
         "learning_rate": cell.optimizer.learning_rate,

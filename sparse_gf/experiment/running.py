@@ -14,7 +14,7 @@ import pandas as pd
 
 from sparse_gf import data as data_lib
 from sparse_gf import ensemble, results, specs
-from sparse_gf.core import errors, files
+from sparse_gf.core import errors, files, own
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Dataset
 from sparse_gf.data.datasets import DatasetInfo
@@ -122,7 +122,7 @@ def train_cell(
             _check_same(cell, dataset, workdir)
             monitor.note(f"Cell {cell.hash} is finished; nothing to train.")
         else:
-            folder = results.cell_folder(workdir, cell.dataset, cell.hash)
+            folder = results.cell_folder(workdir, cell.info.name, cell.hash)
             results.check_writable(folder)
             for warning in cell.warnings:
                 monitor.note(f"Warning: {warning}")
@@ -135,7 +135,7 @@ def train_cell(
                 seconds = (time.monotonic() - start) / share if share else math.nan
                 results.write_cell(workdir, cell.hash, trained, seconds)
         # Also for a finished cell: its process may have been killed right here.
-        environment = rows.environment(dataset)
+        environment = rows.environment(cell, dataset)
         own = checkpoints.folder(workdir, cell.hash, environment)
         checkpoints.remove(own, monitor.note)
 
@@ -150,7 +150,7 @@ def _have(
     """Makes sure that a cell whose masks are needed is finished, and has them."""
     monitor.note(f"First the masks of cell {cell.hash}: {cell.what}.")
     train_cell(cell, options, dataset, workdir, monitor, wait=True)
-    folder = results.cell_folder(workdir, cell.dataset, cell.hash) / "masks"
+    folder = results.cell_folder(workdir, cell.info.name, cell.hash) / "masks"
     if not any(folder.glob("*.npz")):
         path = results.cell_path(workdir, cell.hash)
         raise UserError(
@@ -186,6 +186,15 @@ def _check_same(cell: Cell, dataset: Dataset, workdir: pathlib.Path) -> None:
     """Makes sure that a finished cell is the one wanted, on the data at hand."""
     finished = results.read(workdir, cell.hash)
     found, _ = specs.from_config(files.from_json(finished["config"].iloc[0]))
+    for place, text in cell.own().items():
+        before = found.own().get(place, "")
+        if before != text and own.plain(before) == own.plain(text):
+            raise UserError(
+                f"config.{place} is {own.plain(text)!r}, and its code or content is "
+                f"not that with which --workdir {str(workdir)!r} has cell {cell.hash} "
+                f"({own.behind(before)}, now {own.behind(text)}); use another work "
+                "directory, or another name."
+            )
     if found != cell:
         raise UserError(
             f"--workdir {str(workdir)!r} holds another cell under the name "

@@ -161,7 +161,7 @@ def _of_cell(job: Job) -> dict[str, Any]:
     cell = job.cell
     return job.columns | {
         "kind": cell.kind,
-        "dataset": cell.dataset,
+        "dataset": cell.info.name,
         "activation": cell.activation,
         "tost": cell.tost,
         "config_hash": cell.hash,

@@ -157,12 +157,12 @@ def papers_cells(dataset: str) -> tuple[Cell, ...]:
 def _from_paper(rows: pd.DataFrame) -> str:
     """How a group differs from the paper's, in words."""
     row = rows.iloc[0]
-    official = data.info(row["dataset"]).title
-    theirs = papers_cells(row["dataset"])
-    if not theirs:
-        return f"dataset {official}"
     # The rest of a title says which part of the data it is, as the settings do.
     whole = row["dataset_title"].partition(",")[0]
+    theirs = papers_cells(row["dataset"])
+    if not theirs:
+        return f"dataset {whole}"
+    official = data.info(row["dataset"]).title
     source = f"dataset {whole}, not {official}" if whole != official else ""
     ours = [_cell(config) for config in rows["config"].unique()]
     settings = differences(ours[0], theirs[0])

@@ -107,10 +107,10 @@ def _image_shape(value: Any) -> tuple[int, ...]:
         shape = tuple(int(size) for size in sizes)
     except (TypeError, ValueError):
         shape = ()
-    if len(shape) != 3 or min(shape) < 1:
+    if min(shape, default=0) < 1:
         raise UserError(
-            f"image_shape is {value!r}; it must be HEIGHT,WIDTH,CHANNELS, each at "
-            "least 1, for example 32,32,3."
+            f"image_shape is {value!r}; it must be HEIGHT,WIDTH,CHANNELS, or the shape "
+            "of other inputs, each at least 1, for example 32,32,3."
         )
     return shape
 

@@ -51,7 +51,7 @@ class CapacitySpec(Cell):
                 ),
             )
         errors.distinct(
-            f"config.dense_widths of {self.dataset} (maximum width {self.widest})",
+            f"config.dense_widths of {self.info.name} (maximum width {self.widest})",
             self.dense_widths,
             1,
             self.widest,

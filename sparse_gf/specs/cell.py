@@ -33,7 +33,9 @@ class Cell(fields.Spec, abc.ABC):
     """What one command trains: everything that decides its numbers.
 
     Attributes:
-        dataset: One of ``data.INFO``; for networks under masks also ``"imagefolder"``.
+        dataset: One of ``data.INFO``; for networks under masks also ``"imagefolder"``;
+            of one's own what ``data.from_arrays`` and its like give, ``"tfds:NAME"``,
+            or in a config ``"npz"`` with a file as ``data_dir``.
         image_size: Pixels of a side to which images are made smaller, by averaging
             areas; 0 for the images as they are. Of an image folder, to which images
             are resized.
@@ -69,7 +71,7 @@ class Cell(fields.Spec, abc.ABC):
     kind: ClassVar[str]
     """Which kind of cell it is, as results name it."""
 
-    dataset: str = "digits"
+    dataset: str = fields.own("digits", data_lib.named)
     image_size: int = fields.at_least(0, 0)
     num_classes: int = fields.at_least(0, 0)
     seeds: tuple[int, ...] = fields.distinct((0, 1, 2), 0, 2**31 - 1)
@@ -96,8 +98,8 @@ class Cell(fields.Spec, abc.ABC):
     ls: LsSpec = LsSpec()
 
     def __post_init__(self):
-        info = self.info
         super().__post_init__()
+        info = self.info
         for name, low, high in (
             ("train_examples", 0, info.train_size),
             ("test_examples", 0, info.test_size),
@@ -109,6 +111,12 @@ class Cell(fields.Spec, abc.ABC):
             raise UserError(
                 f"config.precision is {self.precision!r}; with config.dtype "
                 f"{self.dtype!r} it must be 'float32', which is the full precision."
+            )
+        if self.augments and not (info.crop_padding or info.flip):
+            raise UserError(
+                f"config.dataset is {info.name!r}, and nothing says that it may be "
+                "cropped or flipped; data_augmentation must be False (no DA in a "
+                "variant), or crop_padding or flip be given with the data."
             )
         self.learning_rate_schedule()
         if "gsw" in self.tweaks and self.activation != "relu":

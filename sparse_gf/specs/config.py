@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from sparse_gf import data as data_lib
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.specs.capacity import CapacitySpec
@@ -66,6 +67,8 @@ def from_config(config: Any) -> tuple[Cell, RunSpec]:
             and the nearest match.
     """
     values: dict[str, Any] = {key: _plain(config[key]) for key in config}
+    if values.get("dataset") == "npz":
+        values["dataset"] = data_lib.from_npz(values.get("data_dir", ""))
     kind = MaskedSpec if "model" in values else CapacitySpec
     allowed = _keys(kind, RunSpec)
     fields = {f.name: f for f in dataclasses.fields(kind)}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Any, ClassVar, TypeVar
 
 from sparse_gf.core import errors
+from sparse_gf.core import own as own_lib
 from sparse_gf.core.errors import UserError
 
 Rule = Callable[[str, Any], Any]
@@ -32,6 +33,23 @@ def one_of(default: str, allowed: Collection[str]) -> Any:
         return value
 
     return ruled(default, rule)
+
+
+def own(default: str, named: Rule) -> Any:
+    """A field that holds a name, or a text that stands for a user's own thing.
+
+    Args:
+        default: A name of the package's own.
+        named: Gives what a value goes by; see ``core.own``. The default stands for
+            itself.
+    """
+
+    def rule(place: str, value: Any) -> Any:
+        same = isinstance(value, str) and value == default
+        return value if same else named(place, value)
+
+    metadata = {"rule": rule, "own": True}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 MOST = 10**9
@@ -178,7 +196,8 @@ class Spec:
         """The fields that differ from their defaults, of which names are made.
 
         A field that is added later, with a default that changes nothing, renames no
-        finished cell.
+        finished cell. Of a user's own things it is the name alone: what is behind it is
+        compared where results are found under the cell's.
         """
         found: dict[str, Any] = {}
         for field in dataclasses.fields(self):
@@ -187,5 +206,18 @@ class Spec:
                 if own := value.identity():
                     found[field.name] = own
             elif value != field.default:
+                own = field.metadata.get("own")
+                found[field.name] = own_lib.plain(value) if own else value
+        return found
+
+    def own(self) -> dict[str, str]:
+        """The texts that stand for things of a user's own, by the fields' paths."""
+        found: dict[str, str] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Spec):
+                inner = value.own().items()
+                found |= {f"{field.name}.{name}": text for name, text in inner}
+            elif field.metadata.get("own") and own_lib.is_own(value):
                 found[field.name] = value
         return found

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from typing import Any, ClassVar
 
+from sparse_gf import data as data_lib
 from sparse_gf import masks, training
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
@@ -38,7 +39,7 @@ class MaskedSpec(Cell):
 
     kind: ClassVar[str] = "masks"
 
-    dataset: str = "cifar10"
+    dataset: str = fields.own("cifar10", data_lib.named)
     model: str = "resnet20"
     stem: str = ""
     norm: str = fields.one_of("", layers.NORM_NAMES | {""})
@@ -50,9 +51,9 @@ class MaskedSpec(Cell):
     initializer_reference: str = fields.one_of("dense", {"dense", "active"})
 
     def __post_init__(self):
+        super().__post_init__()
         if not self.stem:
             self._derive("stem", STEMS.get(self.info.image_shape[0], "cifar"))
-        super().__post_init__()
         self.make_model()
         self.pruning()
         if self.mask.schedule == "ticket" and self.initializer_reference != "dense":

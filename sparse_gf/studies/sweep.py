@@ -14,8 +14,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sparse_gf import specs, studies
+from sparse_gf import data, specs, studies
 from sparse_gf.core import errors, words
+from sparse_gf.core import own as own_lib
 from sparse_gf.core.errors import UserError
 from sparse_gf.specs import CapacitySpec, Cell, MaskedSpec, RunSpec, toolkit
 from sparse_gf.studies.study import Entry, Study
@@ -55,6 +56,15 @@ _TYPES = {
     for name, place in places(kind).items()
 }
 _TYPES["weight_decay"] = float  # None by default.
+
+_RULES = {
+    name: field.metadata["rule"]
+    for kind in _KINDS
+    for name, place in places(kind).items()
+    for field in dataclasses.fields(_value(kind(), place[:-1]) if place[1:] else kind)
+    if field.name == place[-1] and field.metadata.get("own")
+}
+"""The rules of fields that hold names of things which may be a user's own."""
 
 AXES = {name: kind for name, kind in _TYPES.items() if kind is not tuple}
 """What grids vary and sweeps may be narrowed to, and the type of a value."""
@@ -113,6 +123,7 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
 
     if study:
         studies.get(study, scale)  # Refuses wrong names before anything else happens.
+    grid = _texts(grid, "")
     made = ConfigDict({"study": study, "scale": scale})
     made.grid = ConfigDict(_axes("config.grid", grid, AXES))
     made.only = ConfigDict({axis: config_dict.placeholder(tuple) for axis in AXES})
@@ -179,6 +190,10 @@ def expand(config: Any) -> Sweep:
         errors.one_of("config key", key, {name.partition(".")[0] for name in KEYS})
     values.pop("paper", None)
     given = {name: values.pop(name) for name in _RUN if name in values}
+    data_dir = given.get("data_dir", "")
+    values = _texts(values, data_dir)
+    if "grid" in values:
+        values["grid"] = _texts(values["grid"], data_dir)
     study = _study(values)
     run = dataclasses.replace(RunSpec(save_networks=study.saves), **given)
     study = _narrowed(study, values.get("only", {}))
@@ -198,6 +213,22 @@ def _plain(config: Any) -> dict[str, Any]:
         elif value is not None:
             found[key] = value
     return found
+
+
+def _texts(values: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
+    """Values with the texts that stand for a user's own things, as results have them.
+
+    The cells of a sweep can then be listed where those things are not.
+    """
+
+    def text(name: str, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return tuple(text(name, one) for one in value)
+        if name == "dataset" and value == "npz":
+            return data.from_npz(data_dir)
+        return _RULES[name](f"config.{name}", value)
+
+    return {k: text(k, v) if k in _RULES else v for k, v in values.items()}
 
 
 def _study(values: dict[str, Any]) -> Study:
@@ -231,29 +262,36 @@ def _entry(values: dict[str, Any], varied: list[str]) -> Entry:
             nested[group] = value
     cell: Any = specs.from_config(nested)[0]
     column = [_spoken(axis, values[axis]) for axis in varied if axis != "optimizer"]
-    return Entry(cell.optimizer.name, ", ".join(column) or cell.variant, cell)
+    row = own_lib.plain(cell.optimizer.name)
+    return Entry(row, ", ".join(column) or cell.variant, cell)
 
 
 def _spoken(axis: str, value: Any) -> str:
     if axis == "hidden_layers":
         return f"{value} layers"
-    plain = isinstance(value, str) or axis == "learning_rate"
-    return str(value) if plain else f"{axis} {value}"
+    if isinstance(value, str):
+        return own_lib.plain(value)
+    return str(value) if axis == "learning_rate" else f"{axis} {value}"
 
 
 def _narrowed(study: Study, only: Any) -> Study:
     """The study with those entries whose cells have some values."""
-    own = places(type(study.cells[0]))
-    allowed = {axis: AXES[axis] for axis in own if axis in AXES}
+    there = places(type(study.cells[0]))
+    allowed = {axis: AXES[axis] for axis in there if axis in AXES}
     wanted = _axes("config.only", only, allowed)
+
+    def value_of(cell: Cell, axis: str) -> Any:
+        value = _value(cell, there[axis])
+        return own_lib.plain(value) if isinstance(value, str) else value
+
     for axis, values in wanted.items():
-        known = {str(_value(cell, own[axis])) for cell in study.cells}
+        known = {str(value_of(cell, axis)) for cell in study.cells}
         for value in values:
             errors.one_of(f"config.only.{axis}", str(value), known)
     entries = tuple(
         entry
         for entry in study.entries
-        if all(_value(entry.cell, own[axis]) in wanted[axis] for axis in wanted)
+        if all(value_of(entry.cell, axis) in wanted[axis] for axis in wanted)
     )
     if not entries:
         raise UserError(f"config.only is {wanted!r}: no cell of the sweep is left.")

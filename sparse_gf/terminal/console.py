@@ -160,7 +160,7 @@ def _describe(cell: specs.Cell) -> str:
     rate += f" (decay {decay:g})" if decay else ""
     part = f", {cell.train_examples} images" if cell.train_examples else ""
     epochs = words.counted(cell.epochs, "epoch")
-    known = f"{cell.dataset}{part}, {epochs}, {cell.what}, {rate}, {cell.activation}"
+    known = f"{cell.info.name}{part}, {epochs}, {cell.what}, {rate}, {cell.activation}"
     if not cell.tost:
         return known
     return f"{known}, {densities.spoken_tweaks(cell.tost, dataclasses.asdict(cell))}"

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Num
 
 from sparse_gf import gradient_flow, losses
 from sparse_gf.core import batches
@@ -30,7 +30,7 @@ class Evaluation(NamedTuple):
 def evaluate(
     recipe: Recipe,
     state: TrainState,
-    images: UInt8[Array, "examples height width channels"],
+    images: Num[Array, "examples ..."],
     labels: Int[Array, " examples"],
     data: Data,
     gates: Gates | None = None,
@@ -41,7 +41,7 @@ def evaluate(
     """
 
     def score(
-        batch: tuple[UInt8[Array, "batch height width channels"], Int[Array, " batch"]],
+        batch: tuple[Num[Array, "batch ..."], Int[Array, " batch"]],
     ) -> tuple[Float[Array, ""], Int[Array, ""]]:
         images, labels = batch
         found = logits.logits(
@@ -73,7 +73,7 @@ def flow(
     labels = data.train_labels[: recipe.probe_size]
 
     def gradient(
-        batch: tuple[UInt8[Array, "batch height width channels"], Int[Array, " batch"]],
+        batch: tuple[Num[Array, "batch ..."], Int[Array, " batch"]],
     ) -> tuple[Float[Array, ""], Params]:
         images, labels = batch
         inputs = data.normalised(images)

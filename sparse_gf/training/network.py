@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Num
 
 from sparse_gf import masks as masks_lib
 from sparse_gf import optimizers, schedules
@@ -139,6 +139,8 @@ class Recipe:
 class Data(NamedTuple):
     """A data set on the device; images stay uint8 until a batch is used.
 
+    Features that are floats are standardised before they come here.
+
     Attributes:
         train_images: Training images.
         train_labels: Their classes.
@@ -148,15 +150,15 @@ class Data(NamedTuple):
         std: Standard deviation per channel of training images / 255.
     """
 
-    train_images: UInt8[Array, "train height width channels"]
+    train_images: Num[Array, "train ..."]
     train_labels: Int[Array, " train"]
-    test_images: UInt8[Array, "test height width channels"]
+    test_images: Num[Array, "test ..."]
     test_labels: Int[Array, " test"]
     mean: Float[Array, " channels"]
     std: Float[Array, " channels"]
 
     def normalised(
-        self, images: UInt8[Array, "... channels"]
+        self, images: Num[Array, "... channels"]
     ) -> Float[Array, "... channels"]:
         """Images as networks take them, in the networks' type."""
         return augment.normalise(images, self.mean, self.std, self.mean.dtype)
@@ -170,10 +172,17 @@ def arrays(dataset: Dataset, dtype: str) -> dict[str, np.ndarray]:
         dtype: The networks' type.
     """
     mean, std = dataset.channel_statistics()
+
+    def images(given: np.ndarray) -> np.ndarray:
+        if given.dtype == np.uint8:
+            return given
+        # In float64: what is large beside its spread keeps its digits.
+        return ((given - mean) / np.where(std > 0, std, 1)).astype(dtype)
+
     return {
-        "train_images": dataset.train_images,
+        "train_images": images(dataset.train_images),
         "train_labels": dataset.train_labels,
-        "test_images": dataset.test_images,
+        "test_images": images(dataset.test_images),
         "test_labels": dataset.test_labels,
         "mean": mean.astype(dtype),
         # A constant channel has no spread to divide by.

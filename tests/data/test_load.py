@@ -343,8 +343,9 @@ def test_digits_are_scikit_learns_bit_for_bit():
     for index, label in enumerate(official.target):
         seen[label] += 1
         (test if seen[label] % 5 == 0 else train).append(index)
-    # data_dir is not looked at.
-    dataset = data.load("digits", "/no/such/folder")
+    with pytest.raises(UserError, match=r"data_dir is '/there', .*'digits' does not"):
+        data.load("digits", "/there")
+    dataset = data.load("digits")
     expected = {
         "train_images": official.images[train][..., None],
         "train_labels": official.target[train],

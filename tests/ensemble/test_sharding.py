@@ -59,7 +59,7 @@ class _Notes(experiment.Monitor):
 
 def on_four_devices(workdir):
     """What the other process does; returns what it saw."""
-    seen = {"environment": rows.environment(data.load("digits"))}
+    seen = {"environment": rows.environment(CapacitySpec(), data.load("digits"))}
     for name, cell in CELLS.items():
         seen[name] = layout(cell, workdir / "checkpoints of a program")
         experiment.run(cell, OPTIONS, workdir / "whole")
@@ -200,7 +200,8 @@ def test_results_name_the_number_of_devices(four):
     device = results.read(workdir / "whole")["device"]
     assert device.str.startswith("4 x cpu (").all()
     # One device's checkpoints are not continued on four.
-    assert seen["environment"] != rows.environment(data.load("digits"))
+    there = rows.environment(CapacitySpec(), data.load("digits"))
+    assert seen["environment"] != there
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 8, 30])

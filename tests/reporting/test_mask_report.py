@@ -159,7 +159,7 @@ FLAGS = "--model=resnet20 --image_shape=32,32,3 --num_classes=10"
         ({"num_classes": None}, "the num_classes of.*example --num_classes=10"),
         ({"model": "mlp-1-3"}, "'.*a.npz': model is 'mlp-1-3'; it must be one of"),
         ({"num_classes": "2"}, "num_classes is '2'; it must be an integer"),
-        ({"image_shape": [1, 2]}, r"image_shape is \[1, 2\]; it must be HEIGHT"),
+        ({"image_shape": [1, 0]}, r"image_shape is \[1, 0\]; it must be HEIGHT"),
         ({"image_shape": "1,two,1"}, "image_shape is '1,two,1'; it must be HEIGHT"),
         ({"image_shape": 3}, "image_shape is 3; it must be HEIGHT"),
         ({"stem": "cifer"}, "stem is 'cifer'.*Did you mean 'cifar'"),
