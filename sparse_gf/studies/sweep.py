@@ -308,9 +308,14 @@ def _axes(place: str, values: Any, axes: Mapping[str, type]) -> dict[str, tuple]
         allowed = values.get(axis)
         if allowed is None:
             continue
-        if not isinstance(allowed, list | tuple) or not all(
-            isinstance(value, int | float) if kind is float else type(value) is kind
-            for value in allowed
+        # Without a value there is no cell.
+        if (
+            not isinstance(allowed, list | tuple)
+            or not allowed
+            or not all(
+                isinstance(value, int | float) if kind is float else type(value) is kind
+                for value in allowed
+            )
         ):
             raise UserError(
                 f"{place}.{axis} is {allowed!r}; it must be a tuple of "
