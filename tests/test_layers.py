@@ -272,6 +272,18 @@ def test_nnx_modules_are_in_the_order_of_definition():
     assert list(with_table)[-1] == "table/embedding"
 
 
+def test_masks_of_another_tool_land_on_stacked_layers(stacked):
+    (params, _), _ = stacked
+    rng = np.random.default_rng(0)
+    state = {
+        f"blocks.{i}.linear.weight": rng.integers(0, 2, (6, 6)).astype(np.float32)
+        for i in (3, 0, 2, 1)
+    } | {"head.weight": np.ones((3, 6), np.float32)}
+    found = masks.from_torch(state, params)["blocks"]["Dense_0"]["kernel"]
+    for i in range(4):
+        np.testing.assert_array_equal(found[i], state[f"blocks.{i}.linear.weight"].T)
+
+
 def test_masks_of_labelled_params_are_saved_and_read(attention, tmp_path):
     kept = masks.random(jax.random.key(5), attention, 50)
     masks.save(tmp_path / "kept.npz", kept)

@@ -138,8 +138,8 @@ def in_order(by_path: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def map_kernels(
-    function: Callable[[str, Array], Array],
-    otherwise: Callable[[Array], Array],
+    function: Callable[[str, Any], Array],
+    otherwise: Callable[[Any], Array],
     params: Params,
 ) -> Params:
     """Maps ``function(name, kernel)`` over ``kernels`` and ``otherwise`` over the rest.
@@ -148,7 +148,7 @@ def map_kernels(
     """
     described = layers(params)
 
-    def visit(path: tuple[Any, ...], leaf: Array) -> Array:
+    def visit(path: tuple[Any, ...], leaf: Any) -> Array:
         name = path_name(path)
         if name not in described:
             return otherwise(leaf)

@@ -37,8 +37,9 @@ def from_torch(
     axis (normalisation) are ignored, and so are embeddings and masks of biases.
 
     Kernels of convolutions go from [out, in, *window] to [*window, in, out], also
-    grouped and depthwise ones, and those of linear layers from [out, in] to [in, out],
-    or with an axis for the heads of attention. Transposed convolutions are refused.
+    grouped and depthwise ones, and those of linear layers from [out, in] to [in, out];
+    heads of attention and stacked layers land where ``layers`` says. Transposed
+    convolutions are refused.
 
     Which weight belongs to which kernel, names say: ``q_proj``, ``wq`` and ``query``
     are the same, ``downsample`` and ``Shortcut``, ``layer1.0.conv2`` and
@@ -69,7 +70,7 @@ def from_torch(
             not fit or are not certain, or if a mask has values but 0 and 1.
     """
     found = torch_weights.read(source)
-    weights = torch_weights.pruned(found, inputs_first, tree.kernel_leaves(params))
+    weights = torch_weights.pruned(found, inputs_first, tree.kernels(params))
     return _from_torch_weights(found, weights, params, names, flattened)
 
 
@@ -168,9 +169,7 @@ def _from_torch_weights(
     flattened: Mapping[str, tuple[int, int, int]] | None,
 ) -> Masks:
     """Pairs weights of PyTorch with kernels, and converts their masks."""
-    kernels = {
-        path: jnp.shape(leaf) for path, leaf in tree.kernel_leaves(params).items()
-    }
+    kernels = {path: jnp.shape(kernel) for path, kernel in tree.kernels(params).items()}
     if not weights:
         raise UserError(
             f"{source.place} holds no weights with two axes or more. A state dict is "
@@ -187,8 +186,10 @@ def _from_torch_weights(
         errors.one_of("a path of flattened", path, kernels)
         if path in masks:
             masks[path] = _reorder_rows(path, masks[path], image)
-    return _onto(
-        params, {path: mask.reshape(kernels[path]) for path, mask in masks.items()}
+    return tree.map_kernels(
+        lambda path, kernel: jnp.asarray(masks.get(path, np.ones(kernel.shape, bool))),
+        lambda leaf: jnp.ones(jnp.shape(leaf), bool),
+        params,
     )
 
 

@@ -59,7 +59,9 @@ def parse(text: str) -> Name:
         >>> sorted(name.words), name.numbers, naming.parse("fc2.weight").words
         (['attn', 'encoder', 'query'], (3,), frozenset())
     """
-    parts = [_tokens(part) for part in re.split(r"[./]", text)[:-1]]
+    # Of layers stacked in one array, the number is that of what the layer is in.
+    plain = re.sub(r"([^/]+/[^/]+)\[([\d,]+)\]$", r"\2/\1", text)
+    parts = [_tokens(part) for part in re.split(r"[./,]", plain)[:-1]]
     tokens = [token for part in parts for token in part]
     return Name(
         text,

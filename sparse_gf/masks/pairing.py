@@ -8,8 +8,7 @@ only one tensor has needs no name. What is left after that is refused.
 
 import collections
 import itertools
-import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 from sparse_gf.core import errors, words
@@ -60,7 +59,7 @@ def by_name(
         errors.one_of(f"names[{path!r}] for {place}", name, tensors)
         if name in pairs.values():
             raise UserError(f"names has {name!r} for two kernels, {path!r} is one.")
-        if not fits(tensors[name], path, shape):
+        if tensors[name] != shape:
             problem = (
                 f"the kernel {path!r} of shape {shape} does not fit {name!r}, which "
                 f"has the shape {tensors[name]} here"
@@ -91,7 +90,7 @@ def by_rules(
         theirs[shape].append(name)
     ours: dict[Shape, list[str]] = {shape: [] for shape in theirs}
     for path, shape in kernels.items():
-        ours.setdefault(_shape_among(theirs, path, shape), []).append(path)
+        ours.setdefault(shape, []).append(path)
     pairs: _Pairs = {}
     for shape, paths in ours.items():
         pairs |= _of_one_shape(paths, theirs[shape])
@@ -103,28 +102,6 @@ def by_rules(
             raise _refused(place, problem, kernels, tensors, pairs)
     _check_layers(place, kernels, tensors, pairs)
     return {path: pairs[path] for path in kernels}
-
-
-def fits(tensor: Shape, path: str, kernel: Shape) -> bool:
-    """Whether a tensor can be a kernel's, as it is or with an axis for heads.
-
-    PyTorch's attention has matrices [inputs, heads x units]; Flax's query has the axes
-    [inputs, heads, units], its output [heads, units, outputs].
-    """
-    return tensor == kernel or tensor in _matrices(path, kernel)
-
-
-def _matrices(path: str, kernel: Shape) -> list[Shape]:
-    """The matrices that a kernel with an axis for heads may be."""
-    if len(kernel) != 3 or "conv" in naming.parse(path).pattern:
-        return []
-    return [(math.prod(kernel[:at]), math.prod(kernel[at:])) for at in (1, 2)]
-
-
-def _shape_among(shapes: Iterable[Shape], path: str, kernel: Shape) -> Shape:
-    """The one shape of tensors that fits a kernel; the kernel's if there is none."""
-    found = set(shapes).intersection(_matrices(path, kernel))
-    return found.pop() if kernel not in shapes and len(found) == 1 else kernel
 
 
 def _of_one_shape(paths: list[str], names: list[str]) -> _Pairs:
@@ -355,7 +332,7 @@ def _refused(
     lines = [f"{place}: {problem}; complete these names and give them:", "names={"]
     free = [name for name in tensors if name not in pairs.values()]
     for path, shape in kernels.items():
-        fitting = [name for name in free if fits(tensors[name], path, shape)]
+        fitting = [name for name in free if tensors[name] == shape]
         note = "" if path in pairs else f"  # {shape}: {', '.join(fitting) or 'None'}"
         lines.append(f'    "{path}": "{pairs.get(path, "")}",{note}')
     left = ", ".join(f"{name} {tensors[name]}" for name in free)
