@@ -42,6 +42,10 @@ class Program:
         """
         return self._prepare(arguments)[0]
 
+    def traced(self, *arguments: Any) -> jax.stages.Traced:
+        """The program for arguments like these, to be lowered for any platform."""
+        return self._jitted.trace(*arguments)
+
     def compiled(self, *arguments: Any) -> jax.stages.Compiled:
         """The program for arguments like these; waits until it is compiled."""
         return self._prepare(arguments)[1].result()
@@ -67,7 +71,7 @@ class Program:
         # float64 is a setting of the whole process that changes what is traced.
         kind = structure, tuple(map(_kind, leaves)), jax.config.read("jax_enable_x64")
         if kind not in self._prepared:
-            traced = self._jitted.trace(*arguments)
+            traced = self.traced(*arguments)
             compiling = _compilers().submit(_compile, traced.lower())
             self._prepared[kind] = traced.out_info, compiling
         return self._prepared[kind]
