@@ -27,7 +27,7 @@ from sparse_gf.analyses import activity
 from sparse_gf.analyses.subject import Subject
 from sparse_gf.curvature import landscapes
 from sparse_gf.experiment import capacity, masked, saved
-from sparse_gf.models import layers, products, resnet
+from sparse_gf.models import catalog, layers, products, resnet
 from sparse_gf.models.ghosts import Gates
 from sparse_gf.models.mobilenet import SeparableBlock
 from sparse_gf.models.variants import TOKENS
@@ -154,9 +154,12 @@ def test_networks_with_all_tweaks_lower(model, norm):
     lower_programs(changed(model=model, norm=norm, mask=mask, **tweaks))
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
-    "model", ["resnet18", "resnet50", "wrn_10_1", "vgg11", "mobilenet"]
+    "model",
+    [
+        *(pytest.param(m, marks=pytest.mark.thorough) for m in ("wrn_10_1", "vgg11")),
+        *(pytest.param(m, marks=pytest.mark.exhaustive) for m in catalog.EXAMPLES),
+    ],
 )
 def test_networks_lower(model):
     lower_programs(changed(model=model, dataset="cifar10"), "advance")
