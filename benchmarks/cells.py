@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from sparse_gf import data as data_lib
-from sparse_gf import ensemble
+from sparse_gf import ensemble, training
 from sparse_gf.core.types import Dataset
 from sparse_gf.experiment import capacity
-from sparse_gf.specs import CapacitySpec, RunSpec
+from sparse_gf.specs import CapacitySpec, Cell, RunSpec
 
 ensemble.use_all_cores()
 
@@ -82,6 +82,47 @@ def start_chunk(
     data = ensemble.to_device(dataset, cell.dtype)
     shapes = ensemble.prepare(networks, data, 1)
     return Running(networks, data, ensemble.begin(networks, data, shapes).state)
+
+
+def arguments(networks: ensemble.Ensemble, cell: Cell, sharding: Any = None) -> Any:
+    """Shapes of what the programs of a chunk are called with, by their names.
+
+    Args:
+        networks: The chunk's.
+        cell: The chunk's cell; on all of its examples.
+        sharding: Of the device to compile for; None for those that there are.
+    """
+    info = cell.info
+
+    def shape(*sizes: int, dtype: Any = np.int32) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(sizes, np.dtype(dtype), sharding=sharding)
+
+    def images(count: int) -> tuple[Any, Any]:
+        return shape(count, *info.image_shape, dtype=np.uint8), shape(count)
+
+    def like(tree: Any, *sizes: int) -> Any:
+        return jax.tree.map(lambda x: shape(*sizes, *x.shape, dtype=x.dtype), tree)
+
+    statistics: Any = shape(info.image_shape[-1], dtype=cell.dtype)
+    tests = cell.test_examples or info.test_size
+    data = training.Data(
+        *images(cell.num_examples), *images(tests), statistics, statistics
+    )
+    seeds, counts = ensemble.seeds_and_counts(networks)
+    state = tuple(
+        like(group.shapes, len(own))
+        for group, own in zip(networks.groups, seeds, strict=True)
+    )
+    seeds, counts, epoch = like(seeds), like(counts), shape()
+    first = networks.groups[0]
+    one = jax.tree.map(lambda x: x[:1], (first.seeds, first.members))
+    devices = jax.local_device_count()
+    to_make = jax.tree.map(lambda x: np.repeat(x, devices, 0), one)
+    return {
+        "init": (*like(to_make), data),
+        "advance": (state, data, seeds, counts, epoch),
+        "measure": (state, data, counts, epoch),
+    }
 
 
 def epoch_flops(

@@ -12,7 +12,8 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 WIDTHS = {"pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2}
 WIDTHS |= {"s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8, "f64": 8, "token": 0}
@@ -63,6 +64,11 @@ class Instruction:
         return found.group(1) if found else ""
 
     @property
+    def body(self) -> str:
+        """The computation that a loop repeats."""
+        return self.attribute(r"body=%([\w.-]+)")
+
+    @property
     def called(self) -> str:
         """The computation that a fusion or a call runs."""
         return self.attribute(r"(?:calls|to_apply)=%([\w.-]+)")
@@ -81,44 +87,32 @@ class Computation:
     root: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """What is done.
+class Launch(NamedTuple):
+    """A kernel of a program that is run.
 
     Attributes:
-        kernels: Launches.
-        bytes: Read and written by them.
-        flops: Of products and convolutions: twice their multiply-adds.
+        kernel: The instruction.
+        times: How often it runs in all loops around it.
+        bytes: Read and written each time.
+        flops: Of products and convolutions, each time: twice their multiply-adds.
     """
 
-    kernels: float = 0
-    bytes: float = 0
-    flops: float = 0
-
-    def __add__(self, other: "Work") -> "Work":
-        return Work(
-            self.kernels + other.kernels,
-            self.bytes + other.bytes,
-            self.flops + other.flops,
-        )
-
-    def __mul__(self, times: float) -> "Work":
-        return Work(self.kernels * times, self.bytes * times, self.flops * times)
+    kernel: Instruction
+    times: int
+    bytes: int
+    flops: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Loop:
+class Loop(NamedTuple):
     """A loop of the program, outside of all others.
 
     Attributes:
         trips: Times that its body runs; 1 where XLA does not know.
         body: Name of the computation.
-        work: Of one time.
     """
 
     trips: int
     body: str
-    work: Work
 
 
 class Module:
@@ -128,37 +122,27 @@ class Module:
         """Parses a program, as ``jax.stages.Compiled.as_text`` gives it."""
         self.computations, self.entry = _parse(text)
 
-    def kernels(self, computation: str) -> Iterator[Instruction]:
-        """What a computation launches itself, loops and branches apart."""
-        for own in self.computations[computation].instructions.values():
-            if own.opcode not in NO_KERNELS | {"while", "conditional", "call"}:
-                yield own
-
     def loops(self, computation: str = "") -> Iterator[Loop]:
         """The outermost loops."""
-        own = self.computations[computation or self.entry]
-        for instruction in own.instructions.values():
-            if instruction.opcode == "while":
-                body = instruction.attribute(r"body=%([\w.-]+)")
-                yield Loop(_trips(instruction), body, self.work(body))
-            elif instruction.opcode in ("call", "conditional"):
-                for called in _branches(instruction):
+        for own in self.computations[computation or self.entry].instructions.values():
+            if own.opcode == "while":
+                yield Loop(_trips(own), own.body)
+            elif own.opcode in ("call", "conditional"):
+                for called in _branches(own):
                     yield from self.loops(called)
 
-    def work(self, computation: str = "") -> Work:
-        """All that a computation does, the costlier branch where there are several."""
+    def launches(self, computation: str = "", times: int = 1) -> Iterator[Launch]:
+        """All that a computation runs; of branches the one with most bytes."""
         computation = computation or self.entry
-        total = Work()
         for own in self.computations[computation].instructions.values():
             if own.opcode == "while":
-                body = own.attribute(r"body=%([\w.-]+)")
-                total += self.work(body) * _trips(own)
+                yield from self.launches(own.body, times * _trips(own))
             elif own.opcode in ("call", "conditional"):
-                branches = map(self.work, _branches(own))
-                total += max(branches, key=lambda work: work.bytes)
+                branches = [list(self.launches(b, times)) for b in _branches(own)]
+                yield from max(branches, key=num_bytes)
             elif own.opcode not in NO_KERNELS:
-                total += Work(1, self.bytes(computation, own), self.flops(own))
-        return total
+                flops = sum(_flops(*product) for product in self.products(own))
+                yield Launch(own, times, self.bytes(computation, own), flops)
 
     def bytes(self, computation: str, instruction: Instruction) -> int:
         """What a kernel reads and writes."""
@@ -167,10 +151,6 @@ class Module:
         parameters = [i for i in inner.instructions.values() if i.opcode == "parameter"]
         read = sum(_read(inner, parameter) for parameter in parameters)
         return read + _written(inner, inner.instructions[inner.root])
-
-    def flops(self, instruction: Instruction) -> int:
-        """Twice the multiply-adds of the products of a kernel."""
-        return sum(_flops(*own) for own in self.products(instruction))
 
     def products(
         self, instruction: Instruction, values: Mapping[str, Instruction] | None = None
@@ -198,15 +178,15 @@ class Module:
                 ):
                     yield tuple(map(int, size.split("x")))
 
-    def algorithms(self, computation: str) -> collections.Counter[str]:
-        """How often each way of computing a product is used by a computation."""
+    def algorithms(self, computation: str = "") -> collections.Counter[str]:
+        """How many kernels compute products in which way."""
         found: collections.Counter[str] = collections.Counter()
-        for kernel in self.kernels(computation):
-            for product, _ in self.products(kernel):
-                emitter = kernel.attribute(r'"kind":"(__[\w$]+)"')
-                library = product.attribute(r'custom_call_target="([^"]*)"')
+        for launch in self.launches(computation):
+            for product, _ in self.products(launch.kernel):
+                emitter = launch.kernel.attribute(r'"kind":"__(\w+)"')
+                library = product.attribute(r'custom_call_target="__([^"]*)"')
                 precision = product.attribute(
-                    r"(?:algorithm=|operand_precision={)([\w,]+)"
+                    r"(?:algorithm=|operand_precision={)(\w+)"
                 )
                 name = library or emitter or product.opcode
                 found[f"{name} {precision or 'default'}"] += 1
@@ -226,6 +206,30 @@ class Module:
         return Computation(
             parameters | {instruction.name: instruction}, instruction.name
         )
+
+
+def num_bytes(launches: Iterable[Launch]) -> int:
+    """What kernels read and write in all."""
+    return sum(launch.times * launch.bytes for launch in launches)
+
+
+def num_kernels(launches: Iterable[Launch]) -> int:
+    """How often a kernel is launched."""
+    return sum(launch.times for launch in launches)
+
+
+def seconds(launches: Iterable[Launch], bandwidth: float, rate: float) -> float:
+    """Time at the roofline: every kernel's bytes or products, whichever take longer.
+
+    Args:
+        launches: The kernels.
+        bandwidth: Bytes a second.
+        rate: Floating-point operations a second of products.
+    """
+    return sum(
+        launch.times * max(launch.bytes / bandwidth, launch.flops / rate)
+        for launch in launches
+    )
 
 
 def _trips(loop: Instruction) -> int:

@@ -11,10 +11,9 @@ import sys
 from typing import Any
 
 import jax
-import numpy as np
 
 from benchmarks import cells, harness
-from sparse_gf import ensemble, training
+from sparse_gf import ensemble
 from sparse_gf.experiment import capacity
 from sparse_gf.specs import CapacitySpec, RunSpec
 
@@ -70,10 +69,14 @@ def child(data_dir: str) -> None:
     print(json.dumps({"peak": peak, "needed": needed(running.networks, resident)}))
 
 
-def cifar_chunks(memory: int) -> list[tuple[int, int]]:
-    """What the programs of a CIFAR-10 cell allocate where a device has ``memory``.
+def most_bytes(cell: CapacitySpec, memory: int) -> list[tuple[int, int]]:
+    """What the programs of a cell allocate where a device has ``memory``.
 
     Compiled for shapes only, as accelerators run them; nothing is trained.
+
+    Args:
+        cell: The cell.
+        memory: Bytes.
 
     Returns:
         For every kind of chunk the number of its networks and its programs' most
@@ -82,7 +85,6 @@ def cifar_chunks(memory: int) -> list[tuple[int, int]]:
     devices, available = jax.local_device_count, ensemble.device_memory
     jax.local_device_count, ensemble.device_memory = lambda: 1, lambda: memory
     try:
-        cell = CapacitySpec(dataset="cifar10")
         found = {}
         for chunk in capacity.plan(cell, RunSpec()):
             networks = capacity.ensemble_of(cell, chunk)
@@ -95,36 +97,20 @@ def cifar_chunks(memory: int) -> list[tuple[int, int]]:
             if kind not in found:
                 found[kind] = (
                     sum(group.size for group in chunk),
-                    _most_bytes(networks, programs),
+                    _of_programs(networks, programs, cell),
                 )
         return list(found.values())
     finally:
         jax.local_device_count, ensemble.device_memory = devices, available
 
 
-def _most_bytes(networks: ensemble.Ensemble, programs: ensemble.Programs) -> int:
-    def shape(*sizes: int, dtype: str) -> Any:
-        return jax.ShapeDtypeStruct(sizes, np.dtype(dtype))
-
-    data = training.Data(
-        train_images=shape(50_000, 32, 32, 3, dtype="uint8"),
-        train_labels=shape(50_000, dtype="int32"),
-        test_images=shape(10_000, 32, 32, 3, dtype="uint8"),
-        test_labels=shape(10_000, dtype="int32"),
-        mean=shape(3, dtype="float32"),
-        std=shape(3, dtype="float32"),
-    )
-    state = tuple(
-        jax.tree.map(
-            lambda s, g=group: shape(len(g.seeds), *s.shape, dtype=s.dtype.name),
-            group.shapes,
-        )
-        for group in networks.groups
-    )
-    seeds, counts = ensemble.seeds_and_counts(networks)
+def _of_programs(
+    networks: ensemble.Ensemble, programs: ensemble.Programs, cell: CapacitySpec
+) -> int:
+    of = cells.arguments(networks, cell)
     compiled = (
-        programs.advance.compiled(state, data, seeds, counts, np.int32(1)),
-        programs.measure.compiled(state, data, counts),
+        programs.advance.compiled(*of["advance"]),
+        programs.measure.compiled(*of["measure"]),
     )
     return max(map(cells.planned_bytes, compiled))
 
@@ -143,7 +129,7 @@ def main() -> None:
         harness.run_json([*command, "--data_dir", args.data_dir])
         for _ in harness.repeat(args.repetitions)
     ]
-    chunks = cifar_chunks(16 * 10**9)
+    chunks = most_bytes(CapacitySpec(dataset="cifar10"), 16 * 10**9)
     harness.write(
         "memory",
         "benchmarks.memory",

@@ -57,6 +57,17 @@ def test_bytes_of_a_step_are_counted_once_per_pass(benchmarks, optimizer, passes
     assert roofline.step_bytes(cell) == expected
 
 
+def test_memory_is_planned_by_the_compiler(benchmarks):
+    memory = benchmarks("memory")
+    cell = memory.CapacitySpec(dense_widths=(7,), seeds=(0, 1), hidden_layers=1)
+    ((networks, most),) = memory.most_bytes(cell, 10**9)
+    # Weights, two moments, and masks, and the data set beside them.
+    states = 4 * 13 * (64 * 68 + 68 * 10)
+    images = 64 * 1797
+    assert networks == 4
+    assert states + images < most < 10 * (states + images)
+
+
 @pytest.mark.parametrize(
     ("target", "values", "reached"),
     [

@@ -149,14 +149,14 @@ def make(
         param_dtype: Type of all parameters and of the computation.
         pooling: One of ``layers.POOLINGS``; networks without windows have none.
         ghost_skip: One of ``ghosts.SKIPS``, for networks that are called with gates.
-        precision: The factors' precision in matrix products, one of ``products.NAMES``;
-            convolutions have the full one alone.
+        precision: The factors' precision in convolutions and matrix products, one of
+            ``products.NAMES``.
 
     Returns:
         A Linen module; called with images, ``train``, ``deterministic`` and ``gates``.
 
     Raises:
-        errors.UserError: If a name is unknown, or a model has no such precision.
+        errors.UserError: If a name is unknown.
     """
     errors.one_of("activation", activation, activations.NAMES)
     errors.one_of("stem", stem, layers.STEMS)
@@ -167,11 +167,6 @@ def make(
     errors.one_of("precision", precision, products.NAMES)
     is_mlp, residual = name.startswith("mlp"), name.startswith(("resnet", "wrn"))
     own_norm = "none" if is_mlp else "batch_norm"
-    if precision != "float32" and not is_mlp:
-        raise errors.UserError(
-            f"precision is {precision!r}; the convolutions of {name!r} have "
-            "'float32' alone."
-        )
     style = Style(
         activation=activation,
         norm=own_norm if norm is None else norm,

@@ -14,8 +14,15 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from sparse_gf.models import products
+
 Images = Float[Array, "_ _ _ _"]
 Kernel = Float[Array, "_ _ _ _"]
+
+Form = tuple[int, int, lax.Precision]
+
+FULL = lax.Precision.HIGHEST
+"""Some accelerators would round float32 factors by default."""
 
 CHUNK = 4
 """Images whose patches lie in memory together; see ``benchmarks/README.md``."""
@@ -29,6 +36,7 @@ def conv(
     groups: int = 1,
     name: str | None = None,
     param_dtype: DTypeLike = jnp.float32,
+    precision: str = "float32",
 ) -> nn.Conv:
     """Makes a convolution without bias, to be called in an ``@nn.compact`` method.
 
@@ -39,6 +47,8 @@ def conv(
         groups: 1, or as many as there are input channels for a depthwise one.
         name: The module's name.
         param_dtype: Type of the kernel and of the computation.
+        precision: Of images, kernel and output's gradient as factors, one of
+            ``products.NAMES``.
     """
     padding = (size - 1) // 2
     return nn.Conv(
@@ -50,11 +60,12 @@ def conv(
         use_bias=False,
         param_dtype=param_dtype,
         name=name,
-        conv_general_dilated=_conv_general_dilated,
+        conv_general_dilated=functools.partial(_conv_general_dilated, precision),
     )
 
 
 def _conv_general_dilated(
+    of_factors: str,
     x: Images,
     kernel: Kernel,
     strides: Any,
@@ -64,13 +75,24 @@ def _conv_general_dilated(
     **_: Any,
 ) -> Images:
     """What Flax's layers call, with a precision of their own that is not set."""
-    if feature_group_count > 1:
-        return _convolve(x, kernel, strides[0], groups=feature_group_count)
     assert tuple(padding[0]) == ((kernel.shape[0] - 1) // 2,) * 2
-    return convolve(x, kernel, strides[0])
+    bits, precision = products.ROUNDINGS[of_factors]
+
+    def convolved(x: Images, kernel: Kernel) -> Images:
+        if feature_group_count > 1:
+            return _convolve(x, kernel, strides[0], feature_group_count, precision)
+        return convolve(x, kernel, strides[0], precision)
+
+    return products.rounded(bits, convolved)(x, kernel)
 
 
-def _convolve(x: Images, kernel: Kernel, strides: int, groups: int = 1) -> Images:
+def _convolve(
+    x: Images,
+    kernel: Kernel,
+    strides: int,
+    groups: int = 1,
+    precision: lax.Precision = FULL,
+) -> Images:
     padding = (kernel.shape[0] - 1) // 2
     return lax.conv_general_dilated(
         x,
@@ -79,30 +101,40 @@ def _convolve(x: Images, kernel: Kernel, strides: int, groups: int = 1) -> Image
         [(padding, padding)] * 2,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
-        # Some accelerators would round float32 factors by default.
-        precision=lax.Precision.HIGHEST,
+        precision=precision,
     )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve(x: Images, kernel: Kernel, strides: int) -> Images:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def convolve(
+    x: Images, kernel: Kernel, strides: int, precision: lax.Precision = FULL
+) -> Images:
     """Convolves images with a square kernel of odd size.
 
     Its gradients are written out. On CPUs what XLA makes of a convolution's derivatives
     is up to 15 times slower than the convolution, inside a loop above all; on
     accelerators JAX misses what they have for the kernels of many networks.
+
+    Args:
+        x: The images.
+        kernel: Of odd size.
+        strides: Along both axes.
+        precision: What accelerators may leave of the factors; CPUs leave all.
     """
-    return _convolve(x, kernel, strides)
+    return _convolve(x, kernel, strides, 1, precision)
 
 
 def _forward(
-    x: Images, kernel: Kernel, strides: int
+    x: Images, kernel: Kernel, strides: int, precision: lax.Precision
 ) -> tuple[Images, tuple[Images, Kernel]]:
-    return _convolve(x, kernel, strides), (x, kernel)
+    return _convolve(x, kernel, strides, 1, precision), (x, kernel)
 
 
 def _backward(
-    strides: int, saved: tuple[Images, Kernel], gradient: Images
+    strides: int,
+    precision: lax.Precision,
+    saved: tuple[Images, Kernel],
+    gradient: Images,
 ) -> tuple[Images, Kernel]:
     def on_cpu(x: Images, kernel: Kernel, gradient: Images) -> tuple[Images, Kernel]:
         return (
@@ -111,8 +143,12 @@ def _backward(
         )
 
     def by_xla(x: Images, kernel: Kernel, gradient: Images) -> tuple[Images, Kernel]:
-        (dx,) = jax.vjp(lambda x: _convolve(x, kernel, strides), x)[1](gradient)
-        return dx, kernel_gradient_by_xla(strides, kernel.shape[0], 1, x, gradient)
+        def convolved(x: Images) -> Images:
+            return _convolve(x, kernel, strides, 1, precision)
+
+        (dx,) = jax.vjp(convolved, x)[1](gradient)
+        form = strides, kernel.shape[0], precision
+        return dx, kernel_gradient_by_xla(form, 1, x, gradient)
 
     return lax.platform_dependent(*saved, gradient, cpu=on_cpu, default=by_xla)
 
@@ -120,9 +156,9 @@ def _backward(
 convolve.defvjp(_forward, _backward)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def kernel_gradient_by_xla(
-    strides: int, size: int, groups: int, x: Images, gradient: Images
+    form: Form, groups: int, x: Images, gradient: Images
 ) -> Kernel:
     """The kernel's gradient as accelerators have it, under ``vmap`` in one operation.
 
@@ -131,8 +167,7 @@ def kernel_gradient_by_xla(
     image, and so it does in derivatives of this gradient.
 
     Args:
-        strides: Along both axes.
-        size: Rows and columns of the kernel.
+        form: Strides, rows of the kernel, and what is left of the factors.
         groups: Of the convolution.
         x: Its images.
         gradient: Of its output.
@@ -140,7 +175,7 @@ def kernel_gradient_by_xla(
 
     @jax.custom_batching.custom_vmap
     def of_one(x: Images, gradient: Images) -> Kernel:
-        return _transposed(strides, size, groups, x, gradient)
+        return _transposed(form, groups, x, gradient)
 
     @of_one.def_vmap
     def of_members(  # pyright: ignore[reportUnusedFunction]
@@ -151,7 +186,7 @@ def kernel_gradient_by_xla(
             return jnp.moveaxis(a, 0, -2).reshape(*a.shape[1:-1], -1)
 
         folded = map(fold, arguments, batched)
-        all_kernels = kernel_gradient_by_xla(strides, size, count * groups, *folded)
+        all_kernels = kernel_gradient_by_xla(form, count * groups, *folded)
         kernels = all_kernels.reshape(*all_kernels.shape[:-1], count, -1)
         return jnp.moveaxis(kernels, -2, 0), True
 
@@ -159,24 +194,21 @@ def kernel_gradient_by_xla(
 
 
 @kernel_gradient_by_xla.defjvp
-def _(
-    strides: int, size: int, groups: int, primals: Any, tangents: Any
-) -> tuple[Kernel, Kernel]:
+def _(form: Form, groups: int, primals: Any, tangents: Any) -> tuple[Kernel, Kernel]:
     # JAX knows no transpose of a function with a rule for vmap.
-    plain = functools.partial(_transposed, strides, size, groups)
-    found = kernel_gradient_by_xla(strides, size, groups, *primals)
+    plain = functools.partial(_transposed, form, groups)
+    found = kernel_gradient_by_xla(form, groups, *primals)
     return found, jax.jvp(plain, primals, tangents)[1]
 
 
-def _transposed(
-    strides: int, size: int, groups: int, x: Images, gradient: Images
-) -> Kernel:
+def _transposed(form: Form, groups: int, x: Images, gradient: Images) -> Kernel:
+    strides, size, precision = form
     like = jax.ShapeDtypeStruct(
         (size, size, x.shape[-1] // groups, gradient.shape[-1]), x.dtype
     )
 
     def convolve(kernel: Kernel) -> Images:
-        return _convolve(x, kernel, strides, groups)
+        return _convolve(x, kernel, strides, groups, precision)
 
     return jax.linear_transpose(convolve, like)(gradient)[0]
 
@@ -199,7 +231,7 @@ def input_gradient(strides: int, x: Images, kernel: Kernel, gradient: Images) ->
         [margins(x.shape[axis], gradient.shape[axis]) for axis in (1, 2)],
         lhs_dilation=(strides, strides),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision=lax.Precision.HIGHEST,
+        precision=FULL,
     )
 
 
@@ -219,9 +251,7 @@ def kernel_gradient(
     def body(total: Array, part: tuple[Images, Images]) -> tuple[Array, None]:
         left, right = shifted(size, *part)
         # The contraction is over all positions of all images.
-        product = lax.dot_general(
-            left, right, (((0,), (0,)), ((), ())), precision=lax.Precision.HIGHEST
-        )
+        product = lax.dot_general(left, right, (((0,), (0,)), ((), ())), precision=FULL)
         return total + product, None
 
     def split(x: Array) -> Array:

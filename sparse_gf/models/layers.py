@@ -1,6 +1,7 @@
 """What the convolutional networks are built of."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 import flax.linen as nn
@@ -9,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sparse_gf import activations
-from sparse_gf.models import convolution
+from sparse_gf.models import convolution, products
 from sparse_gf.models.ghosts import PROJECTION_WEIGHT, Gates
 
 Images = Float[Array, "_ _ _ _"]
@@ -169,8 +170,8 @@ class Style:
         param_dtype: Type of all parameters and of the computation.
         pooling: One of ``POOLINGS``.
         ghost_skip: One of ``ghosts.SKIPS``: what is added where there are gates.
-        precision: The factors' precision in matrix products, one of
-            ``products.NAMES``.
+        precision: The factors' precision in convolutions and matrix products, one of
+            ``products.NAMES``; ghosts' projections have the full one.
     """
 
     activation: str = "relu"
@@ -192,6 +193,7 @@ class Style:
             groups=groups,
             name=name,
             param_dtype=self.param_dtype,
+            precision=self.precision,
         )
 
     def normalise(self, x: Array, train: bool) -> Array:
@@ -235,7 +237,7 @@ class Style:
         dense = nn.Dense(
             num_classes,
             param_dtype=self.param_dtype,
-            precision="highest",
+            dot_general=functools.partial(products.dot_general, self.precision),
             name="Top",
         )
         return dense(x.mean(axis=(1, 2)))

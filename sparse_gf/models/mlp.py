@@ -1,7 +1,6 @@
 """The multilayer perceptrons of SC-SDC."""
 
 import functools
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -103,7 +102,7 @@ class MLP(nn.Module):
             use_bias=False,
             param_dtype=self.param_dtype,
             name=f"Dense_{layer}",
-            dot_general=functools.partial(_dot_general, self.precision),
+            dot_general=functools.partial(products.dot_general, self.precision),
         )
 
     def _drop(self, h: Float[Array, "batch units"]) -> Float[Array, "batch units"]:
@@ -111,14 +110,6 @@ class MLP(nn.Module):
         shape = (h.shape[0], self.max_width or self.width)
         keep = jax.random.bernoulli(self.make_rng("dropout"), keep_rate, shape)
         return jnp.where(keep[:, : self.width], h / keep_rate, jnp.zeros_like(h))
-
-
-def _dot_general(
-    of_factors: str, x: Array, kernel: Array, dimensions: Any, **_: Any
-) -> Array:
-    """What Flax's Dense layers call, with a precision of their own that is not set."""
-    assert dimensions == (((x.ndim - 1,), (0,)), ((), ()))
-    return products.MATMULS[of_factors](x, kernel)
 
 
 def layer_dims(

@@ -1,12 +1,13 @@
-"""Matrix products of a chosen precision, in the forward pass and in gradients.
+"""Products of a chosen precision, in the forward pass and in gradients.
 
 At a lower precision both factors of every product, those of the gradients too, are
 rounded to nearest; products of what is left are summed in float32, and everything that
 is not a product stays float32. To add a precision, add its product to
-``MATMULS``.
+``MATMULS`` and its rounding, for convolutions, to ``ROUNDINGS``.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 Matrix = Float[Array, "_ _"]
-Product = Callable[[Matrix, Matrix], Matrix]
+Product = Callable[[Any, Any], Any]
 
 
 def _full(a: Matrix, b: Matrix) -> Matrix:
@@ -70,3 +71,48 @@ MATMULS: Mapping[str, Product] = {
 """Precision to ``matmul(x [batch, inputs], kernel [inputs, outputs])``."""
 
 NAMES = frozenset(MATMULS)
+
+ROUNDINGS: Mapping[str, tuple[int | None, lax.Precision]] = {
+    "float32": (None, lax.Precision.HIGHEST),
+    "tensorfloat32": (10, lax.Precision.HIGH),
+    # On GPUs by units for TensorFloat-32: libraries want results as short as factors.
+    "bfloat16": (7, lax.Precision.DEFAULT),
+}
+"""Precision to the bits that are left of factors, None for all, and the least precision
+of XLA's that leaves these on every accelerator."""
+
+
+def dot_general(
+    of_factors: str, x: Array, kernel: Array, dimensions: Any, **_: Any
+) -> Array:
+    """What Flax's Dense layers call, with a precision of their own that is not set."""
+    assert dimensions == (((x.ndim - 1,), (0,)), ((), ()))
+    return MATMULS[of_factors](x, kernel)
+
+
+def rounded(bits: int | None, bilinear: Product) -> Product:
+    """Rounds the factors of a function, and those of its gradients.
+
+    Args:
+        bits: Of the mantissa that are left; None for all.
+        bilinear: A function that is linear in each of two arrays.
+    """
+    if bits is None:
+        return bilinear
+
+    def few(x: Array) -> Array:
+        return lax.reduce_precision(x, 8, bits)
+
+    @jax.custom_vjp
+    def product(x: Array, kernel: Array) -> Array:
+        return bilinear(few(x), few(kernel))
+
+    def forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+        factors = few(x), few(kernel)
+        return bilinear(*factors), factors
+
+    def backward(factors: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+        return jax.vjp(bilinear, *factors)[1](few(gradient))
+
+    product.defvjp(forward, backward)
+    return product

@@ -1,6 +1,7 @@
 """Every block and network against its formula, written out in NumPy."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -388,3 +389,19 @@ def test_mobilenet():
         return net.classify(x)
 
     check(model, formula, images(1, 16, 16, 3), own, False)
+
+
+@pytest.mark.parametrize(
+    ("precision", "wanted"), [("float32", "HIGHEST"), ("tensorfloat32", "HIGH>|tf32")]
+)
+def test_accelerators_multiply_at_the_precision_asked_for(precision, wanted):
+    style = layers.Style(norm="none", precision=precision)
+    model = resnet.ResNet(3, (1,), (16,), style=style)
+    x = jax.ShapeDtypeStruct((2, 8, 8, 3), np.dtype("float32"))
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), x)
+    gradient = jax.jit(jax.grad(lambda variables, x: model.apply(variables, x).sum()))
+    lowered = gradient.trace(variables, x).lower(lowering_platforms=("cuda",))
+    products = re.findall(r".*stablehlo\.(?:conv|dot_).*", lowered.as_text())
+    # Forward, and the gradients of weights and of images, but for the network's own.
+    assert len(products) >= 2 * len(jax.tree.leaves(variables)) - 2
+    assert all(re.search(wanted, line) for line in products)

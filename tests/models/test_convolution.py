@@ -14,7 +14,7 @@ SIZES = [(1, 1), (1, 2), (3, 1), (3, 2), (5, 1)]
 
 
 # Compiled: eagerly each of their operations is a program of its own.
-convolve = jax.jit(convolution.convolve, static_argnums=2)
+convolve = jax.jit(convolution.convolve, static_argnums=(2, 3))
 kernel_gradient = jax.jit(convolution.kernel_gradient, static_argnums=0)
 
 
@@ -128,7 +128,8 @@ def test_all_derivatives_of_members_are_those_of_plain_convolutions(
 
 def test_gradients_of_members_are_one_operation_with_a_small_window():
     x, gradient = draw(5, 2, 8, 8, 3), draw(5, 2, 8, 8, 4)
-    found = jax.vmap(functools.partial(convolution.kernel_gradient_by_xla, 1, 3, 1))
+    form = 1, 3, convolution.FULL
+    found = jax.vmap(functools.partial(convolution.kernel_gradient_by_xla, form, 1))
     text = jax.jit(found).lower(x, gradient).as_text()
     (operation,) = [line for line in text.splitlines() if "convolution(" in line]
     assert "batch_group_count = 5" in operation
@@ -144,3 +145,31 @@ def test_depthwise_convolutions_keep_channels_apart():
         own = slice(channel, channel + 1)
         alone = by_definition(x[..., own], kernel[..., own], 1)
         np.testing.assert_allclose(found[..., own], alone, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("precision", "bits", "groups"), [("tensorfloat32", 10, 1), ("bfloat16", 7, 3)]
+)
+def test_factors_are_rounded_and_so_they_are_in_gradients(precision, bits, groups):
+    options = {"groups": groups, "name": "a", "param_dtype": jnp.float32}
+    layer = convolution.conv(6, 3, 2, **options, precision=precision)
+
+    def apply(x, kernel):
+        return layer.apply({"params": {"kernel": kernel}}, x)
+
+    def plain(x, kernel):
+        return convolution._convolve(x, kernel, 2, groups)
+
+    shapes = (2, 6, 5, 3), (3, 3, 3 // groups, 6), (2, 3, 3, 6)
+    given = [draw(*sizes).astype(jnp.float32) for sizes in shapes]
+    few = [lax.reduce_precision(a, 8, bits).astype(jnp.float64) for a in given]
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def all_three(function, x, kernel, gradient):
+        y, pull = jax.vjp(function, x, kernel)
+        return y, *pull(gradient)
+
+    found, expected = all_three(apply, *given), all_three(plain, *few)
+    for ours, full in zip(found, expected, strict=True):
+        assert ours.dtype == jnp.float32
+        np.testing.assert_allclose(ours, full, rtol=1e-5, atol=1e-5)
