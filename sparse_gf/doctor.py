@@ -1,13 +1,16 @@
 """Tells what there is to train with: ``python -m sparse_gf.doctor``.
 
 Versions and extras, devices and their memory, data sets, and how many networks of some
-cells fit. Nothing is trained or downloaded.
+cells fit; with ``--plan``, what a cell or a sweep takes on a device. Nothing is trained
+or downloaded.
 """
 
 import importlib.metadata
 import pathlib
 import platform
+import re
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 
 import jax
@@ -15,11 +18,22 @@ import rich.box
 import rich.console
 import rich.table
 from absl import flags
+from ml_collections import config_flags
 
-from sparse_gf import data, ensemble, experiment
+from sparse_gf import data, ensemble, experiment, specs
 from sparse_gf.core import words
+from sparse_gf.core.errors import UserError
+from sparse_gf.experiment.targets import TARGETS
 from sparse_gf.specs import CapacitySpec, Cell, MaskedSpec, MaskSpec, RunSpec
-from sparse_gf.terminal import cli
+from sparse_gf.studies import sweep
+from sparse_gf.terminal import cli, plan
+
+EXAMPLES = (
+    "",
+    "--data_dir=FOLDER",
+    "--plan --config=configs/sweeps/tessera2021.py:table4 --target=h100",
+    "--plan --config=configs/masks.py:cifar10 --config.model=wrn_28_10 --target=v5e",
+)
 
 PACKAGES = ("sparse_gf", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -135,16 +149,34 @@ def _section(console: rich.console.Console, title: str, lines: Iterable[str]) ->
 def main() -> None:
     """Defines the flags and runs the command."""
     data_dir = flags.DEFINE_string("data_dir", "", "Folder with local data sets.")
+    planned = flags.DEFINE_bool(
+        "plan", False, "Say what the cell or sweep of --config takes on --target."
+    )
+    config = config_flags.DEFINE_config_file(
+        "config", None, "Config of a cell or a sweep, to be planned."
+    )
+    target = flags.DEFINE_string(
+        "target", plan.HERE, f"Device: {', '.join(TARGETS)}; or {plan.HERE}, measured."
+    )
+    asked = any(re.match("--?plan$|--?config|--?target", own) for own in sys.argv[1:])
 
     def command() -> None:
         console = rich.console.Console(markup=False, highlight=False)
-        show(data_dir.value, console)
+        if not asked:
+            show(data_dir.value, console)
+        elif planned.value:
+            plan.show(config.value, target.value, console)
+        else:
+            raise UserError("--config and --target are those of a plan; give --plan.")
 
     cli.run(
         command,
         "Tells which versions, accelerators, data sets and how much memory there are, "
-        "and how large a cell fits. Nothing is trained or downloaded.",
-        ("", "--data_dir=FOLDER"),
+        "and how large a cell fits; or what a cell or a sweep takes on a device. "
+        "Nothing is trained or downloaded.",
+        EXAMPLES[2:] if asked else EXAMPLES,
+        config if asked else None,
+        specs.KEYS | sweep.KEYS,
     )
 
 

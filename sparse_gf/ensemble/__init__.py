@@ -1,8 +1,10 @@
 """MANY networks: how they are made, mapped over devices, trained and measured."""
 
+from sparse_gf.ensemble.devices import Machine as Machine
 from sparse_gf.ensemble.devices import device_memory as device_memory
 from sparse_gf.ensemble.devices import is_out_of_memory as is_out_of_memory
 from sparse_gf.ensemble.devices import network_bytes as network_bytes
+from sparse_gf.ensemble.devices import num_bytes as num_bytes
 from sparse_gf.ensemble.devices import one_by_one as one_by_one
 from sparse_gf.ensemble.devices import peak_memory as peak_memory
 from sparse_gf.ensemble.devices import program_bytes as program_bytes
@@ -10,8 +12,10 @@ from sparse_gf.ensemble.devices import use_all_cores as use_all_cores
 from sparse_gf.ensemble.fitting import Ensemble as Ensemble
 from sparse_gf.ensemble.fitting import Group as Group
 from sparse_gf.ensemble.fitting import Progress as Progress
+from sparse_gf.ensemble.fitting import arguments as arguments
 from sparse_gf.ensemble.fitting import begin as begin
 from sparse_gf.ensemble.fitting import fit as fit
+from sparse_gf.ensemble.fitting import on_devices as on_devices
 from sparse_gf.ensemble.fitting import part as part
 from sparse_gf.ensemble.fitting import places as places
 from sparse_gf.ensemble.fitting import planned_bytes as planned_bytes

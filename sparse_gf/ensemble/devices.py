@@ -5,7 +5,7 @@ import os
 import pathlib
 import resource
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -27,6 +27,20 @@ def use_all_cores() -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", min(cores, MAX_CPU_DEVICES))
+
+
+class Machine(NamedTuple):
+    """What decides how many networks are trained at once.
+
+    Attributes:
+        memory: Bytes of one device.
+        devices: Their number.
+        one_by_one: Whether a device trains its networks one after another.
+    """
+
+    memory: float
+    devices: int
+    one_by_one: bool
 
 
 def one_by_one() -> bool:

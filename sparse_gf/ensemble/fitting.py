@@ -88,9 +88,14 @@ class Progress:
 
 def to_device(dataset: Dataset, dtype: str) -> training.Data:
     """Puts a data set on every device; see ``training.arrays``."""
-    arrays = training.arrays(dataset, dtype)
+    arrays: Any = training.arrays(dataset, dtype)
+    return on_devices(training.Data(**arrays))
+
+
+def on_devices(data: training.Data) -> training.Data:
+    """Puts data on every device."""
     # Here and not in every call of a program, which would copy it every time.
-    return training.Data(**jax.device_put(arrays, sharding_of(PartitionSpec())))
+    return jax.device_put(data, sharding_of(PartitionSpec()))
 
 
 def prepare(
@@ -108,7 +113,7 @@ def prepare(
         The progress, its state with the sharding that the programs give it.
     """
     groups, run = ensemble.groups, ensemble.programs
-    state, seeds, counts = _arguments(ensemble)
+    state, seeds, counts = arguments(ensemble)
     if init:
         run.init.prepare(*_next_to_make(groups[0], [0]), data)
     run.advance.prepare(state, data, seeds, counts, np.int32(0))
@@ -133,7 +138,7 @@ def planned_bytes(ensemble: Ensemble, data: training.Data) -> float:
     Returns:
         The number, after compiling; infinite if the compiler refuses.
     """
-    state, seeds, counts = _arguments(ensemble)
+    state, seeds, counts = arguments(ensemble)
     run = ensemble.programs
     run.advance.prepare(state, data, seeds, counts, np.int32(0))
     run.measure.prepare(state, data, counts, np.int32(0))
@@ -151,7 +156,7 @@ def planned_bytes(ensemble: Ensemble, data: training.Data) -> float:
     return resident + max(map(bytes_beside_arguments, programs))
 
 
-def _arguments(ensemble: Ensemble) -> tuple[Any, Any, Any]:
+def arguments(ensemble: Ensemble) -> tuple[Any, Any, Any]:
     """Shapes of an ensemble's state, where it lies, and its seeds and counts."""
     sharding = sharding_of(PartitionSpec(MEMBERS))
 

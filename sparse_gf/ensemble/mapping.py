@@ -148,7 +148,6 @@ SIDE_BY_SIDE = Mapping(_update_side_by_side, _collect_side_by_side)
 ONE_BY_ONE = Mapping(_update_one_by_one, _collect_one_by_one)
 
 
-@functools.lru_cache(maxsize=64)
 def programs(
     recipes: tuple[training.Recipe, ...], init: InitFn, mapping: Mapping
 ) -> Programs:
@@ -162,11 +161,25 @@ def programs(
         init: Of ``Ensemble``.
         mapping: ``SIDE_BY_SIDE`` or ``ONE_BY_ONE``.
     """
+    return Programs(_making(init), *_training(recipes, mapping))
 
+
+@functools.lru_cache(maxsize=64)
+def _making(init: InitFn) -> Program:
     def init_all(
         seeds: Int[Array, " places"], members: Any, data: training.Data
     ) -> training.TrainState:
         return jax.lax.map(lambda own: init(own[0], own[1], data), (seeds, members))
+
+    own, shared = PartitionSpec(MEMBERS), PartitionSpec()
+    return Program(on_each_device(init_all, own, own, shared))
+
+
+@functools.lru_cache(maxsize=64)
+def _training(
+    recipes: tuple[training.Recipe, ...], mapping: Mapping
+) -> tuple[Program, Program]:
+    """``advance`` and ``measure``, whatever makes the networks."""
 
     def advance(
         state: Any, data: training.Data, seeds: Any, counts: Any, epoch: Int[Array, ""]
@@ -199,13 +212,11 @@ def programs(
         )
 
     own, shared = PartitionSpec(MEMBERS), PartitionSpec()
-    return Programs(
-        init=Program(on_each_device(init_all, own, own, shared)),
-        advance=Program(
-            on_each_device(advance, own, shared, own, own, shared),
-            donate_argnums=0,
+    return (
+        Program(
+            on_each_device(advance, own, shared, own, own, shared), donate_argnums=0
         ),
-        measure=Program(on_each_device(measure, own, shared, own, shared)),
+        Program(on_each_device(measure, own, shared, own, shared)),
     )
 
 

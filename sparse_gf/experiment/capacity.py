@@ -19,6 +19,7 @@ from sparse_gf.core import streams
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import Count
 from sparse_gf.experiment import members as members_lib
+from sparse_gf.experiment import shapes
 from sparse_gf.experiment.members import Chunk, Group, Groups, Identity, Job
 from sparse_gf.models import mlp
 from sparse_gf.specs import CapacitySpec, RunSpec
@@ -63,7 +64,8 @@ def job(cell: CapacitySpec, options: RunSpec) -> Job:
         },
         {"model": f"mlp_{cell.hidden_layers}_{cell.widest}"},
         lambda params: recipe(cell, params["Dense_0"]["kernel"].shape[1]),
-        lambda data: plan(cell, options, data),
+        functools.partial(network, cell),
+        functools.partial(plan, cell, options),
         chunk,
     )
 
@@ -113,7 +115,7 @@ def ensemble_of(cell: CapacitySpec, groups: Groups) -> ensemble.Ensemble:
         tuple(
             ensemble.Group(
                 own,
-                _network_shapes(own, input_dim),
+                network(cell, group).state,
                 np.array([seed for _, _, seed in group.networks], np.int32),
                 members(cell, group),
             )
@@ -121,6 +123,12 @@ def ensemble_of(cell: CapacitySpec, groups: Groups) -> ensemble.Ensemble:
         ),
         _init(widest, cell.initializer, cell.rescaling, input_dim),
     )
+
+
+def network(cell: CapacitySpec, group: Group) -> shapes.Network:
+    """What a network of a group is made of."""
+    own = recipe(cell, group.width)
+    return shapes.network(own, (cell.info.input_dim,), cell.dtype)
 
 
 def members(cell: CapacitySpec, group: Group) -> Member:
@@ -235,7 +243,10 @@ def identities(cell: CapacitySpec, group: Group) -> list[Identity]:
 
 
 def plan(
-    cell: CapacitySpec, run: RunSpec, data: training.Data | None = None
+    cell: CapacitySpec,
+    run: RunSpec,
+    data: training.Data | None = None,
+    machine: ensemble.Machine | None = None,
 ) -> tuple[Groups, ...]:
     """Divides a cell's networks into groups that memory can hold; see ``members``.
 
@@ -255,12 +266,8 @@ def plan(
             for width in cell.dense_widths
         ]
 
-    def need(group: Group) -> float:
-        one = _network_shapes(recipe(cell, group.width), cell.info.input_dim)
-        return members_lib.on_a_device(group) * ensemble.network_bytes(one)
-
-    make = functools.partial(ensemble_of, cell)
-    return members_lib.plan(groups, run, need, make, data)
+    of_cell = functools.partial(network, cell), functools.partial(ensemble_of, cell)
+    return members_lib.plan(groups, run, *of_cell, data, machine)
 
 
 def _is_padded(cell: CapacitySpec, run: RunSpec) -> bool:
@@ -269,21 +276,6 @@ def _is_padded(cell: CapacitySpec, run: RunSpec) -> bool:
     if run.dense_arm == "auto":
         return cell.widest <= PADDED_WIDTH_LIMIT
     return run.dense_arm == "padded"
-
-
-@functools.lru_cache(maxsize=64)
-def _network_shapes(recipe: training.Recipe, input_dim: int) -> training.TrainState:
-    """Shapes of the state of one network."""
-
-    def make() -> training.TrainState:
-        model = recipe.model
-        example = jnp.zeros((1, input_dim), model.param_dtype)
-        variables = model.init(jax.random.key(0), example)
-        params = variables["params"]
-        batch_stats = variables.get("batch_stats", {})
-        return training.create(recipe, params, masks_lib.ones(params), batch_stats, 0.0)
-
-    return jax.eval_shape(make)
 
 
 @functools.lru_cache(maxsize=64)

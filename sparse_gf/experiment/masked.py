@@ -10,7 +10,6 @@ import functools
 import pathlib
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +21,7 @@ from sparse_gf.core.errors import UserError
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import Params
 from sparse_gf.experiment import members as members_lib
-from sparse_gf.experiment import saved
+from sparse_gf.experiment import saved, shapes
 from sparse_gf.experiment.members import Chunk, Group, Groups, Identity, Job
 from sparse_gf.models import ghosts
 from sparse_gf.specs import MaskedSpec, RunSpec
@@ -57,13 +56,18 @@ def job(cell: MaskedSpec, options: RunSpec) -> Job:
             "mask_method": mask.method,
             "mask_schedule": mask.schedule,
             "mask_distribution": mask.distribution or "given",
-            "ghost_params": ghosts.num_params(_shapes(cell)["params"]),
+            "ghost_params": ghosts.num_params(_traced(cell).variables["params"]),
         },
         {"model": cell.model, "stem": cell.stem, "skip": cell.skip},
         lambda params: own,
-        lambda data: plan(cell, options, data),
+        lambda group: network(cell),
+        functools.partial(plan, cell, options),
         chunk,
     )
+
+
+_REMEMBER = frozenset({"one_shot", "gradual", "imp"})
+"""Schedules whose networks start dense, and know how many weights they shall keep."""
 
 
 class Member(NamedTuple):
@@ -126,7 +130,7 @@ def ensemble_of(
         tuple(
             ensemble.Group(
                 own,
-                _state_shapes(cell, own),
+                network(cell).state,
                 np.array([seed for _, seed in group.networks], np.int32),
                 members(cell, group, workdir),
             )
@@ -136,11 +140,20 @@ def ensemble_of(
     )
 
 
+def network(cell: MaskedSpec) -> shapes.Network:
+    """What each of a cell's networks is made of."""
+    counts = None
+    if cell.mask.schedule in _REMEMBER:
+        own = members(cell, Group(_networks(cell)[:1]))
+        counts = jax.tree.map(lambda count: count[0], own.counts)
+    return shapes.network(recipe(cell), cell.info.image_shape, cell.dtype, counts)
+
+
 def members(
     cell: MaskedSpec, group: Group, workdir: pathlib.Path | None = None
 ) -> Member:
     """The arrays [networks, ...] in which a group's networks differ."""
-    params = _shapes(cell)["params"]
+    params = _traced(cell).variables["params"]
     counts = [_counts(cell, params, density) for density, _ in group.networks]
     read = [_given(cell, density, seed, workdir) for density, seed in group.networks]
     rates = np.full(group.size, cell.optimizer.learning_rate, cell.dtype)
@@ -169,12 +182,13 @@ def init_network(
         data: What scores are computed on.
     """
     key = streams.key(seed, Purpose.INIT)
-    variables = _variables(cell, recipe.model, key)
+    own = recipe.model, recipe.ghosts, cell.info.image_shape, cell.dtype
+    variables = shapes.variables(*own, key)
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     dense = initializers.fans(params)
     params = initializers.matched(key, params, cell.initializer, dense)
     spec, finite, memory = cell.mask, jnp.ones((), bool), {}
-    if spec.schedule in ("one_shot", "gradual", "imp"):
+    if spec.schedule in _REMEMBER:
         first = masks.ones(params)
         memory = {pruning.NUM_ACTIVE: member.counts}
     elif spec.file or spec.schedule == "ticket":
@@ -204,20 +218,15 @@ def init_network(
 
 
 def plan(
-    cell: MaskedSpec, run: RunSpec, data: training.Data | None = None
+    cell: MaskedSpec,
+    run: RunSpec,
+    data: training.Data | None = None,
+    machine: ensemble.Machine | None = None,
 ) -> tuple[Groups, ...]:
     """Divides a cell's networks into groups that memory can hold; see ``members``."""
-
-    def need(group: Group) -> float:
-        own = recipe(cell)
-        one = ensemble.network_bytes(_state_shapes(cell, own))
-        networks = members_lib.on_a_device(group)
-        at_once = 1 if ensemble.one_by_one() else networks
-        images = max(at_once * cell.batch_size, EVALUATION_BATCH)
-        return networks * one + images * _activation_bytes(cell, own.model)
-
-    make = functools.partial(ensemble_of, cell)
-    return members_lib.plan([Group(_networks(cell))], run, need, make, data)
+    groups, make = [Group(_networks(cell))], functools.partial(ensemble_of, cell)
+    of_all = network(cell)
+    return members_lib.plan(groups, run, lambda group: of_all, make, data, machine)
 
 
 def _networks(cell: MaskedSpec) -> tuple[tuple[float | None, int], ...]:
@@ -226,24 +235,6 @@ def _networks(cell: MaskedSpec) -> tuple[tuple[float | None, int], ...]:
         return tuple((cell.mask.density[-1], seed) for seed in cell.seeds)
     densities = cell.mask.density or (None,)
     return tuple((density, seed) for density in densities for seed in cell.seeds)
-
-
-@functools.lru_cache(maxsize=16)
-def _activation_bytes(cell: MaskedSpec, model: nn.Module) -> float:
-    """Bytes per image that training keeps: every layer's output, and half as much."""
-    sizes: list[int] = []
-
-    def record(run: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        result = run(*args, **kwargs)
-        if not context.module.__class__.__module__.startswith("sparse_gf"):
-            sizes.extend(leaf.size for leaf in jax.tree.leaves(result))
-        return result
-
-    with nn.intercept_methods(record):
-        jax.eval_shape(
-            lambda: _variables(cell, model, jax.random.key(0)),
-        )
-    return 1.5 * sum(sizes) * np.dtype(cell.dtype).itemsize
 
 
 def _counts(cell: MaskedSpec, params: Params, density: float | None) -> Any:
@@ -291,7 +282,7 @@ def _given(
     cell: MaskedSpec, density: float | None, seed: int, workdir: pathlib.Path | None
 ) -> Any:
     """A network's masks where they are given, checked; empty where they are made."""
-    params = _shapes(cell)["params"]
+    params = _traced(cell).variables["params"]
     if cell.mask.file:
         return _read(cell.mask_file(seed), "config.mask.file", cell, params)
     if cell.mask.schedule != "ticket":
@@ -320,31 +311,9 @@ def _read(path: Any, what: str, cell: MaskedSpec, params: Params) -> Any:
     return jax.tree.map(np.asarray, whole)
 
 
-def _variables(cell: MaskedSpec, model: nn.Module, key: Any) -> Any:
-    example = jnp.zeros((1, *cell.info.image_shape), cell.dtype)
-    gates = cell.ghosts.gates(1) if cell.ghosts else None
-    return model.init(key, example, **training.with_gates(gates))
-
-
-@functools.lru_cache(maxsize=16)
-def _shapes(cell: MaskedSpec) -> Any:
-    """Shapes of a network's variables."""
-    model = cell.make_model()
-    return jax.eval_shape(lambda: _variables(cell, model, jax.random.key(0)))
-
-
-@functools.lru_cache(maxsize=16)
-def _state_shapes(cell: MaskedSpec, recipe: training.Recipe) -> training.TrainState:
-    """Shapes of the state of one network."""
-    info, shape = cell.info, jax.ShapeDtypeStruct
-    dtype = np.uint8 if info.dtype == "uint8" else cell.dtype
-    images = shape((cell.num_examples, *info.image_shape), dtype)
-    labels = shape((cell.num_examples,), np.int32)
-    statistics = shape(info.image_shape[-1:], cell.dtype)
-    arrays: Any = (images, labels, images, labels, statistics, statistics)
-    member = jax.tree.map(lambda x: x[0], members(cell, Group(_networks(cell)[:1])))
-    seed = shape((), np.int32)
-    return jax.eval_shape(_init(cell, recipe), seed, member, training.Data(*arrays))
+def _traced(cell: MaskedSpec) -> shapes.Traced:
+    own = cell.make_model(), cell.ghosts, cell.info.image_shape, cell.dtype
+    return shapes.traced(*own)
 
 
 @functools.lru_cache(maxsize=64)
@@ -356,7 +325,7 @@ def _init(cell: MaskedSpec, recipe: training.Recipe) -> ensemble.InitFn:
 def identities(cell: MaskedSpec, group: Group) -> list[Identity]:
     """The rows that a group's networks make: one each, or one per round."""
     points = tuple(range(len(measured(cell))))
-    kernels = tree.kernels(_shapes(cell)["params"])
+    kernels = tree.kernels(_traced(cell).variables["params"])
     size = sum(kernel.size for kernel in kernels.values())
 
     def columns(density: float | None, seed: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Int
 
 from sparse_gf import ensemble, training
 from sparse_gf.core.types import Masks, Params
+from sparse_gf.experiment.shapes import Network
 from sparse_gf.specs import Cell, RunSpec
 from sparse_gf.specs.toolkit import LrsiSpec
 from sparse_gf.training import rescaling
@@ -23,6 +24,9 @@ FREE = 0.2
 WORKSPACE = 0.1
 """Share that is left beside compiled programs: libraries of matrix products and
 convolutions take workspaces that the compiler does not count, and memory fragments."""
+
+KEPT = 1.5
+"""Bytes that training keeps of an image, relative to the outputs of all layers."""
 
 FINER = 0.8
 """Ratio of the memory that one plan may take to that of the next coarser one."""
@@ -161,12 +165,28 @@ def _cut(group: Group, share: Callable[[Group], float]) -> list[Group]:
     )
 
 
+def here() -> ensemble.Machine:
+    """The machine at hand."""
+    memory, devices = ensemble.device_memory(), jax.local_device_count()
+    return ensemble.Machine(memory, devices, ensemble.one_by_one())
+
+
+def need(network: Network, group: Group, machine: ensemble.Machine) -> float:
+    """Estimates the bytes of a device that its networks of a group take."""
+    networks, recipe = on_a_device(group, machine.devices), network.recipe
+    at_once = 1 if machine.one_by_one else networks
+    images = max(at_once * recipe.batch_size, recipe.evaluation_batch)
+    kept = KEPT * network.output_bytes
+    return networks * ensemble.network_bytes(network.state) + images * kept
+
+
 def plan(
     groups: Sequence[Group],
     run: RunSpec,
-    need: Callable[[Group], float],
+    network: Callable[[Group], Network],
     make: Callable[[Groups], ensemble.Ensemble],
     data: training.Data | None,
+    machine: ensemble.Machine | None = None,
 ) -> tuple[Groups, ...]:
     """Divides a cell's networks into parts that memory can hold.
 
@@ -177,50 +197,55 @@ def plan(
     Args:
         groups: All networks of the cell.
         run: Has the user's limit, for all devices together, or 0.
-        need: Estimates the bytes of a device that its networks of a group take.
+        network: What a network of a group is made of.
         make: Makes the ensemble of a part, of whose programs shapes are enough.
         data: On the devices; None for the estimate alone.
+        machine: Where they are to be trained; None for here.
     """
     if limit := run.networks_per_program:
         return pack(groups, lambda group: group.size / limit)
-    memory = ensemble.device_memory()
-    estimate = _packed_into((1 - FREE) * memory, groups, need)
-    if data is None or len(estimate) == 1 or ensemble.one_by_one():
+    there = machine or here()
+
+    def needed(group: Group) -> float:
+        return need(network(group), group, there)
+
+    estimate = _packed_into((1 - FREE) * there.memory, groups, needed)
+    if data is None or len(estimate) == 1 or there.one_by_one:
         return estimate
-    room = (1 - WORKSPACE) * memory
 
     def fits(parts: tuple[Groups, ...]) -> bool:
-        largest = max(parts, key=lambda own: sum(map(need, own)))
-        return ensemble.planned_bytes(make(largest), data) <= room
+        largest = max(parts, key=lambda own: sum(map(needed, own)))
+        asked = ensemble.planned_bytes(make(largest), data)
+        return asked <= (1 - WORKSPACE) * there.memory
 
-    plans = _plans(groups, need)
+    plans = _plans(groups, needed)
     # One network at a time is always allowed.
     return plans[bisect.bisect_left(plans, True, hi=len(plans) - 1, key=fits)]
 
 
 def _plans(
-    groups: Sequence[Group], need: Callable[[Group], float]
+    groups: Sequence[Group], needed: Callable[[Group], float]
 ) -> list[tuple[Groups, ...]]:
     """Ways to divide networks, from all at once to one at a time, each finer."""
-    room, networks = sum(map(need, groups)), sum(group.size for group in groups)
+    room, networks = sum(map(needed, groups)), sum(group.size for group in groups)
     found: list[tuple[Groups, ...]] = [(tuple(groups),)]
     while len(found[-1]) < networks:
         room *= FINER
-        finer = _packed_into(room, groups, need)
+        finer = _packed_into(room, groups, needed)
         if len(finer) > len(found[-1]):
             found.append(finer)
     return found
 
 
 def _packed_into(
-    room: float, groups: Iterable[Group], need: Callable[[Group], float]
+    room: float, groups: Iterable[Group], needed: Callable[[Group], float]
 ) -> tuple[Groups, ...]:
-    return pack(groups, lambda group: need(group) / room)
+    return pack(groups, lambda group: needed(group) / room)
 
 
-def on_a_device(group: Group) -> int:
-    """Most networks of a group that one device holds."""
-    return -(-group.size // jax.local_device_count())
+def on_a_device(group: Group, devices: int) -> int:
+    """Most networks of a group that one of so many devices holds."""
+    return -(-group.size // devices)
 
 
 Cut = tuple[tuple[int, slice], ...]
@@ -234,7 +259,7 @@ def halves(groups: Groups) -> tuple[Cut, ...]:
     is cut itself.
     """
     if len(groups) == 1:
-        if on_a_device(groups[0]) == 1:
+        if on_a_device(groups[0], jax.local_device_count()) == 1:
             return ()
         half = -(-groups[0].size // 2)
         return ((0, slice(half)),), ((0, slice(half, None)),)
@@ -262,13 +287,13 @@ class Chunk:
         work: Relative time that it takes.
         identities: Of each of its groups, the rows that its networks make.
         make: Makes its ensemble, given the work directory, which has the masks of the
-            cells that this one needs.
+            cells that this one needs; None for others in their place.
     """
 
     groups: Groups
     work: float
     identities: tuple[tuple[Identity, ...], ...]
-    make: Callable[[pathlib.Path], ensemble.Ensemble]
+    make: Callable[[pathlib.Path | None], ensemble.Ensemble]
 
     @property
     def name(self) -> str:
@@ -292,6 +317,7 @@ class Job:
         columns: Of results, that all of its networks share.
         masked: What a file of masks says of them, beside which network they are of.
         recipe: Gives the recipe of a network from its params.
+        network: What a network of a group is made of.
         divide: Divides the networks into parts that memory can hold; see ``plan``.
         chunk: Makes one of them, or of any other part, a chunk.
     """
@@ -302,15 +328,20 @@ class Job:
     columns: dict[str, Any]
     masked: dict[str, Any]
     recipe: Callable[[Any], training.Recipe]
-    divide: Callable[[training.Data | None], Sequence[Groups]]
+    network: Callable[[Group], Network]
+    divide: Callable[[training.Data | None, ensemble.Machine | None], Sequence[Groups]]
     chunk: Callable[[Groups], Chunk]
 
-    def plan(self, data: training.Data | None = None) -> list[Chunk]:
-        """Divides the networks into chunks that memory can hold.
+    def plan(
+        self,
+        data: training.Data | None = None,
+        machine: ensemble.Machine | None = None,
+    ) -> list[Chunk]:
+        """Divides the networks into chunks that memory can hold, here by default.
 
         With the data on the devices, the compiler may be asked how much they take.
         """
-        return [self.chunk(groups) for groups in self.divide(data)]
+        return [self.chunk(groups) for groups in self.divide(data, machine)]
 
     @property
     def hash(self) -> str:

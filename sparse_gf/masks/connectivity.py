@@ -134,25 +134,23 @@ def multiply_adds(
     Raises:
         UserError: If a kernel is not that of a Conv, Dense or DenseGeneral.
     """
-    positions = _positions(model, image_shape)
+    found = positions(model, image_shape)
     operations = {}
     for path, mask in tree.kernels(masks).items():
-        if path not in positions:
+        if path not in found:
             raise UserError(
                 f"{path!r} is in the masks, and no nn.Conv, nn.Dense or "
                 "nn.DenseGeneral of the network has used it; those are "
-                f"{', '.join(positions) or 'none'}."
+                f"{', '.join(found) or 'none'}."
             )
         active = int(mask.sum())
-        operations[path] = Operations(
-            mask.size * positions[path], active * positions[path]
-        )
+        operations[path] = Operations(mask.size * found[path], active * found[path])
     return operations
 
 
-def _positions(model: nn.Module, image_shape: Sequence[int]) -> dict[str, int]:
-    """How many outputs per unit each layer has for one image."""
-    positions: dict[str, int] = {}
+def positions(model: nn.Module, image_shape: Sequence[int]) -> dict[str, int]:
+    """How many outputs per unit each layer has for one image, in their order."""
+    found: dict[str, int] = {}
 
     def record(run: Any, args: Any, kwargs: Any, context: Any) -> Any:
         result = run(*args, **kwargs)
@@ -161,13 +159,13 @@ def _positions(model: nn.Module, image_shape: Sequence[int]) -> dict[str, int]:
             path = "/".join((*context.module.path, "kernel"))
             # A layer that is used twice multiplies twice.
             own = math.prod(result.shape) // math.prod(_axes(context.module.features))
-            positions[path] = positions.get(path, 0) + own
+            found[path] = found.get(path, 0) + own
         return result
 
     with nn.intercept_methods(record):
         image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
         jax.eval_shape(model.init, jax.random.key(0), image)
-    return positions
+    return found
 
 
 def _axes(features: int | Sequence[int]) -> Sequence[int]:
