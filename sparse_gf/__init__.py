@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparse_gf import activations as activations
+    from sparse_gf import aggregate as aggregate
     from sparse_gf import analyses as analyses
     from sparse_gf import budgets as budgets
     from sparse_gf import curvature as curvature
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sparse_gf import experiment as experiment
     from sparse_gf import gradient_flow as gradient_flow
     from sparse_gf import initializers as initializers
+    from sparse_gf import lab as lab
     from sparse_gf import layers as layers
     from sparse_gf import losses as losses
     from sparse_gf import masks as masks
@@ -38,20 +40,25 @@ if TYPE_CHECKING:
     from sparse_gf import studies as studies
     from sparse_gf import training as training
     from sparse_gf import transforms as transforms
+    from sparse_gf.lab import compare as compare
+    from sparse_gf.lab import sweep as sweep
 
 
 __version__ = importlib.metadata.version("sparse_gf")
 
 __all__ = [
     "activations",
+    "aggregate",
     "analyses",
     "budgets",
+    "compare",
     "curvature",
     "data",
     "ensemble",
     "experiment",
     "gradient_flow",
     "initializers",
+    "lab",
     "layers",
     "losses",
     "masks",
@@ -64,13 +71,16 @@ __all__ = [
     "specs",
     "stats",
     "studies",
+    "sweep",
     "training",
     "transforms",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a module of the library when it is asked for."""
+    """Imports a module of the library, or a function of ``lab``, when asked for."""
+    if name in ("compare", "sweep"):
+        return getattr(importlib.import_module(f"{__name__}.lab"), name)
     if name in __all__:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

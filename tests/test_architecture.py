@@ -25,12 +25,12 @@ FLOORS = (
         "schedules",
         "stats",
     },
-    {"curvature", "gradient_flow", "models", "optimizers", "scores"},
+    {"aggregate", "curvature", "gradient_flow", "models", "optimizers", "scores"},
     {"results", "training", "transforms"},
     {"ensemble", "specs"},
     {"experiment", "studies"},
     {"reporting"},
-    {"analyses", "terminal"},
+    {"analyses", "lab", "terminal"},
     {"analyse", "doctor", "main", "mask_report", "report", "sweep"},
 )
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in sorted(rooms)}

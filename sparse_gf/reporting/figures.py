@@ -63,7 +63,12 @@ DENSITY = Axis("density", 100, "Density (active weights, %)", "line", True)
 
 
 def against(
-    axis: Axis, rows: pd.DataFrame, column: str, title: str, label: str = ""
+    axis: Axis,
+    rows: pd.DataFrame,
+    column: str,
+    title: str,
+    label: str = "",
+    axes: Any = None,
 ) -> Any:
     """A result of networks against their width or density.
 
@@ -74,14 +79,15 @@ def against(
             lines one standard deviation as a band.
         title: Above the figure.
         label: Name of the vertical axis; the column's own if left out.
+        axes: Matplotlib axes to draw into, which keep their title; a figure of its own
+            if None.
 
     Returns:
-        A Matplotlib ``Figure``.
+        The Matplotlib ``Figure``.
     """
     rows = columns.in_percent(rows) if column == "test_accuracy" else rows
     rows = rows.assign(place=axis.factor * rows[axis.column])
-    figure = new_figure(6.0, 4.0, title)
-    axes = figure.subplots()
+    axes = new_figure(6.0, 4.0, title).subplots() if axes is None else axes
     looks = itertools.cycle({"color": c, "marker": m} for c, m in LOOKS)
     banded = rows[axis.line].nunique() <= MAX_BANDED
     for name, part in _lines(rows, axis.line):
@@ -92,14 +98,15 @@ def against(
             band(axes, curve, look["color"])
         dots = {"linestyle": "none", "marker": ".", "alpha": 0.6}
         axes.plot(part["place"], part[column], color=look["color"], **dots)
-    axes.set_title(not_finite(rows[column]), fontsize=9)
+    if missing := not_finite(rows[column]):
+        axes.set_title(missing, fontsize=9)
     _set_ticks(axes, rows["place"], axis.log)
     axes.set_xlabel(axis.label)
     axes.set_ylabel(label or columns.label(column))
     shown = "mean ± sd; dots: seeds" if banded else "mean; dots: seeds"
     axes.legend(frameon=False, title=shown, fontsize=8)
     axes.grid(alpha=0.25)
-    return figure
+    return axes.figure
 
 
 def _lines(rows: pd.DataFrame, line: str) -> list[tuple[Any, pd.DataFrame]]:

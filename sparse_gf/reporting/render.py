@@ -249,23 +249,23 @@ _LATEX = {
 
 
 def latex(table: Table) -> str:
-    """Renders a table in LaTeX; its first line says which package it needs."""
+    """Renders a table in LaTeX; its first line says which packages it needs."""
     # A line within the table would not be broken, however long it is.
     notes = [f"{block.heading} {block.note}" for block in table.blocks if block.note]
     caption = " ".join(filter(None, [table.title, *table.notes, *notes]))
     heads = "".join(f" & {_in_latex(name)}" for name in table.columns)
     lines = [
-        r"% Needs \usepackage[table]{xcolor}.",
+        r"% Needs \usepackage{booktabs} and \usepackage[table]{xcolor}.",
         r"\begin{table}",
         r"\centering",
         r"\footnotesize",
         rf"\caption{{{_in_latex(caption)}}}",
         rf"\begin{{tabular}}{{{_latex_columns(table)}}}",
-        r"\hline",
+        r"\toprule",
         rf"{_in_latex(table.corner)}{heads} \\",
-        r"\hline",
     ]
     for block in table.blocks:
+        lines.append(r"\midrule")
         if block.heading:
             span = len(table.columns) + 1
             lines.append(
@@ -274,8 +274,7 @@ def latex(table: Table) -> str:
         for name, cells in block.rows:
             shown = "".join(f" & {_latex_cell(cell)}" for cell in cells)
             lines.append(rf"{_in_latex(name)}{shown} \\")
-        lines.append(r"\hline")
-    return "\n".join([*lines, r"\end{tabular}", r"\end{table}"]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
 def _latex_columns(table: Table) -> str:
