@@ -5,7 +5,10 @@ Derivatives at kinks are PyTorch's, because the derivative at exactly 0 decides 
 PReLU'(0) = slope, ELU'(0) = 1.
 """
 
+import inspect
+import re
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,7 +16,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sparse_gf.core import errors
+from sparse_gf.core import errors, own
+from sparse_gf.core.errors import UserError
 
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
@@ -149,22 +153,48 @@ LEARNED: dict[str, type[nn.Module]] = {
     "pswish": PSwish,
 }
 
-LEARNED_MODULES = frozenset(module.__name__ for module in LEARNED.values())
-"""How the modules that own learned parameters are called, before Flax's number."""
-
 NAMES = frozenset({*FUNCTIONS, *LEARNED})
+
+OWN = own.Table("an elementwise function or the class of a Linen module", NAMES)
+"""Activations of users' own; specs take them in place of a name."""
+
+register = OWN.register
+
+
+def is_learned(name: str) -> bool:
+    """Whether a module that has this name in a network is an activation that learns."""
+    classes = [*LEARNED.values(), *filter(_is_class, OWN.things())]
+    called = {getattr(kind, "func", kind).__name__ for kind in classes}
+    return re.sub(r"_\d+$", "", name) in called
+
+
+def _is_class(thing: Any) -> bool:
+    kind = getattr(thing, "func", thing)
+    return inspect.isclass(kind) and issubclass(kind, nn.Module)
 
 
 def layer(name: str, param_dtype: DTypeLike = jnp.float32) -> Callable[[Array], Array]:
     """Returns an activation to be called inside a Linen ``@nn.compact`` method.
 
     Args:
-        name: One of ``NAMES``; learned ones make their parameters where called.
+        name: One of ``NAMES``, or of ``OWN``; learned ones make their parameters where
+            called. A class of a user's own gets ``param_dtype`` if it takes that.
         param_dtype: Type of the learned parameters.
 
     Raises:
         errors.UserError: If there is no such activation.
     """
+    if own.is_own(name):
+        thing = OWN.get(name)
+        if isinstance(thing, nn.Module):
+            raise UserError(
+                f"activation is {own.plain(name)!r}, a module that all layers would "
+                "share; give its class, or functools.partial of it."
+            )
+        if not _is_class(thing):
+            return thing
+        taken = inspect.signature(thing).parameters
+        return thing(**{"param_dtype": param_dtype} if "param_dtype" in taken else {})
     if name in LEARNED:
         return LEARNED[name](param_dtype=param_dtype)  # pyright: ignore
     errors.one_of("activation", name, NAMES)

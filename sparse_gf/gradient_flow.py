@@ -10,7 +10,7 @@ activation parameters do not count.
 """
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sparse_gf import masks as masks_lib
-from sparse_gf.core import tree
+from sparse_gf.core import own, tree
+from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import LossFn, Masks, Params
 
 
@@ -155,6 +156,12 @@ this table: an entry is all that a measure needs.
 """
 
 
+OWN = own.Table("a function of gradient_flow.Gradients that gives a number", MEASURES)
+"""Measures of users' own, which cells name in ``measures``."""
+
+register = OWN.register
+
+
 class GradientFlow(NamedTuple):
     """All measures of one network at one moment.
 
@@ -162,7 +169,7 @@ class GradientFlow(NamedTuple):
 
     Attributes:
         loss: C, the mean loss per example.
-        measures: By name, those of ``MEASURES``.
+        measures: By name, those of ``MEASURES`` and users' own.
         layer_norms1: 1-norm of each layer's masked gradient, by path.
         layer_norms2: 2-norm of each layer's masked gradient, by path.
     """
@@ -192,13 +199,34 @@ def measure(loss_fn: LossFn, params: Params, masks: Masks) -> GradientFlow:
 
 
 def from_gradients(
-    loss: Float[Array, ""], dense_grads: Params, masks: Masks
+    loss: Float[Array, ""],
+    dense_grads: Params,
+    masks: Masks,
+    own_measures: Sequence[str] = (),
 ) -> GradientFlow:
-    """Computes all measures from gradients that were taken already."""
+    """Computes all measures from gradients that were taken already.
+
+    Args:
+        loss: The mean loss per example.
+        dense_grads: With respect to every entry of the params.
+        masks: Like the params.
+        own_measures: Of ``OWN``, to be computed beside those of ``MEASURES``.
+
+    Raises:
+        UserError: If a measure of a user's own is no number.
+    """
     active = masks_lib.apply(dense_grads, masks)
     norms = {order: _norms(active, order) for order in (1, 2)}
     gradients = Gradients(dense_grads, active, masks, norms)
     found = {name: measure.of(gradients) for name, measure in MEASURES.items()}
+    for text in own_measures:
+        name = own.plain(text)
+        found[name] = jnp.asarray(OWN.get(text)(gradients), loss.dtype)
+        if found[name].shape:
+            raise UserError(
+                f"the measure {name!r} has the shape {found[name].shape}; it must be a "
+                "number."
+            )
     return GradientFlow(loss, found, norms[1], norms[2])
 
 

@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float
 
 from sparse_gf import activations
-from sparse_gf.core import errors, tree
+from sparse_gf.core import errors, own, tree
 
 Transform = optax.GradientTransformation
 
@@ -87,6 +87,11 @@ SCALINGS: Mapping[str, Mapping[str, Callable[[], Transform]]] = {
 PRESETS = frozenset(SCALINGS)
 NAMES = frozenset(_TORCH)
 
+OWN = own.Table("a function of the learning rate that gives an optax optimizer", NAMES)
+"""Optimizers of users' own, such as ``optax.lion``; specs take them like names."""
+
+register = OWN.register
+
 ADAMW_WEIGHT_DECAY = {"torch": 1e-2, "paper": 1e-2, "optax": 1e-4}
 """The decoupled weight decay that each source gives AdamW when none is asked for."""
 
@@ -115,9 +120,9 @@ def make(
     masked stays 0 under each of them.
 
     Args:
-        name: One of ``NAMES``; ``"momentum"`` is SGD with momentum 0.9, ``"nesterov"``
-            the same with Nesterov's look ahead, as wide ResNets were trained by those
-            who made them (Zagoruyko and Komodakis 2016).
+        name: One of ``NAMES`` or of ``OWN``; ``"momentum"`` is SGD with momentum 0.9,
+            ``"nesterov"`` the same with Nesterov's look ahead, as wide ResNets were
+            trained by those who made them (Zagoruyko and Komodakis 2016).
         learning_rate: Step size; may be traced, so that networks with different ones
             share a program.
         l2: lambda of the *coupled* penalty lambda / 2 ||theta||^2: its gradient
@@ -125,7 +130,8 @@ def make(
         l1: lambda of the coupled penalty lambda ||theta||_1.
         weight_decay: lambda of the *decoupled* decay: learning_rate * lambda * theta
             is subtracted after the scaling (Loshchilov and Hutter 2019).
-        preset: Whose hyperparameters: ``"torch"``, ``"paper"`` or ``"optax"``.
+        preset: Whose hyperparameters: ``"torch"``, ``"paper"`` or ``"optax"``; those of
+            ``OWN`` have their own.
         penalise_activations: Whether penalties and decay apply to the parameters of
             learned activations too, as where PyTorch's ``weight_decay`` is given all
             of a network's parameters.
@@ -148,15 +154,28 @@ def make(
         -1.0
     """
     errors.one_of("optimizer preset", preset, PRESETS)
-    errors.one_of("optimizer", name, NAMES)
+    if not own.is_own(name):
+        errors.one_of("optimizer", name, NAMES)
     rates = {"learning_rate": learning_rate, "l2": l2, "l1": l1}
     for rate, value in (rates | {"weight_decay": weight_decay}).items():
         if isinstance(value, numbers.Real) and not 0 <= float(value) < math.inf:
             raise errors.UserError(f"{rate} is {value}; it must be finite and >= 0.")
     penalised = functools.partial(_penalised, with_activations=penalise_activations)
-    return optax.chain(
+    coupled = (
         optax.masked(add_signs(l1), penalised) if l1 else optax.identity(),
         optax.add_decayed_weights(l2, penalised) if l2 else optax.identity(),
+    )
+    if own.is_own(name):
+        decay: Any = -learning_rate * weight_decay
+        return optax.chain(
+            *coupled,
+            OWN.get(name)(learning_rate),
+            optax.add_decayed_weights(decay, penalised)
+            if weight_decay
+            else optax.identity(),
+        )
+    return optax.chain(
+        *coupled,
         SCALINGS[preset][name](),
         optax.add_decayed_weights(weight_decay, penalised)
         if weight_decay
@@ -170,7 +189,6 @@ def _penalised(params: Any, with_activations: bool) -> Any:
 
     def visit(path: tuple[Any, ...], _: Any) -> bool:
         *_, module, _ = ("", *tree.names(path))
-        learned = module.partition("_")[0] in activations.LEARNED_MODULES
-        return with_activations or not learned
+        return with_activations or not activations.is_learned(module)
 
     return jax.tree_util.tree_map_with_path(visit, params)

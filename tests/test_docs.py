@@ -56,6 +56,9 @@ OTHERS = {"jaxpruner", "open_lth", "PyTorch", "PyHessian"}
 MOST_LINES = 19
 """Of a change in extending.md."""
 
+MOST_OWN_LINES = 10
+"""Of code that uses something of one's own."""
+
 FILES = {
     "An optimizer": 1,
     "An activation": 1,
@@ -153,9 +156,10 @@ def test_code_of_other_libraries_is_named():
 
 
 def sections():
-    """The sections of extending.md: title to (change, command)."""
+    """The changes of extending.md: title to (change, command)."""
     found = {}
-    for part in re.split(r"^## ", PAGES["extending.md"], flags=re.M)[1:]:
+    _, _, into = PAGES["extending.md"].partition("\n## Into the package\n")
+    for part in re.split(r"^### ", into, flags=re.M)[1:]:
         title = part.partition("\n")[0]
         change, command = blocks(title, part)
         assert (change.language, command.language) == ("diff", "sh")
@@ -188,6 +192,12 @@ def extended(tmp_path):
         )
         assert applied.returncode == 0, f"{title}: {applied.stdout}{applied.stderr}"
     return tmp_path
+
+
+def test_what_is_ones_own_takes_ten_lines():
+    for block in code("extending.md"):
+        lines = [line for line in block.code.splitlines() if line]
+        assert len(lines) <= MOST_OWN_LINES, block.line
 
 
 def test_changes_are_in_few_files():
@@ -250,12 +260,16 @@ def write_usps(folder):
 @pytest.mark.thorough
 def test_networks_train_with_what_changes_have_added(extended):
     write_usps(extended)
-    commands = []
+    given = {}
     for _, command in sections().values():
-        given = re.findall(r"--config\S*", command.replace("FOLDER", str(extended)))
-        config = given[0].removeprefix("--config=")
-        shared = "--config.epochs=1", "--config.seeds=(0,)", "--config.measurements=1"
-        commands.append([*given, *shared, *TINY[config]])
+        flags = re.findall(r"--config\S*", command.replace("FOLDER", str(extended)))
+        given.setdefault(flags[0], []).extend(flags[1:])
+    shared = "--config.epochs=1", "--config.seeds=(0,)", "--config.measurements=1"
+    # Changes that are of one kind of cell are trained with together.
+    commands = [
+        [config, *flags, *shared, *TINY[config.removeprefix("--config=")]]
+        for config, flags in sorted(given.items())
+    ]
     trained = subprocess.run(
         [sys.executable, "-c", TRAIN, json.dumps(commands)],
         cwd=extended,

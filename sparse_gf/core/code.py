@@ -3,12 +3,13 @@
 A name is ``MODULE:QUALNAME``, with what a ``functools.partial``, a closure or an object
 holds in parentheses: ``optax._src.alias:sgd(momentum=0.9)``. A lambda goes by its
 fingerprint. A fingerprint is a hash of the source without comments, of a function or
-class and of the functions, classes and constants of its own module that it names, and
-so on. It does not see what other modules do, what is looked up by ``getattr``, or data
-that change while a program runs.
+class and of the functions, classes, constants and arrays of its own module that it
+names, and so on. It does not see what other modules do, nor what is looked up by
+``getattr``.
 """
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -80,7 +81,7 @@ def find(place: str, written: str) -> Any:
     module, called, held = match.groups()
     try:
         found = importlib.import_module(module)
-        thing = functools.reduce(getattr, called.split("."), found)
+        thing: Any = functools.reduce(getattr, called.split("."), found)
         if not held:
             return thing
         call: Any = ast.parse(f"f{held}", mode="eval").body
@@ -157,8 +158,8 @@ def _behind(thing: Any, seen: dict[int, Any]) -> Iterator[str]:
         text, names = _source(thing)
         yield f"{thing.__qualname__} {text}"
         for own, value in _named(thing, names):
-            if isinstance(value, _CONSTANTS):
-                yield f"{own} = {value!r}"
+            if isinstance(value, str):
+                yield f"{own} = {value}"
             else:
                 inner.append(value)
         if closure := _closure(thing):
@@ -172,19 +173,19 @@ def _behind(thing: Any, seen: dict[int, Any]) -> Iterator[str]:
 
 
 def _named(thing: Any, names: set[str]) -> Iterator[tuple[str, Any]]:
-    """Constants, functions and classes of a thing's own module that it names."""
+    """What a thing names of its own module: functions and classes, and values written.
+
+    Values are numbers, texts, arrays, and tuples, lists and dicts of them.
+    """
     module = sys.modules.get(thing.__module__ or "")
     scope = getattr(thing, "__globals__", None) or vars(module or types)
     for own in sorted(names & scope.keys()):
-        value = scope[own]
-        if isinstance(value, _CONSTANTS):
+        value = inspect.unwrap(scope[own]) if callable(scope[own]) else scope[own]
+        if not callable(value):
+            with contextlib.suppress(UserError):  # Modules, for example.
+                yield own, _value(own, value)
+        elif getattr(value, "__module__", None) == thing.__module__:
             yield own, value
-        elif isinstance(value, tuple) and all(isinstance(v, _CONSTANTS) for v in value):
-            yield own, repr(value)
-        elif callable(value):
-            behind = inspect.unwrap(value)
-            if getattr(behind, "__module__", None) == thing.__module__:
-                yield own, behind
 
 
 def _source(thing: Any) -> tuple[str, set[str]]:

@@ -94,6 +94,9 @@ class Table:
         """
         if not isinstance(value, str):
             if callable(value):
+                for text in self._registered.values():
+                    if self._things[text] is value:
+                        return text
                 return self._keep(code.name(place, value), value)
             allowed = ", ".join([self.what, *sorted(filter(None, self.known))])
             raise UserError(f"{place} is {value!r}; it must be one of {allowed}.")
@@ -129,8 +132,11 @@ class Table:
                 )
         return self._things[text]
 
+    def things(self) -> list[Any]:
+        """All that were given or registered in this process."""
+        return list(self._things.values())
+
     def _keep(self, name: str, thing: Any) -> str:
         text = f"{name}#{code.fingerprint(thing)}"
-        # The first stays: programs that were compiled with it are found again.
-        self._things.setdefault(text, thing)
+        self._things[text] = thing
         return text

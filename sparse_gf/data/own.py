@@ -107,7 +107,7 @@ def from_npz(path: str | os.PathLike[str]) -> str:
             wanted = " or ".join(", ".join(keys) for keys in KEYS)
             raise UserError(f"{file} holds {found}; it must hold {wanted}.")
         given = tuple(stored.read(key, _LARGEST) for key in keys)
-        options = {
+        options: dict[str, Any] = {
             key: int(stored.read(key, 8)) if key in stored.names else 0
             for key in ("num_classes", "crop_padding", "flip")
         }

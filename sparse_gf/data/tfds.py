@@ -107,12 +107,13 @@ def any_arrays(name: str) -> tuple[tuple[np.ndarray, ...], str]:
         raise UserError(f"{place}, which needs tensorflow-datasets; {run}.") from error
     except Exception as error:  # No such name or config, in as many ways.
         raise UserError(f"{place}: {errors.first_line(error)}.") from error
-    kinds = {key: type(own).__name__ for key, own in builder.info.features.items()}
+    features: Any = builder.info.features
+    kinds = {key: type(own).__name__ for key, own in features.items()}
     image, label = (
         next((key for key in kinds if kinds[key] == kind), "")
         for kind in ("Image", "ClassLabel")
     )
-    if not image or not label or None in builder.info.features[image].shape:
+    if not image or not label or None in features[image].shape:
         raise UserError(
             f"{place}, with {kinds}; it must have images of one size and class labels."
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sparse_gf.experiment import capacity, masked
+from sparse_gf.experiment import capacity, masked, own
 from sparse_gf.experiment.members import Job
 from sparse_gf.specs import CapacitySpec, Cell, MaskedSpec, RunSpec
 
@@ -23,6 +23,8 @@ def job(cell: Cell, options: RunSpec) -> Job:
 
     Raises:
         UserError: If something is wrong that shows only beside the model: a layer that
-            is unknown, a count out of range, a mask file of another network.
+            is unknown, a count out of range, a mask file of another network, something
+            of a user's own that is not there or cannot be used.
     """
+    own.check(cell)
     return KINDS[type(cell)](cell, options)

@@ -18,9 +18,11 @@ from jaxtyping import Array, Float, Int
 from sparse_gf import budgets, ensemble, initializers, masks, results, training
 from sparse_gf.core import streams, tree
 from sparse_gf.core.errors import UserError
+from sparse_gf.core.own import is_own, plain
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import Params
 from sparse_gf.experiment import members as members_lib
+from sparse_gf.experiment import own as own_lib
 from sparse_gf.experiment import saved, shapes
 from sparse_gf.experiment.members import Chunk, Group, Groups, Identity, Job
 from sparse_gf.models import ghosts
@@ -49,16 +51,16 @@ def job(cell: MaskedSpec, options: RunSpec) -> Job:
         options,
         measured(cell),
         {
-            "model": cell.model,
+            "model": plain(cell.model),
             "variant": cell.variant,
             "hidden_layers": 0,
             "dropout_rate": 0.0,
-            "mask_method": mask.method,
+            "mask_method": plain(mask.method),
             "mask_schedule": mask.schedule,
             "mask_distribution": mask.distribution or "given",
             "ghost_params": ghosts.num_params(_traced(cell).variables["params"]),
         },
-        {"model": cell.model, "stem": cell.stem, "skip": cell.skip},
+        {"model": plain(cell.model), "stem": cell.stem, "skip": cell.skip},
         lambda params: own,
         lambda group: network(cell),
         functools.partial(plan, cell, options),
@@ -110,6 +112,8 @@ def check(cell: MaskedSpec) -> None:
         UserError: If a layer is unknown, a count out of range, or a mask file that of
             another network.
     """
+    if is_own(cell.model) or is_own(cell.dataset):
+        own_lib.check_model(cell, lambda: _traced(cell).variables)
     members(cell, Group(_networks(cell)[:1]))
     for seed in cell.seeds if cell.mask.file else ():
         _given(cell, None, seed, None)
@@ -245,7 +249,7 @@ def _counts(cell: MaskedSpec, params: Params, density: float | None) -> Any:
         if len(spec.num_active) != len(sizes):
             raise UserError(
                 f"config.mask.num_active has {len(spec.num_active)} counts; "
-                f"{cell.model} has {len(sizes)} layers: {', '.join(sizes)}."
+                f"{plain(cell.model)} has {len(sizes)} layers: {', '.join(sizes)}."
             )
         given = dict(zip(sizes, spec.num_active, strict=True))
         for path, count in given.items():
@@ -266,7 +270,7 @@ def _counts(cell: MaskedSpec, params: Params, density: float | None) -> Any:
     if not sum(int(count[0]) for count in jax.tree.leaves(budget(density))):
         raise UserError(
             f"config.mask.density is {density:g}, which keeps none of the "
-            f"{sum(sizes.values())} weights of {cell.model}."
+            f"{sum(sizes.values())} weights of {plain(cell.model)}."
         )
     if spec.schedule == "init" or spec.schedule in ("set", "rigl"):
         return budget(density, rounds=spec.protocol.rounds)
@@ -304,7 +308,8 @@ def _read(path: Any, what: str, cell: MaskedSpec, params: Params) -> Any:
     try:
         masks.check(kernels, tree.kernels(params))
     except UserError as error:
-        raise UserError(f"{what} {path} is not of {cell.model}: {error}") from error
+        model = plain(cell.model)
+        raise UserError(f"{what} {path} is not of {model}: {error}") from error
     # Other leaves may differ: ghosts have some, which no mask is for.
     dense = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
     whole = tree.map_kernels(lambda path, _: kernels[path], lambda leaf: leaf, dense)

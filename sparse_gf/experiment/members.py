@@ -107,6 +107,7 @@ def recipe(cell: Cell, model: nn.Module, **of_kind: Any) -> training.Recipe:
         probe_size=cell.probe_size or None,
         schedule=cell.learning_rate_schedule(),
         label_smoothing=cell.label_smoothing,
+        measures=cell.measures,
         ghosts=cell.ghosts,
         **of_kind,
     )

@@ -11,8 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from sparse_gf import ensemble, gradient_flow, specs
+from sparse_gf import ensemble, gradient_flow, results, specs
 from sparse_gf.core import tree
+from sparse_gf.core.own import plain
 from sparse_gf.core.types import Dataset
 from sparse_gf.experiment.members import Identity, Job
 
@@ -40,6 +41,8 @@ def make(
 ) -> Iterator[dict[str, Any]]:
     """One row per network of a group, with the columns of ``results.NETWORKS``.
 
+    Measures of a user's own are beside them, in JSON.
+
     Args:
         job: Of the cell.
         dataset: What it was trained on.
@@ -56,6 +59,10 @@ def make(
         means = {
             name: float(np.mean([m[name] for m in measurements]))
             for name in gradient_flow.MEASURES
+        }
+        own_measures = {
+            name: [measured[name] for measured in measurements]
+            for name in map(plain, job.cell.measures)
         }
         counts = [int(count[-1]) for count in tree.in_order(own.num_active).values()]
         known = identity.num_weights
@@ -75,6 +82,7 @@ def make(
                 "diverged": last["diverged"],
                 "measurements": measurements,
             }
+            | ({results.OWN: json.dumps(own_measures)} if own_measures else {})
         )
 
 
@@ -126,6 +134,7 @@ def _measurements(
         name: (arm == "dense" and measure.of_dense) or name
         for name, measure in gradient_flow.MEASURES.items()
     }
+    sources |= {name: name for name in flow.measures if name not in sources}
     layers1 = list(tree.in_order(flow.layer_norms1).values())
     layers2 = list(tree.in_order(flow.layer_norms2).values())
     return [
@@ -152,8 +161,8 @@ def _shared_columns(job: Job, dataset: Dataset) -> dict[str, Any]:
     return job.columns | {
         "kind": cell.kind,
         "dataset": cell.info.name,
-        "optimizer": cell.optimizer.name,
-        "activation": cell.activation,
+        "optimizer": plain(cell.optimizer.name),
+        "activation": plain(cell.activation),
         "learning_rate": cell.optimizer.learning_rate,
         "epochs": cell.epochs,
         "batch_size": cell.batch_size,

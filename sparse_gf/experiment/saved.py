@@ -21,6 +21,7 @@ from sparse_gf import masks as masks_lib
 from sparse_gf import specs
 from sparse_gf.core import archives, checksums, errors, files, tree
 from sparse_gf.core.errors import UserError
+from sparse_gf.core.own import plain
 from sparse_gf.core.types import Masks, Params
 from sparse_gf.experiment.members import Job
 
@@ -162,7 +163,7 @@ def _of_cell(job: Job) -> dict[str, Any]:
     return job.columns | {
         "kind": cell.kind,
         "dataset": cell.info.name,
-        "activation": cell.activation,
+        "activation": plain(cell.activation),
         "tost": cell.tost,
         "config_hash": cell.hash,
     }

@@ -3,6 +3,7 @@
 To add a model, add its names to ``FAMILIES``.
 """
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +13,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from sparse_gf import activations
-from sparse_gf.core import errors
+from sparse_gf.core import errors, own
+from sparse_gf.core.errors import UserError
 from sparse_gf.models import ghosts, layers, mlp, products
 from sparse_gf.models.layers import Style
 from sparse_gf.models.mobilenet import MobileNet
@@ -55,7 +57,7 @@ def _wide_resnet(
 ) -> nn.Module:
     known = 10 <= int(depth) <= 1000 and 1 <= int(width) <= 1000
     if not known or (int(depth) - 4) % 6:
-        raise errors.UserError(
+        raise UserError(
             f"model is 'wrn_{depth}_{width}'; the depth of a wide ResNet must be "
             "6n + 4 (10, 16, 22, 28, 40, ... up to 1000) and its width in 1..1000."
         )
@@ -73,12 +75,12 @@ def _mobilenet(classes: int, stem: str, style: Style) -> nn.Module:
 def _mlp(hidden: str, width: str, classes: int, stem: str, style: Style) -> nn.Module:
     del stem
     if int(hidden) > 1000 or int(width) > 10**6:
-        raise errors.UserError(
+        raise UserError(
             f"model is 'mlp_{hidden}_{width}'; it must have at most 1000 hidden layers "
             "and a width of at most 1000000."
         )
     if style.norm == "group_norm":
-        raise errors.UserError("norm is 'group_norm', which MLPs do not have.")
+        raise UserError("norm is 'group_norm', which MLPs do not have.")
     return mlp.MLP(
         width=int(width),
         hidden_layers=int(hidden),
@@ -120,6 +122,43 @@ EXAMPLES = (
 32-64-128 (Wang et al. 2020, GraSP); ``mlp_4_100`` four hidden layers of 100 units."""
 
 
+OWN = own.Table("a Linen module or its class", frozenset(EXAMPLES))
+"""Networks of users' own; specs take them in place of a name."""
+
+register = OWN.register
+
+
+def named(place: str, value: Any) -> str:
+    """What a model goes by: the rule of a spec's field; see ``own.Table.named``."""
+    known = isinstance(value, str) and any(re.fullmatch(p, value) for p in FAMILIES)
+    return value if known else OWN.named(place, value)
+
+
+def _own(name: str, **given: Any) -> nn.Module:
+    """A network of a user's own: the object, or one made of the class."""
+    thing, place = OWN.get(name), f"model is {own.plain(name)!r}"
+    if not isinstance(thing, nn.Module):
+        fixed = getattr(thing, "keywords", {})
+        taken = {*inspect.signature(thing).parameters} - {*fixed}
+        if given["activation"] != "relu" and "activation" not in taken:
+            called = own.plain(given["activation"])
+            raise UserError(f"{place}, which takes no activation {called!r}.")
+        try:
+            thing = thing(**{k: v for k, v in given.items() if k in taken})
+            hash(thing)
+        except TypeError as error:
+            reason = errors.first_line(error)
+            raise UserError(f"{place}, which cannot be made: {reason}.") from error
+    elif given["activation"] != "relu":
+        called = own.plain(given["activation"])
+        raise UserError(
+            f"{place}, which is made already; activation {called!r} is for a class."
+        )
+    if not isinstance(thing, nn.Module):
+        raise UserError(f"{place}, which makes {thing!r:.60}, no Linen module.")
+    return thing
+
+
 def make(
     name: str,
     num_classes: int,
@@ -138,9 +177,11 @@ def make(
     Args:
         name: Such as those of ``EXAMPLES``: resnet18, 34, 50; resnet8, 14, 20, 32,
             44, 56, 104, 110, each also with ``_wide``; wrn_DEPTH_WIDTH; vgg11, 13, 16,
-            19; mobilenet; mlp_LAYERS_WIDTH.
+            19; mobilenet; mlp_LAYERS_WIDTH. Or one of ``OWN``: a module as it is, or a
+            class, which is called with those of ``num_classes``, ``activation`` and
+            ``param_dtype`` that it takes; the rest is not for it.
         num_classes: Number of logits.
-        activation: One of ``activations.NAMES``.
+        activation: One of ``activations.NAMES`` or of ``activations.OWN``.
         norm: One of ``layers.NORM_NAMES``; None for the model's own, BatchNorm for
             convolutional networks and none for MLPs.
         skip: Whether blocks add their input; None for the model's own, yes for residual
@@ -153,12 +194,17 @@ def make(
             ``products.NAMES``.
 
     Returns:
-        A Linen module; called with images, ``train``, ``deterministic`` and ``gates``.
+        A Linen module; called with images, ``train``, ``deterministic`` and ``gates``,
+            one of a user's own with those of the three that it takes.
 
     Raises:
         errors.UserError: If a name is unknown.
     """
-    errors.one_of("activation", activation, activations.NAMES)
+    if own.is_own(name):
+        facts = {"num_classes": num_classes, "param_dtype": param_dtype}
+        return _own(name, activation=activation, **facts)
+    if not own.is_own(activation):
+        errors.one_of("activation", activation, activations.NAMES)
     errors.one_of("stem", stem, layers.STEMS)
     if norm is not None:
         errors.one_of("norm", norm, layers.NORM_NAMES)

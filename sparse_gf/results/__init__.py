@@ -33,7 +33,7 @@ from sparse_gf.results.cells import (
     under_masks,
     write_cell,
 )
-from sparse_gf.results.columns import MEASUREMENTS, NETWORKS
+from sparse_gf.results.columns import MEASUREMENTS, NETWORKS, OWN
 from sparse_gf.results.places import (
     Busy,
     cell_folder,
@@ -47,6 +47,7 @@ from sparse_gf.results.sweeps import read_sweeps, survey_sweeps, write_sweep
 __all__ = [
     "MEASUREMENTS",
     "NETWORKS",
+    "OWN",
     "Busy",
     "cell_folder",
     "cell_path",

@@ -12,7 +12,7 @@ import pyarrow as pa
 from sparse_gf.core import files, tables
 from sparse_gf.core.errors import UserError
 from sparse_gf.results import columns, places
-from sparse_gf.results.columns import MEASUREMENTS, NETWORKS
+from sparse_gf.results.columns import MEASUREMENTS, NETWORKS, OWN
 from sparse_gf.results.places import cell_path
 
 _SECONDS = "seconds"
@@ -31,7 +31,8 @@ def write_cell(
         seconds: That all of its training takes; NaN if unknown. Kept beside the
             rows, which are the same whenever the cell is trained again.
     """
-    table = pa.Table.from_pylist(list(rows), schema=columns.CELL)
+    schema = _schema(OWN in rows[0])
+    table = pa.Table.from_pylist(list(rows), schema=schema)
     about = {_SECONDS: repr(seconds)}
     tables.write(cell_path(workdir, config_hash), table, about)
 
@@ -62,7 +63,7 @@ def compact(workdir: pathlib.Path) -> None:
     # One at a time: a slower process must not put back the tables it began with.
     with files.flock(workdir / "cells" / ".tables.lock"):
         cells = _read_cells(workdir)
-        tables.write(workdir / "networks.parquet", cells.select(NETWORKS.names))
+        tables.write(workdir / "networks.parquet", _networks(cells))
         tables.write(workdir / "measurements.parquet", _measurements(cells))
 
 
@@ -86,7 +87,7 @@ def read(path: str | os.PathLike[str], config_hash: str | None = None) -> pd.Dat
     Raises:
         UserError: If there are no results.
     """
-    return _read_cells(path, config_hash).select(NETWORKS.names).to_pandas()
+    return _networks(_read_cells(path, config_hash)).to_pandas()
 
 
 def survey(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[str]]:
@@ -102,7 +103,7 @@ def survey(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[str]]:
             parts.append(read_file(file)[0])
         except UserError as error:
             refused.append(str(error))
-    return pa.concat_tables(parts).select(NETWORKS.names).to_pandas(), refused
+    return _networks(_joined(parts)).to_pandas(), refused
 
 
 def read_measurements(
@@ -128,7 +129,34 @@ def _read_cells(
     if not found:
         wanted = f"cell {config_hash}" if config_hash else "finished cells"
         raise UserError(f"{str(path)!r} holds no {wanted}; train first.")
-    return pa.concat_tables([read_file(file)[0] for file in found])
+    return _joined([read_file(file)[0] for file in found])
+
+
+def _schema(has_own: bool) -> pa.Schema:
+    own = pa.field(OWN, pa.string())
+    return columns.CELL.append(own) if has_own else columns.CELL
+
+
+def _joined(parts: Sequence[pa.Table]) -> pa.Table:
+    """Cells below each other, with nulls where one has no measures of its own."""
+    return pa.concat_tables(parts, promote_options="default")
+
+
+def _networks(cells: pa.Table) -> pa.Table:
+    """One row per network; measures of users' own are columns, their means."""
+    table = cells.select(NETWORKS.names)
+    for name, values in _own(cells).items():
+        means = [sum(own) / len(own) if own else None for own in values]
+        table = table.append_column(name, pa.array(means, pa.float64()))
+    return table
+
+
+def _own(cells: pa.Table) -> dict[str, list[list[float]]]:
+    """Measures of users' own: for each network its values, empty without any."""
+    texts = cells[OWN].to_pylist() if OWN in cells.column_names else []
+    found = [files.from_json(text) if text else {} for text in texts]
+    names = dict.fromkeys(name for own in found for name in own)
+    return {name: [own.get(name, []) for own in found] for name in names}
 
 
 def read_file(file: pathlib.Path) -> tuple[pa.Table, float]:
@@ -140,7 +168,7 @@ def read_file(file: pathlib.Path) -> tuple[pa.Table, float]:
     remedy = "remove it to train that cell again"
     try:
         table, about = tables.read(file, _SECONDS)
-        table = tables.conformed(table, columns.CELL)
+        table = tables.conformed(table, _schema(OWN in table.column_names))
         tables.check_ranges(table, columns.SHARES)
         seconds = float(about.get(_SECONDS, "nan"))
     except UserError:
@@ -160,9 +188,14 @@ def read_file(file: pathlib.Path) -> tuple[pa.Table, float]:
 
 def _measurements(cells: pa.Table) -> pa.Table:
     """Unnests the measurements of networks into rows of their own."""
+    own = _own(cells)
+    rows = cells.select([*columns.KEYS, "measurements"]).to_pylist()
     long = [
-        {key: row[key] for key in columns.KEYS} | measurement
-        for row in cells.select([*columns.KEYS, "measurements"]).to_pylist()
-        for measurement in row["measurements"] or ()
+        {key: row[key] for key in columns.KEYS}
+        | measurement
+        | {name: values[at][point] for name, values in own.items() if values[at]}
+        for at, row in enumerate(rows)
+        for point, measurement in enumerate(row["measurements"] or ())
     ]
-    return pa.Table.from_pylist(long, schema=MEASUREMENTS)
+    added = (pa.field(name, pa.float64()) for name in own)
+    return pa.Table.from_pylist(long, schema=pa.schema([*MEASUREMENTS, *added]))

@@ -78,5 +78,9 @@ KEYS = ("config_hash", "dataset", "arm", "dense_width", "seed")
 
 MEASUREMENTS = pa.schema([*(NETWORKS.field(key) for key in KEYS), *MEASURED])
 
+OWN = "own_measures"
+"""Column of files of cells with measures of a user's own: JSON, name to the values at
+the measured epochs. Readers make a column of each."""
+
 CELL = NETWORKS.append(pa.field("measurements", pa.list_(pa.struct(list(MEASURED)))))
 """The columns of a cell's file: networks, their measurements nested."""

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any, ClassVar
 
-from sparse_gf import activations, initializers, losses, schedules
+from sparse_gf import activations, gradient_flow, initializers, losses, schedules
 from sparse_gf import data as data_lib
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
@@ -43,7 +43,8 @@ class Cell(fields.Spec, abc.ABC):
         seeds: One triple of network, mask and batch order each.
         optimizer: The optimizer.
         schedule: Of its learning rate.
-        activation: One of ``activations.NAMES``.
+        activation: One of ``activations.NAMES``, or of one's own a function, the class
+            of a Linen module, its registered name, or ``"MODULE:NAME"``.
         l2: Strength of the coupled L2 penalty.
         l1: Likewise, L1.
         penalise_activations: Whether L2, L1 and decoupled decay apply to the
@@ -58,6 +59,8 @@ class Cell(fields.Spec, abc.ABC):
             ``initializers.REFERENCES``.
         measurements: Epochs at which gradient flow is measured.
         probe_size: Training images it is measured on; 0 for all.
+        measures: Of one's own, to be measured too: functions of
+            ``gradient_flow.Gradients``, their registered names, or ``"MODULE:NAME"``.
         dtype: Type of all parameters and of the computation.
         precision: Of the factors of matrix products, one of ``products.NAMES``;
             ``"float32"`` is the full precision of ``dtype``.
@@ -77,7 +80,7 @@ class Cell(fields.Spec, abc.ABC):
     seeds: tuple[int, ...] = fields.distinct((0, 1, 2), 0, 2**31 - 1)
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = ScheduleSpec()
-    activation: str = fields.one_of("relu", activations.NAMES)
+    activation: str = fields.own("relu", activations.OWN.named)
     l2: float = fields.rate(0.0)
     l1: float = fields.rate(0.0)
     penalise_activations: bool = False
@@ -89,6 +92,7 @@ class Cell(fields.Spec, abc.ABC):
     initializer_reference: str = fields.one_of("dense", initializers.REFERENCES)
     measurements: int = fields.at_least(11, 1, most=10**5)
     probe_size: int = fields.at_least(0, 0)
+    measures: tuple[str, ...] = fields.own_all(gradient_flow.OWN.named)
     dtype: str = fields.one_of("float32", DTYPES)
     precision: str = fields.one_of("float32", products.NAMES)
     tost: str = fields.ruled("", _tweaks)
@@ -237,7 +241,7 @@ class Cell(fields.Spec, abc.ABC):
     def identity(self) -> dict[str, Any]:
         """As for every spec, without options of what is not used."""
         unused = {name for name in toolkit.NAMES if name not in self.tweaks}
-        if self.activation not in activations.LEARNED:
+        if self.activation in activations.FUNCTIONS:
             unused.add("penalise_activations")
         return {k: v for k, v in super().identity().items() if k not in unused}
 

@@ -52,6 +52,16 @@ def own(default: str, named: Rule) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def own_all(named: Rule) -> Any:
+    """A field that holds texts of a user's own things, none at first."""
+
+    def rule(place: str, value: Any) -> Any:
+        given = value if isinstance(value, tuple | list) else (value,)
+        return tuple(named(place, one) for one in given)
+
+    return dataclasses.field(default=(), metadata={"rule": rule, "own": True})
+
+
 MOST = 10**9
 """The largest number of anything that is counted; a larger one is a slip."""
 
@@ -206,8 +216,11 @@ class Spec:
                 if own := value.identity():
                     found[field.name] = own
             elif value != field.default:
-                own = field.metadata.get("own")
-                found[field.name] = own_lib.plain(value) if own else value
+                if field.metadata.get("own"):
+                    many = isinstance(value, tuple)
+                    plain = own_lib.plain
+                    value = tuple(map(plain, value)) if many else plain(value)
+                found[field.name] = value
         return found
 
     def own(self) -> dict[str, str]:
@@ -218,6 +231,12 @@ class Spec:
             if isinstance(value, Spec):
                 inner = value.own().items()
                 found |= {f"{field.name}.{name}": text for name, text in inner}
-            elif field.metadata.get("own") and own_lib.is_own(value):
-                found[field.name] = value
+            elif field.metadata.get("own"):
+                many = isinstance(value, tuple)
+                texts = enumerate(value) if many else [("", value)]
+                found |= {
+                    f"{field.name}{number}": text
+                    for number, text in texts
+                    if own_lib.is_own(text)
+                }
         return found

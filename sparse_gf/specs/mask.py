@@ -46,7 +46,8 @@ class MaskSpec(fields.Spec):
     """Which weights of a network are active, and when they are chosen.
 
     Attributes:
-        method: One of ``criteria.PROTOCOLS``, or ``"file"``.
+        method: One of ``criteria.PROTOCOLS``, or ``"file"``; or of one's own a function
+            of a ``criteria.Subject``, its registered name, or ``"MODULE:NAME"``.
         schedule: One of ``pruning.METHODS``: ``"init"``, before training;
             ``"ticket"``: lottery tickets, masks that an iterative pruning (``"imp"``)
             of the plain network ends with, trained from its initial weights.
@@ -78,7 +79,7 @@ class MaskSpec(fields.Spec):
 
     PLACE: ClassVar[str] = "config.mask"
 
-    method: str = fields.one_of("random", {*criteria.PROTOCOLS, "file"})
+    method: str = fields.own("random", criteria.OWN.named)
     schedule: str = fields.one_of("init", set(pruning.METHODS))
     density: tuple[float, ...] = fields.ruled((1.0, 0.1), _densities)
     distribution: str = ""
@@ -96,7 +97,7 @@ class MaskSpec(fields.Spec):
     drop: float = fields.rate(0.3, below=1.0)
     rewind_epoch: int = fields.at_least(0, 0)
     search: tuple[float, ...] = ()
-    search_activation: str = fields.one_of("", {"", *activations.NAMES})
+    search_activation: str = fields.own("", activations.OWN.named)
 
     def __post_init__(self):
         super().__post_init__()
@@ -131,7 +132,7 @@ class MaskSpec(fields.Spec):
     @property
     def protocol(self) -> criteria.Protocol:
         """The method's protocol, with what the config changes of it."""
-        named = criteria.PROTOCOLS[self.method]
+        named = criteria.protocol_of(self.method)
         changes: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("rounds", "examples", "batch_norm", "temperature")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from sparse_gf import data as data_lib
 from sparse_gf import masks, training
-from sparse_gf.core import errors
+from sparse_gf.core import errors, own
 from sparse_gf.core.errors import UserError
 from sparse_gf.models import catalog, layers, variants
 from sparse_gf.specs import fields, toolkit
@@ -25,7 +25,8 @@ class MaskedSpec(Cell):
     """Networks of one model under masks: at several densities, from several seeds.
 
     Attributes:
-        model: A name that ``catalog.make`` knows.
+        model: A name that ``catalog.make`` knows; or of one's own a Linen module, its
+            class, its registered name, or ``"MODULE:NAME"``.
         stem: One of ``layers.STEMS``; empty for that of the image size.
         norm: One of ``layers.NORM_NAMES``; empty for the model's own.
         skip: ``"yes"``, ``"no"``, or empty for the model's own.
@@ -40,7 +41,7 @@ class MaskedSpec(Cell):
     kind: ClassVar[str] = "masks"
 
     dataset: str = fields.own("cifar10", data_lib.named)
-    model: str = "resnet20"
+    model: str = fields.own("resnet20", catalog.named)
     stem: str = ""
     norm: str = fields.one_of("", layers.NORM_NAMES | {""})
     skip: str = fields.one_of("", {"yes", "no", ""})
@@ -52,9 +53,12 @@ class MaskedSpec(Cell):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.stem:
+        if own.is_own(self.model):
+            self._check_own_model()
+        elif not self.stem:
             self._derive("stem", STEMS.get(self.info.image_shape[0], "cifar"))
-        self.make_model()
+        if not own.is_own(self.model):
+            self.make_model()
         self.pruning()
         if self.mask.schedule == "ticket" and self.initializer_reference != "dense":
             raise UserError(
@@ -66,6 +70,20 @@ class MaskedSpec(Cell):
             digests = [masks.read_digest(self.mask_file(s)) for s in self.seeds]
             joined = " ".join(digests if "{seed}" in self.mask.file else digests[:1])
             self._spell("mask", self.mask.replaced(digest=joined))
+
+    def _check_own_model(self) -> None:
+        """Refuses what only the package's own networks have."""
+        for name, plain in (
+            ("stem", ""),
+            ("norm", ""),
+            ("skip", ""),
+            ("precision", "float32"),
+        ):
+            if getattr(self, name) != plain:
+                raise UserError(
+                    f"config.{name} is {getattr(self, name)!r}, which is not for "
+                    f"{own.plain(self.model)!r}: a model of one's own has its own."
+                )
 
     def make_model(self) -> Any:
         """The Linen module."""
@@ -108,7 +126,8 @@ class MaskedSpec(Cell):
         when = "" if schedule == "init" else f" {schedule}"
         kept = self.mask.density
         share = f" {100 * kept[0]:.3g}%" if len(kept) == 1 else ""
-        return f"{self.model}, {self.mask.method}{when}{share}, {self.variant}"
+        model, method = own.plain(self.model), own.plain(self.mask.method)
+        return f"{model}, {method}{when}{share}, {self.variant}"
 
     @functools.cached_property
     def needs(self) -> tuple[Cell, ...]:
@@ -175,8 +194,10 @@ class MaskedSpec(Cell):
     @property
     def variant(self) -> str:
         """The shorthand of what is added to the plain network; see ``variants``."""
-        norm = self.norm or ("" if self.model.startswith("mlp") else "batch_norm")
+        plain = self.model.startswith("mlp") or own.is_own(self.model)
+        norm = self.norm or ("" if plain else "batch_norm")
         residual = self.model.startswith(("resnet", "wrn"))
+        residual &= not own.is_own(self.model)
         variant = variants.Variant(
             data_augmentation=self.data_augmentation,
             l2=self.l2 > 0,

@@ -4,6 +4,8 @@ import dataclasses
 from typing import Any, ClassVar
 
 from sparse_gf import optimizers, schedules
+from sparse_gf.core import own
+from sparse_gf.core.errors import UserError
 from sparse_gf.specs import fields
 
 
@@ -12,7 +14,9 @@ class OptimizerSpec(fields.Spec):
     """An optimizer and its rates; see ``optimizers.make``.
 
     Attributes:
-        name: One of ``optimizers.NAMES``.
+        name: One of ``optimizers.NAMES``, or of one's own a function of the learning
+            rate that gives an Optax optimizer, such as ``optax.lion``, its registered
+            name, or ``"MODULE:NAME"``.
         learning_rate: Step size.
         preset: One of ``optimizers.PRESETS``.
         weight_decay: Decoupled decay; None for the preset's own default, which only
@@ -21,10 +25,18 @@ class OptimizerSpec(fields.Spec):
 
     PLACE: ClassVar[str] = "config.optimizer"
 
-    name: str = fields.one_of("adam", optimizers.NAMES)
+    name: str = fields.own("adam", optimizers.OWN.named)
     learning_rate: float = fields.rate(0.001)
     preset: str = fields.one_of("torch", optimizers.PRESETS)
     weight_decay: float | None = fields.optional_rate()
+
+    def __post_init__(self):
+        super().__post_init__()
+        if own.is_own(self.name) and self.preset != "torch":
+            raise UserError(
+                f"config.optimizer.preset is {self.preset!r}, which is not for "
+                f"{own.plain(self.name)!r}: its hyperparameters are its own."
+            )
 
     @property
     def decay(self) -> float:

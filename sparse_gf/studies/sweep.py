@@ -243,8 +243,9 @@ def _study(values: dict[str, Any]) -> Study:
     if not grid:
         raise UserError("config.study and config.grid are both empty: no cells.")
     varied = [axis for axis in grid if len(grid[axis]) > 1]
+    shared = {name: value for name, value in values.items() if name in _PLACES}
     entries = tuple(
-        _entry(dict(zip(grid, chosen, strict=True)), varied)
+        _entry(shared | dict(zip(grid, chosen, strict=True)), varied)
         for chosen in itertools.product(*grid.values())
     )
     shown = {"masks": "densities"}.get(entries[0].cell.kind, "p-values")

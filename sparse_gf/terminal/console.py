@@ -14,6 +14,7 @@ from rich import progress
 
 from sparse_gf import ensemble, experiment, results, specs
 from sparse_gf.core import errors, files, words
+from sparse_gf.core.own import plain
 from sparse_gf.experiment import cost, engines
 from sparse_gf.reporting import cell_folder, densities, render
 from sparse_gf.studies import sweep as sweep_lib
@@ -156,11 +157,12 @@ def _count(cells: Collection[specs.Cell], missing: Collection[specs.Cell]) -> st
 
 def _describe(cell: specs.Cell) -> str:
     decay = cell.optimizer.decay
-    rate = f"{cell.optimizer.name} {cell.optimizer.learning_rate:g}"
+    rate = f"{plain(cell.optimizer.name)} {cell.optimizer.learning_rate:g}"
     rate += f" (decay {decay:g})" if decay else ""
     part = f", {cell.train_examples} images" if cell.train_examples else ""
     epochs = words.counted(cell.epochs, "epoch")
-    known = f"{cell.info.name}{part}, {epochs}, {cell.what}, {rate}, {cell.activation}"
+    activation = plain(cell.activation)
+    known = f"{cell.info.name}{part}, {epochs}, {cell.what}, {rate}, {activation}"
     if not cell.tost:
         return known
     return f"{known}, {densities.spoken_tweaks(cell.tost, dataclasses.asdict(cell))}"

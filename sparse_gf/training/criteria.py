@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from sparse_gf import losses, scores
 from sparse_gf import masks as masks_lib
-from sparse_gf.core import streams
+from sparse_gf.core import own, streams, tree
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import LossFn, Masks, Params
 from sparse_gf.scores import Scores
@@ -29,7 +29,7 @@ class Protocol:
     """How a score is computed, and used.
 
     Attributes:
-        score: One of ``SCORES``.
+        score: One of ``SCORES`` or of ``OWN``.
         distribution: How the weights are distributed over layers where a config does
             not say; one of ``budgets.DISTRIBUTIONS``.
         rounds: Number of removals of weights, with new scores before each; the density
@@ -133,6 +133,21 @@ SCORES: Mapping[str, Callable[[Subject], Scores]] = {
 """Functions of the network, by the names of scores."""
 
 
+OWN = own.Table("a function of a criteria.Subject", {*PROTOCOLS, "file"})
+"""Mask functions of users' own; specs take them in place of a method.
+
+Each gives scores, larger for weights to keep, of which as many are kept as the density
+says; or bool masks, which are taken as they are, but where the density is 1.
+"""
+
+register = OWN.register
+
+
+def protocol_of(method: str) -> Protocol:
+    """The protocol of a method; the loss of one of ``OWN`` is on 128 images."""
+    return Protocol(method, examples=128) if own.is_own(method) else PROTOCOLS[method]
+
+
 class Selection(NamedTuple):
     """Which of the scored weights are kept.
 
@@ -194,16 +209,38 @@ def prune(
             data.train_images.shape[1:],
             streams.key(seed, Purpose.MASK),
         )
-        found = SCORES[protocol.score](subject)
+        is_own = own.is_own(protocol.score)
+        score_of = OWN.get(protocol.score) if is_own else SCORES[protocol.score]
+        found = score_of(subject)
         if protocol.layer_normalised:
             found = scores.layer_normalised(found, masks)
         return found
 
+    if own.is_own(protocol.score):
+        # Traced for its type alone, where it gives scores.
+        found = score(masks_lib.ones(params))
+        if all(leaf.dtype == bool for leaf in tree.kernels(found).values()):
+            return _given(found, params, counts, selection), jnp.ones((), bool)
     if selection.pattern is None:
         return scores.prune(score, params, counts, selection.dense_layers)
     found = score(masks_lib.ones(params))
     masks = masks_lib.n_of_m(found, *selection.pattern, selection.dense_layers)
     return masks, jnp.ones((), bool)
+
+
+def _given(
+    found: Masks, params: Params, counts: scores.Counts, selection: Selection
+) -> Masks:
+    """Masks that a function has made, all of them active where all are wanted."""
+    wanted = sum(jnp.sum(jnp.asarray(n)[-1]) for n in jax.tree.leaves(counts))
+    every = wanted == sum(kernel.size for kernel in tree.kernels(params).values())
+    kernels = tree.kernels(found)
+    masks_lib.check(kernels, tree.kernels(params))
+
+    def keep(path: str, kernel: Array) -> Array:
+        return kernels[path] | every | (path in selection.dense_layers)
+
+    return tree.map_kernels(keep, lambda leaf: leaf, masks_lib.ones(params))
 
 
 def _loss(

@@ -1,5 +1,7 @@
 """The one place that calls a network."""
 
+import functools
+import inspect
 from typing import Any
 
 import flax.linen as nn
@@ -25,7 +27,7 @@ def logits(
     """What a network says of a batch, without dropout.
 
     Args:
-        model: Linen module; called with images, and ``train`` in training mode.
+        model: Linen module; called with images, and what it ``takes``.
         params: The network's.
         batch_stats: BatchNorm's running statistics, which stay as they are.
         images: A batch, normalised.
@@ -72,16 +74,31 @@ def in_training(
     ``dropout_key`` is consumed; None for no dropout. The rest is as in ``logits``.
     """
     call = with_gates(gates)
-    if dropout_key is not None:
+    if "train" in takes(type(model)):
+        call["train"] = True
+    if dropout_key is not None and "deterministic" in takes(type(model)):
         call |= {"deterministic": False, "rngs": {"dropout": dropout_key}}
     found, updated = model.apply(
         {"params": params, "batch_stats": batch_stats},
         images,
-        train=True,
         mutable=["batch_stats"],
         **call,
     )
     return found, updated.get("batch_stats", {})
+
+
+@functools.cache
+def takes(kind: type[nn.Module]) -> frozenset[str]:
+    """Which of ``train``, ``deterministic`` and ``gates`` a network is called with.
+
+    BatchNorm is told by ``train`` that it takes a batch's statistics, dropout by
+    ``deterministic`` that it drops nothing, ghosts by ``gates`` how large they are.
+    """
+    known = inspect.signature(kind.__call__).parameters.values()
+    every = any(own.kind is own.VAR_KEYWORD for own in known)
+    named = {own.name for own in known}
+    wanted = ("train", "deterministic", "gates")
+    return frozenset(name for name in wanted if every or name in named)
 
 
 def with_gates(gates: Gates | None) -> dict[str, Any]:

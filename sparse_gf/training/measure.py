@@ -95,7 +95,7 @@ def flow(
     total, dense_grads = _over_examples(recipe, gradient, images, labels)
     mean_grads = jax.tree.map(lambda g: g / labels.shape[0], dense_grads)
     return gradient_flow.from_gradients(
-        total / labels.shape[0], mean_grads, state.masks
+        total / labels.shape[0], mean_grads, state.masks, recipe.measures
     )
 
 

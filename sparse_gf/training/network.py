@@ -83,8 +83,9 @@ class Recipe:
     """What all networks of one program share; hashable, static under ``jit``.
 
     Attributes:
-        model: Linen module; called with images, ``train`` and ``deterministic``.
-        optimizer: One of ``optimizers.NAMES``.
+        model: Linen module; called with images, and those of ``train``,
+            ``deterministic`` and ``gates`` that it takes.
+        optimizer: One of ``optimizers.NAMES`` or of ``optimizers.OWN``.
         preset: One of ``optimizers.PRESETS``.
         batch_size: Images per step; the last partial batch of an epoch is dropped.
         l2: Coupled L2 penalty.
@@ -100,6 +101,7 @@ class Recipe:
         evaluation_batch: Most images that go through a network at once when it is
             scored or measured.
         label_smoothing: Smoothing in the training loss; see ``losses.cross_entropy``.
+        measures: Of ``gradient_flow.OWN``, measured beside all of ``MEASURES``.
         ghosts: Parts that the network has in its first epochs alone; None for none.
             With them, the model is called with ``gates`` too.
     """
@@ -119,6 +121,7 @@ class Recipe:
     pruning: Static = Static()
     evaluation_batch: int = MAX_EVALUATION_BATCH
     label_smoothing: float = 0.0
+    measures: tuple[str, ...] = ()
     ghosts: Ghosts | None = None
 
     def make_optimizer(

@@ -204,6 +204,7 @@ OTHER = {
     "tost": "lrsi",
     "max_width": 100,
     "image_size": 6,
+    "measures": ("math:sqrt",),
     "penalise_activations": True,
 }
 OTHER_OPTIMIZER = {

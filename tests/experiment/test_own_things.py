@@ -1,0 +1,236 @@
+"""A user's own data, activation, optimizer, model, mask function and measure."""
+
+import functools
+import json
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from sparse_gf import (
+    activations,
+    data,
+    experiment,
+    gradient_flow,
+    optimizers,
+    results,
+    specs,
+)
+from sparse_gf.core.errors import UserError
+from sparse_gf.specs import CapacitySpec, MaskedSpec, MaskSpec, OptimizerSpec, RunSpec
+from sparse_gf.studies import sweep
+from sparse_gf.training import criteria, logits
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(48, 6)).astype("float32")
+Y = np.argmax(X[:, :3], axis=1)
+DATA = data.from_arrays(X[:36], Y[:36], X[36:], Y[36:], name="six_features")
+SLOPE = 0.3
+
+
+def bent(x):
+    return jnp.where(x > 0, x, SLOPE * x)
+
+
+def smallest(gradients):
+    return -jnp.min(jnp.stack(list(gradients.layer_norms[2].values())))
+
+
+def checkered(subject):
+    return jax.tree.map(
+        lambda leaf: jnp.arange(leaf.size).reshape(leaf.shape) % 2 == 0, subject.params
+    )
+
+
+class Net(nn.Module):
+    num_classes: int
+    hidden: int = 4
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.num_classes)(jnp.tanh(nn.Dense(self.hidden)(x)))
+
+
+TINY = {"dataset": DATA, "epochs": 2, "seeds": (0,), "batch_size": 12}
+OPTIMIZER = OptimizerSpec(functools.partial(optax.sgd, momentum=0.8), 0.1)
+
+
+def capacity(**fields):
+    own = {"activation": bent, "optimizer": OPTIMIZER, "measures": smallest}
+    few = {"hidden_layers": 1, "dense_widths": (5,), "measurements": 2}
+    fields = TINY | few | own | fields
+    optimizer = fields.pop("optimizer")
+    if isinstance(optimizer, dict):
+        optimizer = OptimizerSpec(**optimizer)
+    return CapacitySpec(**fields, optimizer=optimizer)
+
+
+def masked(**fields):
+    return MaskedSpec(**TINY | {"model": Net, "data_augmentation": False} | fields)
+
+
+@pytest.mark.thorough
+def test_a_cell_of_ones_own_is_trained_resumed_and_refused(tmp_path, monkeypatch):
+    cell = capacity()
+    rows = experiment.run(cell, RunSpec(), tmp_path)
+    row = rows.iloc[0]
+    assert row["dataset"] == "six_features"
+    assert row["activation"] == f"{__name__}:bent"
+    assert row["optimizer"] == "optax._src.alias:sgd(momentum=0.8)"
+    # The smallest of two norms is no larger than their mean.
+    measure = f"{__name__}:smallest"
+    assert (-rows[measure]).between(0, rows["egf2"]).all()
+    long = results.read_measurements(tmp_path)
+    assert (-long[measure]).between(0, long["egf2"]).all()
+    pd_means = long.groupby("arm")[measure].mean()
+    np.testing.assert_allclose(rows.set_index("arm")[measure], pd_means[rows["arm"]])
+    assert experiment.run(cell, RunSpec(), tmp_path).equals(rows)
+    other = data.from_arrays(X[:36] + 1, Y[:36], X[36:], Y[36:], name="six_features")
+    monkeypatch.setitem(globals(), "SLOPE", 0.2)
+    for changed, place in (
+        (cell.replaced(dataset=other), "dataset is 'six_features'"),
+        (capacity(), rf"activation is '{__name__}:bent'"),
+    ):
+        assert changed.hash == cell.hash
+        message = rf"config\.{place}.*code or content is not"
+        with pytest.raises(UserError, match=message):
+            experiment.run(changed, RunSpec(), tmp_path)
+
+
+def test_results_are_read_where_own_things_are_not(monkeypatch):
+    cell = masked(mask=MaskSpec(checkered), activation=jnp.tanh, measures=smallest)
+    config = json.loads(json.dumps(specs.to_config(cell, RunSpec())))
+    for room in (activations, criteria, gradient_flow):
+        monkeypatch.setattr(room.OWN, "_things", {})
+    monkeypatch.setattr(data.own, "_kept", {})
+    found, _ = specs.from_config(config)
+    assert found == cell
+    assert found.hash == cell.hash
+    assert found.what == f"{__name__}:Net, {__name__}:checkered, NR"
+    # A module that is not there any more is missed where it is needed.
+    text = config["activation"].replace("jax", "jix")
+    lost, _ = specs.from_config(config | {"activation": text})
+    with pytest.raises(UserError, match="which cannot be imported"):
+        experiment.job(lost, RunSpec())
+
+
+def test_names_are_those_of_things_and_not_of_code(monkeypatch):
+    before = capacity()
+    monkeypatch.setitem(globals(), "SLOPE", 0.2)
+    after = capacity()
+    assert before.hash == after.hash
+    assert before != after
+    assert before.hash != capacity(activation="relu").hash
+    assert before.hash != capacity(measures=()).hash
+    assert experiment.rows.environment(before, data.load(DATA)) != (
+        experiment.rows.environment(after, data.load(DATA))
+    )
+    with pytest.raises(UserError, match="must be False"):
+        capacity(variant="DA_BN")
+
+
+def wide(x):
+    return jnp.concatenate([x, x], -1)
+
+
+def no_optimizer(rate):
+    return rate
+
+
+class Logits(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False, deterministic=True):
+        return nn.Dense(2)(x)
+
+
+class Half(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3, param_dtype=jnp.float16)(x)
+
+
+REFUSED = [
+    (capacity, {"activation": wide}, "activation is .*:wide.*must be elementwise"),
+    (capacity, {"activation": jnp.add}, "activation is .*cannot be called with x"),
+    (capacity, {"optimizer": {"name": optax.adam, "preset": "paper"}}, "preset is"),
+    (capacity, {"optimizer": {"name": no_optimizer}}, "gives 0.1; it must be a"),
+    (capacity, {"optimizer": {"name": bent}}, "gives .*must be a function of"),
+    (masked, {"model": Logits}, r"model is .*Logits', which gives .*must give logits"),
+    (masked, {"model": Logits(), "activation": bent}, "is made already; activation"),
+    (masked, {"activation": bent}, ":Net', which takes no activation .*:bent"),
+    (masked, {"model": bent}, "model is .*:bent', which .*cannot be made|no Linen"),
+    (masked, {"norm": "layer_norm"}, r"config\.norm is 'layer_norm', which is not for"),
+    (
+        masked,
+        {"tost": "gsk", "epochs": 6},
+        "Net', which takes no gates; config.tost needs them",
+    ),
+    (masked, {"model": Half}, r"whose layers are .*of config\.dtype 'float32'"),
+    (masked, {"model": "vgg11"}, r"'vgg11', which cannot be called with inputs \[6\]"),
+]
+
+
+@pytest.mark.parametrize(("make", "fields", "message"), REFUSED)
+def test_what_cannot_be_used_is_refused_before_training(make, fields, message):
+    with pytest.raises(UserError, match=message) as refused:
+        experiment.job(make(**fields), RunSpec())
+    assert "\n" not in str(refused.value)
+
+
+def test_a_measure_is_no_column_of_the_results():
+    gradient_flow.register("seed")(smallest)
+    try:
+        with pytest.raises(UserError, match="'seed', which is a column of results"):
+            experiment.job(capacity(measures="seed"), RunSpec())
+    finally:
+        del gradient_flow.OWN._registered["seed"]
+
+
+def test_penalties_and_decay_are_put_around_an_optimizer():
+    text = optimizers.OWN.named("config.optimizer.name", optax.sgd)
+    params = {"Dense_0": {"kernel": jnp.array([4.0])}}
+    grads = jax.tree.map(jnp.ones_like, params)
+    made = optimizers.make(text, 0.5, l2=0.25, weight_decay=0.1)
+    updates, _ = made.update(grads, made.init(params), params)
+    # -0.5 (1 + 0.25 * 4) - 0.5 * 0.1 * 4
+    np.testing.assert_allclose(updates["Dense_0"]["kernel"], [-1.2], rtol=1e-6)
+
+
+def test_a_network_is_called_with_what_it_takes():
+    assert logits.takes(Net) == frozenset()
+    assert logits.takes(Logits) == {"train", "deterministic"}
+
+
+def test_masks_of_a_function_are_taken_as_they_are():
+    text = criteria.OWN.named("config.mask.method", checkered)
+    params = {"a": {"kernel": jnp.ones((2, 3))}, "b": {"kernel": jnp.ones((2, 2))}}
+    found = checkered(criteria.Subject(params, None, None, None, (), None))
+
+    def given(count, dense=()):
+        counts, selection = jnp.array([count]), criteria.Selection(dense)
+        return criteria._given(found, params, counts, selection)
+
+    assert criteria.protocol_of(text).distribution == "global"
+    expected = [[True, False, True], [False, True, False]]
+    assert given(3)["a"]["kernel"].tolist() == expected
+    assert given(3, ("b/kernel",))["b"]["kernel"].all()
+    assert all(leaf.all() for leaf in jax.tree.leaves(given(10)))
+
+
+def test_sweeps_vary_things_of_ones_own():
+    config = sweep.config(
+        dataset=(DATA,),
+        activation=("relu", bent),
+        optimizer=("adam", optax.lion),
+    )
+    config.dense_widths = (5,)
+    config.batch_size = 12
+    config.only.optimizer = ("optax._src.alias:lion",)
+    made = sweep.expand(config)
+    assert [entry.row for entry in made.study.entries] == ["optax._src.alias:lion"] * 2
+    assert [e.column for e in made.study.entries] == ["relu", f"{__name__}:bent"]
+    again = sweep.expand(json.loads(json.dumps(made.config)))
+    assert again.study.cells == made.study.cells
