@@ -84,7 +84,7 @@ def test_arrays_that_cannot_be_trained_on_are_refused(given, message):
 
 
 @pytest.mark.parametrize("keys", [("x_{}", "y_{}"), ("{}_images", "{}_labels")])
-def test_a_file_is_read_whatever_its_arrays_are_called(keys, tmp_path):
+def test_a_file_is_read_whatever_its_arrays_are_called(keys, tmp_path, monkeypatch):
     x, y = keys
     arrays = {x.format("train"): X[:9], y.format("train"): Y[:9, None]}
     arrays |= {x.format("test"): X[9:], y.format("test"): Y[9:, None]}
@@ -93,9 +93,9 @@ def test_a_file_is_read_whatever_its_arrays_are_called(keys, tmp_path):
     assert (info.name, info.num_classes) == ("npz.my_set", 4)
     assert info.fingerprint == data.info(made()).fingerprint
     # Elsewhere the text alone is known: the file is read again, and must be the same.
-    data.own._kept.clear()
+    monkeypatch.setattr(data.own, "_kept", {})
     assert data.load(info, str(tmp_path / "my set.npz")).num_classes == 4
-    data.own._kept.clear()
+    monkeypatch.setattr(data.own, "_kept", {})
     np.savez(tmp_path / "my set.npz", **arrays | {x.format("train"): X[:9] + 1})
     with pytest.raises(UserError, match=r"found there is .* which is other data"):
         data.load(info, str(tmp_path / "my set.npz"))
@@ -112,11 +112,11 @@ def test_files_that_are_none_are_refused(tmp_path):
         data.from_npz(tmp_path / "y.npz")
 
 
-def test_what_reads_no_files_refuses_a_folder_of_files():
+def test_what_reads_no_files_refuses_a_folder_of_files(monkeypatch):
     with pytest.raises(UserError, match=r"data_dir is '/there', .*'own' does not read"):
         data.load(made(), "/there")
     info = data.info(made())
-    data.own._kept.clear()
+    monkeypatch.setattr(data.own, "_kept", {})
     with pytest.raises(UserError, match="whose arrays are not in this process"):
         data.load(info)
     with pytest.raises(UserError, match="'npz', which names no file"):
