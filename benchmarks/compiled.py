@@ -63,7 +63,7 @@ TARGETS = {
 }
 
 
-def _masked(model: str, seeds: int, **changes: Any) -> MaskedSpec:
+def masked_cell(model: str, seeds: int, **changes: Any) -> MaskedSpec:
     """Networks at half of their weights, which cost what others do."""
     return MaskedSpec(
         model=model,
@@ -83,11 +83,11 @@ CELLS: dict[str, Callable[[], Cell]] = {
         for name in ("fashion_mnist", "cifar10")
         for optimizer in ("adam", "momentum")
     },
-    "resnet20": lambda: _masked("resnet20", 6),
-    "resnet20_ghosts": lambda: _masked("resnet20", 6, tost="gsw,gsk,ls"),
-    "wrn_28_10": lambda: _masked("wrn_28_10", 3),
-    "vgg16": lambda: _masked("vgg16", 6),
-    "mobilenet": lambda: _masked("mobilenet", 6),
+    "resnet20": lambda: masked_cell("resnet20", 6),
+    "resnet20_ghosts": lambda: masked_cell("resnet20", 6, tost="gsw,gsk,ls"),
+    "wrn_28_10": lambda: masked_cell("wrn_28_10", 3),
+    "vgg16": lambda: masked_cell("vgg16", 6),
+    "mobilenet": lambda: masked_cell("mobilenet", 6),
 }
 """What is compiled where no config is given."""
 

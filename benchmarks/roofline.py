@@ -1,7 +1,8 @@
 """The share of the roofline that a training epoch reaches.
 
 The floor of a step is the larger of its bytes over the measured copy bandwidth and its
-floating-point operations over the measured rate of matrix products, counted here.
+floating-point operations over the measured rate of matrix products, counted here; on a
+TPU bytes are no floor, see ``step_bytes``.
 """
 
 import dataclasses
@@ -20,12 +21,15 @@ MOMENTS = {"adam": 2, "momentum": 1}
 
 
 def step_bytes(cell: CapacitySpec) -> int:
-    """The fewest bytes that one step of all networks moves, in float32.
+    """Bytes that one step of all networks moves where no cache helps, in float32.
 
     Every weight is read in the forward pass, again for the gradient of the activations
     (not in the first layer) and by the optimizer, which writes it; its gradient is
     written and read; each moment is read and written; and the mask, a byte, is read.
-    Activations and images are left out: at batch 128 they are a few percent.
+    Activations and images are left out: at batch 128 they are a few percent. It is a
+    floor where what a kernel writes goes to memory, as on GPUs with more weights than
+    their cache holds. It is none where an update stays in fast memory until it is read,
+    as compilers for TPUs arrange it: there a step may move less.
     """
     inputs = data_lib.info(cell.dataset).input_dim
     total = 0

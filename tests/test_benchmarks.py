@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import math
 import pathlib
 import runpy
 import sys
@@ -66,6 +67,114 @@ def test_memory_is_planned_by_the_compiler(benchmarks):
     images = 64 * 1797
     assert networks == 4
     assert states + images < most < 10 * (states + images)
+
+
+PROGRAM = """
+HloModule jit_f, entry_computation_layout={...}
+
+%fused (p.0: f32[9,4], p.1: s32[]) -> f32[1,4] {
+  %p.0 = f32[9,4]{1,0} parameter(0)
+  %p.1 = s32[] parameter(1)
+  %zero.1 = s32[] constant(0)
+  %row.1 = f32[1,4]{1,0} dynamic-slice(%p.0, %p.1, %zero.1), dynamic_slice_sizes={1,4}
+  ROOT %twice.1 = f32[1,4]{1,0} add(%row.1, %row.1)
+}
+
+%body (arg: (s32[], f32[9,4], f32[2,8,8,6], /*index=3*/f32[3,3,3,4])) -> (s32[]) {
+  %arg = (s32[], f32[9,4]{1,0}, f32[2,8,8,6]{3,2,1,0}) parameter(0)
+  %i.1 = s32[] get-tuple-element(%arg), index=0
+  %all.1 = f32[9,4]{1,0} get-tuple-element(%arg), index=1
+  %images.1 = f32[2,8,8,6]{3,2,1,0} get-tuple-element(%arg), index=2
+  %kernel.1 = f32[4,3,3,3]{3,2,1,0} get-tuple-element(%arg), index=3
+  %kernel.2 = f32[4,3,3,3]{3,2,1,0} bitcast(%kernel.1)
+  %some = f32[1,4]{1,0} fusion(%all.1, %i.1), kind=kLoop, calls=%fused
+  %conv = (f32[2,8,8,4]{3,2,1,0}, u8[0]{0}) custom-call(%images.1, %kernel.2), \
+window={size=3x3 pad=1_1x1_1}, dim_labels=b01f_o01i->b01f, feature_group_count=2, \
+operand_precision={highest,highest}, custom_call_target="__cudnn$convForward"
+  ROOT %out = (s32[]) tuple(%i.1)
+}
+
+ENTRY %main (a: f32[5]) -> f32[5] {
+  %a = f32[5]{0} parameter(0)
+  %state = (s32[]) tuple()
+  %loop = (s32[]) while(%state), condition=%c, body=%body, \
+backend_config={"known_trip_count":{"n":"10"}}
+  ROOT %b = f32[5]{0} negate(%a)
+}
+"""
+
+
+def test_a_compiled_program_is_counted(benchmarks):
+    hlo = benchmarks("hlo")
+    module = hlo.Module(PROGRAM)
+    launches = list(module.launches())
+    assert hlo.num_kernels(launches) == 2 * 10 + 1
+    # A row of the matrix and the index, of which one row is written.
+    row = 16 + 4 + 16
+    images, kernel, made = (4 * n for n in (2 * 8 * 8 * 6, 4 * 27, 2 * 8 * 8 * 4))
+    assert hlo.num_bytes(launches) == 10 * (row + images + kernel + made) + 2 * 20
+    # Two groups of channels: each output is of 3 x 3 pixels of 3 channels.
+    (loop,) = module.loops()
+    flops = [launch.flops for launch in module.launches(loop.body)]
+    assert (loop.trips, flops) == (10, [0, 2 * (2 * 8 * 8 * 4) * 27])
+    assert module.algorithms(loop.body) == {"cudnn$convForward highest": 1}
+    assert [*module.windows()] == [(3, 3)]
+    # At a byte and an operation a second all but the convolution waits for bytes.
+    assert hlo.seconds(launches, 1, 1) == 10 * (row + flops[1]) + 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "most"), [("digits", 32), ("resnet8", 175)])
+def test_an_h100_would_run_what_is_needed(benchmarks, monkeypatch, name, most):
+    pytest.importorskip("jax_plugins.xla_cuda12", reason="no compiler for an H100")
+    import jax
+
+    compiled = benchmarks("compiled")
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    cell = compiled.masked_cell("resnet8", 2)
+    if name == "digits":
+        cell = compiled.CapacitySpec(dense_widths=(7,))
+    fast = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    try:
+        target = compiled.TARGETS["h100"]
+        module = compiled.compiled(cell, target.sharding(), "advance").module
+    finally:
+        jax.config.update("jax_disable_most_optimizations", fast)
+    (loop,) = [loop for loop in module.loops() if loop.trips > 1]
+    values = module.computations[loop.body].instructions
+    launches = list(module.launches(loop.body))
+    assert len(launches) <= most
+    assert all(max(window) <= 7 for window in module.windows())
+
+    (group,) = compiled.programs(cell)[0].groups
+    sizes = {
+        len(group.seeds) * leaf.size
+        for leaf in jax.tree.leaves(group.shapes.params)
+        if leaf.ndim > 1
+    }
+
+    def arrays(name, dtype):
+        return [math.prod(s) for d, s in values[name].arrays if d == dtype]
+
+    # A mask becomes floats only where weights, or their gradients, are made.
+    for kernel, _, _, flops in launches:
+        masks = {n for own in kernel.operands for n in arrays(own, "pred")} & sizes
+        floats = {n for own in kernel.operands for n in arrays(own, "f32")}
+        assert flops or masks <= floats
+
+    def maker(name):
+        own = values[name]
+        follow = own.opcode in ("bitcast", "get-tuple-element", "copy")
+        return maker(own.operands[0]) if follow else name
+
+    # The optimizer writes a layer's weights and moments in one pass.
+    root = values[module.computations[loop.body].root]
+    written = [n for n in root.operands if sizes & set(arrays(n, "f32"))]
+    layers = sum(leaf.ndim > 1 for leaf in jax.tree.leaves(group.shapes.params))
+    assert len(written) > layers
+    makers = {launch.kernel.name for launch in launches}
+    assert len({maker(name) for name in written} & makers) <= layers
 
 
 @pytest.mark.parametrize(

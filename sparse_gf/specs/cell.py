@@ -62,8 +62,8 @@ class Cell(fields.Spec, abc.ABC):
         measures: Of one's own, to be measured too: functions of
             ``gradient_flow.Gradients``, their registered names, or ``"MODULE:NAME"``.
         dtype: Type of all parameters and of the computation.
-        precision: Of the factors of matrix products, one of ``products.NAMES``;
-            ``"float32"`` is the full precision of ``dtype``.
+        precision: Of the factors of matrix products and convolutions, one of
+            ``products.NAMES``; ``"float32"`` is the full precision of ``dtype``.
         tost: Which of ``toolkit.NAMES`` are used, with commas; empty for none.
         gsw: Options of ghost soft neurons, where they are used.
         gsk: Of ghost skips, likewise.
