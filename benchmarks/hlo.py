@@ -3,8 +3,8 @@
 A *kernel* is an instruction that runs on the device: everything but parameters,
 constants, tuples and other names of memory that exists. Its bytes are those of its
 operands and results; of an operand that is only sliced or gathered from, and of a
-result that is written in place, those of the part. What a cache serves is not known
-here.
+result that is written in place, those of the part. Arrays in a TPU's fast memory have
+none. What a cache serves is not known here.
 """
 
 import collections
@@ -36,6 +36,7 @@ class Instruction:
         opcode: What it does.
         operands: Names of other instructions of the computation.
         attributes: The rest of the line.
+        literal: What is between the parentheses.
     """
 
     name: str
@@ -43,20 +44,22 @@ class Instruction:
     opcode: str
     operands: tuple[str, ...]
     attributes: str
+    literal: str
 
     @functools.cached_property
     def arrays(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Type and sizes of each result."""
-        found = re.findall(r"([a-z]+\d*(?:e\w+)?)\[([\d,<=]*)\]", self.shape)
-        return tuple(
-            (dtype, tuple(int(size.strip("<=")) for size in sizes.split(",") if size))
-            for dtype, sizes in found
-        )
+        return tuple((dtype, sizes) for dtype, sizes, _ in _arrays(self.shape))
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all results."""
-        return sum(WIDTHS.get(dtype, 1) * math.prod(s) for dtype, s in self.arrays)
+        """Bytes of all results in the device's large memory."""
+        found = [
+            0 if is_fast else WIDTHS.get(dtype, 1) * math.prod(sizes)
+            for dtype, sizes, is_fast in _arrays(self.shape)
+        ]
+        # A copy that is begun names what it copies, too.
+        return found[0] if self.opcode == "copy-start" else sum(found)
 
     def attribute(self, pattern: str) -> str:
         """The first group of a pattern in the attributes, empty if it is not there."""
@@ -126,7 +129,7 @@ class Module:
         """The outermost loops."""
         for own in self.computations[computation or self.entry].instructions.values():
             if own.opcode == "while":
-                yield Loop(_trips(own), own.body)
+                yield Loop(self._trips(own), own.body)
             elif own.opcode in ("call", "conditional"):
                 for called in _branches(own):
                     yield from self.loops(called)
@@ -136,7 +139,7 @@ class Module:
         computation = computation or self.entry
         for own in self.computations[computation].instructions.values():
             if own.opcode == "while":
-                yield from self.launches(own.body, times * _trips(own))
+                yield from self.launches(own.body, times * self._trips(own))
             elif own.opcode in ("call", "conditional"):
                 branches = [list(self.launches(b, times)) for b in _branches(own)]
                 yield from max(branches, key=num_bytes)
@@ -170,7 +173,7 @@ class Module:
             yield instruction, values
 
     def windows(self) -> Iterator[tuple[int, ...]]:
-        """The windows of all convolutions."""
+        """The windows of all convolutions; those of one axis are TPUs' products."""
         for computation in self.computations.values():
             for own in computation.instructions.values():
                 if _is_product(own) and (
@@ -191,6 +194,19 @@ class Module:
                 name = library or emitter or product.opcode
                 found[f"{name} {precision or 'default'}"] += 1
         return found
+
+    def _trips(self, loop: Instruction) -> int:
+        """Times that a loop runs: as XLA says, or as its counter is compared."""
+        if known := loop.attribute(r'"known_trip_count":{"n":"(\d+)"'):
+            return int(known)
+        condition = self.computations.get(loop.attribute(r"condition=%([\w.-]+)"))
+        if condition is None:
+            return 1
+        values = condition.instructions
+        below = "direction=LT" in values[condition.root].attributes
+        limits = [values[name] for name in values[condition.root].operands]
+        bounds = [int(own.literal) for own in limits if own.opcode == "constant"]
+        return bounds[0] if below and bounds else 1
 
     def _inside(
         self, values: Mapping[str, Instruction], instruction: Instruction
@@ -230,10 +246,6 @@ def seconds(launches: Iterable[Launch], bandwidth: float, rate: float) -> float:
         launch.times * max(launch.bytes / bandwidth, launch.flops / rate)
         for launch in launches
     )
-
-
-def _trips(loop: Instruction) -> int:
-    return int(loop.attribute(r'"known_trip_count":{"n":"(\d+)"') or 1)
 
 
 def _branches(instruction: Instruction) -> list[str]:
@@ -325,7 +337,20 @@ def _instruction(name: str, rest: str) -> Instruction:
     end = _closing(rest)
     inside = rest[1 : end - 1]
     operands = tuple(re.findall(r"%([\w.-]+)", inside))
-    return Instruction(name, shape, opcode, operands, rest[end:])
+    return Instruction(name, shape, opcode, operands, rest[end:], inside)
+
+
+def _arrays(shape: str) -> list[tuple[str, tuple[int, ...], bool]]:
+    """Type and sizes of each array, and whether it lies in fast memory."""
+    found = re.findall(r"([a-z]+\d*(?:e\w+)?)\[([\d,<=]*)\](\{[^}]*\})?", shape)
+    return [
+        (
+            dtype,
+            tuple(int(size.strip("<=")) for size in sizes.split(",") if size),
+            "S(" in layout,
+        )
+        for dtype, sizes, layout in found
+    ]
 
 
 def _closing(text: str) -> int:
