@@ -109,15 +109,17 @@ def _value(place: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return _written(place, (), {str(key): own for key, own in value.items()})
     if hasattr(value, "__array__") and not isinstance(value, type):
-        array = np.ascontiguousarray(value)
-        content = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
-        content.update(array.tobytes())
-        return f"array({content.hexdigest()[:8]})"
-    if callable(value) or dataclasses.is_dataclass(value):
+        with contextlib.suppress(TypeError):  # Keys of JAX, for example.
+            array = np.ascontiguousarray(value)
+            content = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
+            if not array.dtype.hasobject:
+                content.update(array.tobytes())
+                return f"array({content.hexdigest()[:8]})"
+    elif callable(value) or dataclasses.is_dataclass(value):
         return name(place, value)
     raise UserError(
-        f"{place} holds a {type(value).__name__}, {value!r:.40}, which has no name; it "
-        "may hold numbers, texts, tuples, arrays, functions and dataclasses."
+        f"{place} holds a {type(value).__name__}, which has no name; it may hold "
+        "numbers, texts, tuples, arrays, functions and dataclasses."
     )
 
 
@@ -182,7 +184,9 @@ def _named(thing: Any, names: set[str]) -> Iterator[tuple[str, Any]]:
     for own in sorted(names & scope.keys()):
         value = inspect.unwrap(scope[own]) if callable(scope[own]) else scope[own]
         if not callable(value):
-            with contextlib.suppress(UserError):  # Modules, for example.
+            with contextlib.suppress(
+                UserError, RecursionError
+            ):  # Modules, for example.
                 yield own, _value(own, value)
         elif getattr(value, "__module__", None) == thing.__module__:
             yield own, value

@@ -234,8 +234,8 @@ def read(info: DatasetInfo, data_dir: str) -> Dataset:
             )
         if found != info.text:
             raise UserError(
-                f"config.dataset is {info.text!r}; found there is {found!r}, which is "
-                "other data."
+                f"config.dataset is {info.name!r}; what is read now is other data than "
+                f"the cell's ({own.behind(found)}, not {own.behind(info.text)})."
             )
     return _kept[info.text]
 

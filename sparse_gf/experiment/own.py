@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import optax
 
-from sparse_gf import activations, gradient_flow, optimizers, results
+from sparse_gf import activations, data, gradient_flow, optimizers, results
 from sparse_gf.core import errors, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.own import plain
@@ -25,8 +25,8 @@ def check(cell: Cell) -> None:
             the name of a column.
     """
     for place, text in cell.own().items():
-        if place == "activation":
-            _check_activation(text, cell.dtype)
+        if place.endswith("activation"):
+            _check_activation(f"config.{place}", text, cell.dtype)
         elif place == "optimizer.name":
             _check_optimizer(text)
         elif place == "mask.method":
@@ -41,8 +41,29 @@ def check(cell: Cell) -> None:
                 )
 
 
-def _check_activation(text: str, dtype: str) -> None:
-    place = f"config.activation is {plain(text)!r}"
+def check_elsewhere(cell: Cell) -> None:
+    """Finds what other processes would not have, which know the texts alone.
+
+    Raises:
+        UserError: If something was registered or defined in this process alone.
+    """
+    for place, text in cell.own().items():
+        name = plain(text)
+        if place == "dataset":
+            is_there = data.reads_files(cell.files) or name.startswith("tfds.")
+        else:
+            is_there = (
+                ":" in name and not name.startswith("__main__") and "<" not in name
+            )
+        if not is_there:
+            raise UserError(
+                f"config.{place} is {name!r}, which other processes do not have; it "
+                "must be importable as MODULE:NAME there, and data be a file."
+            )
+
+
+def _check_activation(place: str, text: str, dtype: str) -> None:
+    place = f"{place} is {plain(text)!r}"
     x = jax.ShapeDtypeStruct((2, 3), dtype)
     function = activations.layer(text, dtype)
     try:

@@ -12,7 +12,7 @@ from sparse_gf import data as data_lib
 from sparse_gf import results
 from sparse_gf.core import errors, files
 from sparse_gf.core.errors import UserError
-from sparse_gf.experiment import running
+from sparse_gf.experiment import own, running
 from sparse_gf.experiment.monitor import Monitor, Watch
 from sparse_gf.specs import Cell, RunSpec
 
@@ -65,6 +65,8 @@ def on_ray(
         kind = _resource(ray, address)
         # Here first: a mistake is found at once, and what has to be prepared in a
         # shared folder is prepared by one process.
+        for cell in cells:
+            own.check_elsewhere(cell)
         running.load_all(cells, options)
         watch.begin()
         tasks = _submit(ray, kind, cells, options, workdir)

@@ -175,11 +175,11 @@ def _checked(rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
             f"is foreign or made by another version (its config is that of cell "
             f"{found}); {remedy}."
         )
-    for name in ("kind", "dataset"):
-        if set(rows[name]) != {getattr(spec, name)}:
+    for name, wanted in (("kind", spec.kind), ("dataset", spec.info.name)):
+        if set(rows[name]) != {wanted}:
             raise UserError(
                 f"is foreign or made by another version ({name} is {first[name]!r}, "
-                f"and {getattr(spec, name)!r} in its config); {remedy}."
+                f"and {wanted!r} in its config); {remedy}."
             )
     own = [] if spec.kind == "capacity" else ["density"]
     missing = [name for name in (*_NEVER_MISSING, *own) if rows[name].isna().any()]

@@ -225,7 +225,7 @@ def _texts(values: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
         if isinstance(value, list | tuple):
             return tuple(text(name, one) for one in value)
         if name == "dataset" and value == "npz":
-            return data.from_npz(data_dir)
+            return data.from_npz(data_dir) if data_dir else value
         return _RULES[name](f"config.{name}", value)
 
     return {k: text(k, v) if k in _RULES else v for k, v in values.items()}

@@ -7,6 +7,7 @@ import math
 import sys
 import types
 
+import jax
 import numpy as np
 import pytest
 
@@ -61,8 +62,9 @@ def test_names_say_module_name_and_what_is_held(module):
     array = functools.partial(module.mine, np.arange(3))
     assert named(array) != named(functools.partial(module.mine, np.arange(4)))
     assert named(module.half).startswith("m:<lambda ")
-    with pytest.raises(UserError, match=r"^config\.x holds a object.*has no name"):
-        named(module.make(object()))
+    for nameless in (object(), np.array([object()]), jax.random.key(0)):
+        with pytest.raises(UserError, match=r"^config\.x holds a .*has no name"):
+            named(module.make(nameless))
 
 
 CHANGED = [

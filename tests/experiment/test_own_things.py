@@ -20,6 +20,8 @@ from sparse_gf import (
     specs,
 )
 from sparse_gf.core.errors import UserError
+from sparse_gf.experiment import own
+from sparse_gf.reporting import findings
 from sparse_gf.specs import CapacitySpec, MaskedSpec, MaskSpec, OptimizerSpec, RunSpec
 from sparse_gf.studies import sweep
 from sparse_gf.training import criteria, logits
@@ -88,6 +90,8 @@ def test_a_cell_of_ones_own_is_trained_resumed_and_refused(tmp_path, monkeypatch
     pd_means = long.groupby("arm")[measure].mean()
     np.testing.assert_allclose(rows.set_index("arm")[measure], pd_means[rows["arm"]])
     assert experiment.run(cell, RunSpec(), tmp_path).equals(rows)
+    found = findings.find(tmp_path)
+    assert (found.num_cells, found.refused) == (1, ())
     other = data.from_arrays(X[:36] + 1, Y[:36], X[36:], Y[36:], name="six_features")
     monkeypatch.setitem(globals(), "SLOPE", 0.2)
     for changed, place in (
@@ -130,6 +134,17 @@ def test_names_are_those_of_things_and_not_of_code(monkeypatch):
     )
     with pytest.raises(UserError, match="must be False"):
         capacity(variant="DA_BN")
+
+
+def test_other_processes_have_what_can_be_imported():
+    text = "tfds.some#uint8-9-3-4x4x1-3-0-0123456789abcdef"
+    own.check_elsewhere(capacity(dataset=text, batch_size=3))
+    for lost in (
+        capacity(),
+        capacity(dataset=text, batch_size=3, measures=abs, activation=lambda x: x),
+    ):
+        with pytest.raises(UserError, match="which other processes do not have"):
+            own.check_elsewhere(lost)
 
 
 def wide(x):
