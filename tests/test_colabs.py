@@ -10,6 +10,8 @@ import re
 
 import pytest
 
+from docs import address
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "colabs"
 NAMES = (
@@ -20,15 +22,28 @@ NAMES = (
     "5_curvature_and_landscapes",
 )
 
-INSTALL = """\
+REPOSITORY = address.repository()
+
+INSTALL = f"""\
 import importlib.util
+import pathlib
+import subprocess
+import sys
 
 if importlib.util.find_spec("sparse_gf") is None:
-    %pip install -q "sparse_gf @ git+https://github.com/OWNER/sparse_gf\""""
+    wheels = map(str, sorted(pathlib.Path().glob("sparse_gf-*.whl")))
+    repository = "sparse_gf @ git+https://github.com/{REPOSITORY}"
+    for source in (repository, "sparse_gf", *wheels):
+        command = [sys.executable, "-m", "pip", "install", "-q", source]
+        if subprocess.run(command, check=False).returncode == 0:
+            print(f"installed from {{source}}")
+            break
+    else:
+        print("sparse_gf is not there: put its wheel beside this notebook.")"""
 
 BADGE = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-    "(https://colab.research.google.com/github/OWNER/sparse_gf/blob/main/colabs/"
+    f"(https://colab.research.google.com/github/{REPOSITORY}/blob/main/colabs/"
     "{name}.ipynb)"
 )
 

@@ -15,6 +15,10 @@ from absl import app, flags, logging
 
 from sparse_gf.core import errors, files
 from sparse_gf.core.errors import Failed, UserError
+from sparse_gf.terminal import configs
+
+SCRIPT = "sparse-gf"
+"""The command that has all others."""
 
 STATUSES = (
     "Exit status: 0 done; 1 training or files failed; 2 nothing was begun: a mistake "
@@ -102,7 +106,7 @@ def parse(
                     f"as --config.{inner[0]}=VALUE."
                 )
             errors.one_of("config key", key, keys)
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS(configs.placed(argv) if config is not None else argv)
         if config is not None:
             # A file that failed to load raises when it is looked at.
             list(config.value)
@@ -131,7 +135,9 @@ def _help(
     operand: str,
 ) -> str:
     """What ``--help`` prints: a screen of text."""
-    name = module if module != "__main__" else _main_name()
+    name = sys.argv[0]
+    if not name.startswith(f"{SCRIPT} "):
+        name = f"python -m {module if module != '__main__' else _main_name()}"
     own = flags.FLAGS.flags_by_module_dict()
     found = {
         flag.name: flag
@@ -139,11 +145,11 @@ def _help(
         for flag in own.get(key, ())
     }
     width = min(shutil.get_terminal_size().columns, 100)
-    lines = [f"python -m {name}{f' {operand}' * bool(operand)} [--FLAG=VALUE ...]", ""]
+    lines = [f"{name}{f' {operand}' * bool(operand)} [--FLAG=VALUE ...]", ""]
     lines += [*textwrap.wrap(summary, width), "", "Examples:"]
     for example in examples:
         command = textwrap.wrap(
-            f"python -m {name} {example}",
+            f"{name} {example}",
             width - 4,
             break_long_words=False,
             break_on_hyphens=False,
