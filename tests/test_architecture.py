@@ -31,7 +31,7 @@ FLOORS = (
     {"experiment", "studies"},
     {"reporting"},
     {"analyses", "lab", "terminal"},
-    {"analyse", "doctor", "main", "mask_report", "report", "sweep"},
+    {"__main__", "analyse", "doctor", "main", "mask_report", "report", "sweep"},
 )
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in sorted(rooms)}
 

@@ -25,7 +25,7 @@ MASKS = f"--config={ROOT / 'configs' / 'masks.py'}:digits"
         ([CONFIG, "--config.epochs=many"], "no integer: 'many'"),
         ([f"--config={ROOT / 'README.md'}"], "README.md cannot be loaded"),
         ([f"{CONFIG}:fashion"], "Did you mean 'fashion_mnist'?"),
-        (["--config=nowhere.py"], "--config=nowhere.py cannot be loaded"),
+        (["--config=nowhere.py"], "is 'nowhere.py'; it must be one of"),
         ([], "--config is missing"),
         ([CONFIG, "stray"], "error: 'stray' is no flag; flags start with --.\n"),
         ([CONFIG, "--config.mask.method=snip"], "config key 'mask.method' is none of"),
