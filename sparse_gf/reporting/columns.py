@@ -1,9 +1,12 @@
 """How columns of the results are written, in words, in tables and on axes."""
 
+import json
+import re
 from typing import Any
 
 import pandas as pd
 
+from sparse_gf.core.own import plain
 from sparse_gf.gradient_flow import MEASURES
 
 ARMS = ("sparse", "dense")
@@ -28,24 +31,38 @@ _SCORES = {
 """In words and on axes."""
 
 
+def own(rows: pd.DataFrame) -> tuple[str, ...]:
+    """Measures of a user's own that all cells of some rows have."""
+    configs = (json.loads(text) for text in rows["config"].unique())
+    named = [[*map(plain, config.get("measures", ()))] for config in configs]
+    first = named[0] if named else []
+    return tuple(name for name in first if all(name in other for other in named))
+
+
 def spoken(column: str) -> str:
     """A column in words: ``"test accuracy"``, ``"EGF₂"``."""
-    return MEASURES[column].text if column in MEASURES else _SCORES[column][0]
+    if column in MEASURES:
+        return MEASURES[column].text
+    return _SCORES.get(column, (column,))[0]
 
 
 def axis(column: str) -> str:
     """What an axis is called that shows a column."""
-    return MEASURES[column].tex if column in MEASURES else _SCORES[column][1]
+    if column in MEASURES:
+        return MEASURES[column].tex
+    return _SCORES.get(column, (column,))[-1]
 
 
 def label(column: str) -> str:
     """What an axis is called that has room for all there is to say."""
-    return axis(column) + ", mean over training" * (column in MEASURES)
+    return axis(column) + ", mean over training" * (column not in _SCORES)
 
 
 def file_name(column: str) -> str:
     """What the figure of a column in the folder of a cell is called."""
-    return column.removeprefix("test_")
+    if column in _SCORES:
+        return column.removeprefix("test_")
+    return re.sub(r"[^\w.-]", "_", column)
 
 
 def in_percent(rows: pd.DataFrame) -> pd.DataFrame:

@@ -45,7 +45,7 @@ class Comparison:
             spelling: Of measures, a field of ``gradient_flow.Measure``.
         """
         values = self.table.itertuples(index=False)
-        headings = _headings(spelling).values()
+        headings = _headings(spelling, self.table).values()
         notes = (columns.MEANS, *self.lines())
         return render.plain("comparison", self.title, headings, values, notes)
 
@@ -86,28 +86,30 @@ class Comparison:
             rows: One row per network, of the cell.
             measurements: One row per network and measured epoch.
         """
-        for column in columns.DRAWN:
+        for column in (*columns.DRAWN, *columns.own(rows)):
             figure = plots.against(plots.WIDTH, rows, column, self.title)
             yield columns.file_name(column), figure
         yield "layer_norms", plots.layer_norms(measurements, self.title)
 
 
-def _headings(spelling: str) -> dict[str, str]:
+def _headings(spelling: str, table: pd.DataFrame) -> dict[str, str]:
     """Columns of a comparison's table and how they are headed.
 
     Accuracy and measures are texts, mean and standard deviation over seeds.
 
     Args:
-        spelling: Of measures, a field of ``gradient_flow.Measure``.
+        spelling: Of measures, a field of ``gradient_flow.Measure``; users' own have
+            their names.
+        table: Of the comparison.
     """
     scores = {"accuracy": "accuracy %"} | {
         name: getattr(measure, spelling) for name, measure in columns.SHOWN.items()
     }
-    return {"dense_width": "Dense width", "num_active": "Active weights"} | {
-        f"{arm}_{name}": f"{arm.title()} {heading}"
-        for name, heading in scores.items()
-        for arm in columns.ARMS
-    }
+    known = {"dense_width": "Dense width", "num_active": "Active weights"}
+    for column in table.columns[2:]:
+        arm, _, name = column.partition("_")
+        known[column] = f"{arm.title()} {scores.get(name, name)}"
+    return known
 
 
 def compare(
@@ -167,7 +169,7 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
     active = rows.groupby("dense_width")["num_active"].first()
     rows = columns.in_percent(rows)
     shown = {"accuracy": ("test_accuracy", ".2f", ".2f")} | {
-        name: (name, ".3g", ".1g") for name in columns.SHOWN
+        name: (name, ".3g", ".1g") for name in (*columns.SHOWN, *columns.own(rows))
     }
     return pd.DataFrame(
         {"dense_width": active.index, "num_active": active.to_numpy()}

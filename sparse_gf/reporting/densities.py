@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -35,7 +35,8 @@ class Summary:
         Args:
             spelling: Of measures, a field of ``gradient_flow.Measure``.
         """
-        title, table, headings = self.title, self.table, _headings(spelling)
+        title, table = self.title, self.table
+        headings = _headings(spelling, table)
         kinds = table["mask"].unique()
         if len(kinds) == 1:
             title = f"{title}: {kinds[0]}"
@@ -64,21 +65,23 @@ class Summary:
             measurements: Not drawn.
         """
         lines = with_lines(rows)
-        for column in columns.DRAWN:
+        for column in (*columns.DRAWN, *columns.own(rows)):
             figure = plots.against(plots.DENSITY, lines, column, self.title)
             yield columns.file_name(column), figure
 
 
-def _headings(spelling: str) -> dict[str, str]:
+def _headings(spelling: str, table: pd.DataFrame) -> dict[str, str]:
     """Columns of a summary's table and how they are headed.
 
     Accuracy, loss and measures are texts, mean and standard deviation over seeds.
 
     Args:
-        spelling: Of measures, a field of ``gradient_flow.Measure``.
+        spelling: Of measures, a field of ``gradient_flow.Measure``; users' own have
+            their names.
+        table: The summary's.
     """
     measures = {name: getattr(own, spelling) for name, own in columns.SHOWN.items()}
-    return {
+    known = {
         "mask": "Mask",
         "density": "Density %",
         "num_active": "Active weights",
@@ -87,6 +90,7 @@ def _headings(spelling: str) -> dict[str, str]:
         **measures,
         "collapsed": "Empty layers",
     }
+    return {column: known.get(column, column) for column in table.columns}
 
 
 def summarise(rows: pd.DataFrame) -> Summary:
@@ -96,8 +100,9 @@ def summarise(rows: pd.DataFrame) -> Summary:
         rows: One row per network, of one cell or of several.
     """
     rows = with_lines(rows)
+    shown = (*columns.SHOWN, *columns.own(rows))
     found = [
-        _line(name, density, part)
+        _line(name, density, part, shown)
         for (name, density), part in rows.groupby(["line", "density"], sort=False)
     ]
     return Summary(_title(rows), pd.DataFrame(found), tuple(_notes(rows)))
@@ -163,7 +168,9 @@ def _mask(row: Any) -> str:
     return f"{before}{method}" + (f", {place}" if place != "given" else "")
 
 
-def _line(name: Any, density: Any, part: pd.DataFrame) -> dict[str, Any]:
+def _line(
+    name: Any, density: Any, part: pd.DataFrame, shown: Iterable[str]
+) -> dict[str, Any]:
     empty = [sum(int(n) == 0 for n in counts) for counts in part["layer_num_active"]]
     return {
         "mask": name,
@@ -171,7 +178,7 @@ def _line(name: Any, density: Any, part: pd.DataFrame) -> dict[str, Any]:
         "num_active": _range(part["num_active"].tolist()),
         "accuracy": columns.spread(100 * part["test_accuracy"]),
         "loss": columns.spread(part["test_loss"], ".3f", ".2g"),
-        **{own: columns.spread(part[own], ".3g", ".1g") for own in columns.SHOWN},
+        **{own: columns.spread(part[own], ".3g", ".1g") for own in shown},
         "collapsed": _range(empty),
     }
 

@@ -21,7 +21,7 @@ from sparse_gf import (
 )
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import own
-from sparse_gf.reporting import findings
+from sparse_gf.reporting import cell_folder, findings, render
 from sparse_gf.specs import CapacitySpec, MaskedSpec, MaskSpec, OptimizerSpec, RunSpec
 from sparse_gf.studies import sweep
 from sparse_gf.training import criteria, logits
@@ -92,6 +92,11 @@ def test_a_cell_of_ones_own_is_trained_resumed_and_refused(tmp_path, monkeypatch
     assert experiment.run(cell, RunSpec(), tmp_path).equals(rows)
     found = findings.find(tmp_path)
     assert (found.num_cells, found.refused) == (1, ())
+    shown = cell_folder.look(rows)
+    table = render.markdown(shown.layout())
+    assert f"Sparse {measure} | Dense {measure} |" in table.replace("\\_", "_")
+    names = [name for name, _ in shown.figures(rows, long)]
+    assert f"{__name__}_smallest" in names
     other = data.from_arrays(X[:36] + 1, Y[:36], X[36:], Y[36:], name="six_features")
     monkeypatch.setitem(globals(), "SLOPE", 0.2)
     for changed, place in (
