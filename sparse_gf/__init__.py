@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sparse_gf import losses as losses
     from sparse_gf import masks as masks
     from sparse_gf import models as models
+    from sparse_gf import network_files as network_files
     from sparse_gf import optimizers as optimizers
     from sparse_gf import reporting as reporting
     from sparse_gf import results as results
@@ -63,6 +64,7 @@ __all__ = [
     "losses",
     "masks",
     "models",
+    "network_files",
     "optimizers",
     "reporting",
     "results",

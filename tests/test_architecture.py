@@ -30,7 +30,7 @@ FLOORS = (
     {"ensemble", "specs"},
     {"experiment", "studies"},
     {"reporting"},
-    {"analyses", "lab", "terminal"},
+    {"analyses", "lab", "network_files", "terminal"},
     {"__main__", "analyse", "doctor", "main", "mask_report", "report", "sweep"},
 )
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in sorted(rooms)}

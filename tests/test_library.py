@@ -44,12 +44,10 @@ def test_every_public_name_is_there():
     assert sorted(sparse_gf.__all__) == list(sparse_gf.__all__)
     for name in sparse_gf.__all__:
         found = getattr(sparse_gf, name)
-        expected = f"sparse_gf.{name}"
-        if name in ("compare", "sweep"):
-            found, expected = found.__module__ + "." + name, f"sparse_gf.lab.train.{name}"
-        else:
-            found = found.__name__
-        assert found == expected
+        function = name in ("compare", "sweep")
+        inner = f"{found.__module__}.{name}" if function else found.__name__
+        place = "sparse_gf.lab.train" if function else "sparse_gf"
+        assert inner == f"{place}.{name}"
         assert name in dir(sparse_gf)
     with pytest.raises(AttributeError, match="no attribute 'mask'"):
         _ = sparse_gf.mask

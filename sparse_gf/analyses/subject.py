@@ -5,7 +5,6 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sparse_gf import curvature, experiment, training
@@ -162,14 +161,10 @@ def make(
         settings: The way in which the network is looked at.
     """
     recipe = experiment.job(cell, RunSpec()).recipe(network.params)
-    epoch, gates = network.about["epoch"], None
-    if recipe.ghosts is not None:
-        number = int(recipe.pruning.schedule_epoch(jnp.int32(epoch)))
-        gates = recipe.ghosts.gates(number) if recipe.ghosts.are_on(number) else None
     return Subject(
         recipe,
         network._replace(about={}),
-        gates,
+        training.gates_at(recipe, network.about["epoch"]),
         *_examples(dataset, cell.dtype, settings.examples),
         settings,
     )

@@ -1,6 +1,7 @@
 """Training of a cell's chunks, one after another, with checkpoints in between."""
 
 import contextlib
+import functools
 import gc
 import pathlib
 import time
@@ -173,6 +174,11 @@ class _Keeper:
         self._config = specs.to_config(job.cell, job.options)
         self.logs = loggers.Logs(job.options.logs, self._folder / "logs", epoch)
 
+    @functools.cached_property
+    def _normalisation(self) -> dict[str, Any]:
+        mean, std = self._dataset.channel_statistics()
+        return {"mean": mean.tolist(), "std": std.tolist()}
+
     def keep(self, progress: ensemble.Progress) -> str:
         """Writes what is wanted after an epoch.
 
@@ -218,7 +224,8 @@ class _Keeper:
                 )
                 about = identity.columns | {"epoch": progress.epoch}
                 if whole:
-                    network = saved.Network(params, masks, batch_stats, about)
+                    own = about | {"normalisation": self._normalisation}
+                    network = saved.Network(params, masks, batch_stats, own)
                     saved.save_network(self._folder, self._job, network)
                 # Masks that change are those of the end, each round's of its own.
                 if masks_too and point == identity.points[-1]:

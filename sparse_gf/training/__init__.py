@@ -11,6 +11,8 @@ from sparse_gf.training.network import Static as Static
 from sparse_gf.training.network import TrainState as TrainState
 from sparse_gf.training.network import arrays as arrays
 from sparse_gf.training.network import create as create
+from sparse_gf.training.network import gates_at as gates_at
 from sparse_gf.training.network import in_phase as in_phase
+from sparse_gf.training.network import normalised as normalised
 from sparse_gf.training.train import epoch as epoch
 from sparse_gf.training.train import step as step

@@ -139,6 +139,14 @@ class Recipe:
         )
 
 
+def gates_at(recipe: Recipe, epoch: int) -> Gates | None:
+    """The gates of a network's ghosts in an epoch; None where it is the plain one."""
+    if recipe.ghosts is None:
+        return None
+    number = int(recipe.pruning.schedule_epoch(jnp.int32(epoch)))
+    return recipe.ghosts.gates(number) if recipe.ghosts.are_on(number) else None
+
+
 class Data(NamedTuple):
     """A data set on the device; images stay uint8 until a batch is used.
 
@@ -167,6 +175,22 @@ class Data(NamedTuple):
         return augment.normalise(images, self.mean, self.std, self.mean.dtype)
 
 
+def normalised(given: np.ndarray, mean: np.ndarray, std: np.ndarray, dtype: str) -> Any:
+    """Images, or features, as networks take them.
+
+    Args:
+        given: uint8 images, or features as a data set has them.
+        mean: See ``Dataset.channel_statistics``.
+        std: Likewise; 0 counts as 1.
+        dtype: The networks' type.
+    """
+    if given.dtype == np.uint8:
+        own = mean.astype(dtype), std.astype(dtype)
+        return augment.normalise(jnp.asarray(given), *own, dtype)
+    # In float64: what is large beside its spread keeps its digits.
+    return ((given - mean) / np.where(std > 0, std, 1)).astype(dtype)
+
+
 def arrays(dataset: Dataset, dtype: str) -> dict[str, np.ndarray]:
     """The fields of ``Data``, in host memory.
 
@@ -179,8 +203,7 @@ def arrays(dataset: Dataset, dtype: str) -> dict[str, np.ndarray]:
     def images(given: np.ndarray) -> np.ndarray:
         if given.dtype == np.uint8:
             return given
-        # In float64: what is large beside its spread keeps its digits.
-        return ((given - mean) / np.where(std > 0, std, 1)).astype(dtype)
+        return normalised(given, mean, std, dtype)
 
     return {
         "train_images": images(dataset.train_images),

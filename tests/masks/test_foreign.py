@@ -551,3 +551,19 @@ def test_imported_masks_can_be_saved(tmp_path):
     imported = masks.from_jaxpruner(SparseState(given), network())
     masks.save(tmp_path / "mask", imported, {"method": "jaxpruner"})
     assert equal(masks.load(tmp_path / "mask")[0], imported)
+
+
+@pytest.mark.parametrize("stored", ["to_sparse", "to_sparse_csr", "byte", "quantized"])
+def test_tensors_that_are_stored_otherwise_have_the_same_masks(stored):
+    torch = pytest.importorskip("torch")
+    weight = torch.eye(4)[:, :3] + torch.eye(4)[:, 1:]
+    how = {
+        "to_sparse": lambda x: x.to_sparse(),
+        "to_sparse_csr": lambda x: x.to_sparse_csr(),
+        "byte": lambda x: x.to(torch.float8_e4m3fn),
+        "quantized": lambda x: torch.quantize_per_tensor(x, 0.5, 0, torch.qint8),
+    }
+    params = {"Dense_0": {"kernel": jnp.ones((3, 4))}}
+    found = masks.from_torch({"fc.weight": how[stored](weight)}, params)
+    expected = weight.numpy().T != 0
+    np.testing.assert_array_equal(found["Dense_0"]["kernel"], expected)
