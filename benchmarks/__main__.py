@@ -17,6 +17,7 @@ EVERYWHERE = (
     "growth",
     "precision",
     "roofline",
+    "protocol",
 )
 ON_A_GPU = ("gpu_fashion_mnist", "gpu_table4")
 

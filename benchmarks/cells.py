@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from sparse_gf import data as data_lib
 from sparse_gf import ensemble, training
 from sparse_gf.core.types import Dataset
 from sparse_gf.experiment import capacity
@@ -134,7 +133,7 @@ def epoch_flops(
     gradient of the images. Masked weights count, padding of the dense arm only if it is
     trained padded.
     """
-    info = data_lib.info(cell.dataset)
+    info = cell.info
     options = RunSpec(dense_arm=dense_arm, networks_per_program=10**9)
     examples = train_examples // cell.batch_size * cell.batch_size
     total = 0
