@@ -9,4 +9,5 @@ class _Annotation:
 
 
 Array = PRNGKeyArray = Any
-Bool = Float = Inexact = Int = Int32 = Integer = Num = Real = UInt8 = _Annotation
+Bool = Float = Inexact = Int = Int32 = Integer = Num = Real = Shaped = _Annotation
+UInt8 = _Annotation
