@@ -10,6 +10,7 @@ What a device does with its share depends on what is fast there
   ``devices.use_all_cores``).
 """
 
+import collections
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -255,7 +256,10 @@ def _measure(
         test=test,
         # The last step's damage shows in no training loss.
         diverged=state.diverged | ~finite,
-        num_active={path: jnp.sum(mask) for path, mask in kernels.items()},
+        # JAX keeps the order of these, and sorts other dicts.
+        num_active=collections.OrderedDict(
+            (path, jnp.sum(mask)) for path, mask in kernels.items()
+        ),
         isolated_units=sum(
             (masks_lib.isolated_units(mask) for mask in kernels.values()),
             jnp.zeros((), jnp.int32),

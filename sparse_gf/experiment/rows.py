@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from sparse_gf import ensemble, gradient_flow, results, specs
-from sparse_gf.core import tree
 from sparse_gf.core.own import plain
 from sparse_gf.core.types import Dataset
 from sparse_gf.experiment.members import Identity, Job
@@ -64,7 +63,7 @@ def make(
             name: [measured[name] for measured in measurements]
             for name in map(plain, job.cell.measures)
         }
-        counts = [int(count[-1]) for count in tree.in_order(own.num_active).values()]
+        counts = [int(count[-1]) for count in own.num_active.values()]
         known = identity.num_weights
         yield (
             shared
@@ -73,7 +72,7 @@ def make(
             | ({"density": sum(counts) / known} if known else {})
             | {
                 "num_active": sum(counts),
-                "layers": list(tree.in_order(own.num_active)),
+                "layers": list(own.num_active),
                 "layer_num_active": counts,
                 "isolated_units": 0 if arm == "dense" else int(own.isolated_units[-1]),
                 "test_accuracy": last["test_accuracy"],
@@ -107,7 +106,7 @@ def newest(
             continue
         own = jax.tree.map(lambda x, i=identity: x[[point], i.number], history)
         (measured,) = _measurements(dataset, identity.columns["arm"], [epoch], own)
-        layers = list(tree.in_order(own.num_active))
+        layers = list(own.num_active)
         scalars = {
             name: float(value)
             for name, value in measured.items()
@@ -135,8 +134,8 @@ def _measurements(
         for name, measure in gradient_flow.MEASURES.items()
     }
     sources |= {name: name for name in flow.measures if name not in sources}
-    layers1 = list(tree.in_order(flow.layer_norms1).values())
-    layers2 = list(tree.in_order(flow.layer_norms2).values())
+    layers1 = list(flow.layer_norms1.values())
+    layers2 = list(flow.layer_norms2.values())
     return [
         {
             "epoch": epoch,

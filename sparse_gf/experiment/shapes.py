@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sparse_gf import masks, training
+from sparse_gf import layers, masks, training
 from sparse_gf.models.ghosts import Ghosts
 from sparse_gf.training import pruning
 
@@ -20,10 +20,24 @@ def variables(
     dtype: str,
     key: Any,
 ) -> Any:
-    """New variables of a model, as Flax draws them; ``key`` is consumed."""
+    """New variables of a model, as Flax draws them; ``key`` is consumed.
+
+    Params of a user's own model know their layers, in the order of calls.
+    """
     example = jnp.zeros((1, *image_shape), dtype)
     gates = ghosts.gates(1) if ghosts else None
-    return model.init(key, example, **training.with_gates(gates))
+    found = model.init(key, example, **training.with_gates(gates))
+    if type(model).__module__.startswith("sparse_gf."):
+        return found  # Their names say it, and their order.
+    known = _layers(model, image_shape, dtype)
+    return {**found, "params": layers.label(found["params"], known)}
+
+
+@functools.lru_cache(maxsize=64)
+def _layers(
+    model: nn.Module, image_shape: tuple[int, ...], dtype: str
+) -> dict[str, layers.Layer]:
+    return layers.of_model(model, jax.ShapeDtypeStruct((1, *image_shape), dtype))
 
 
 class Network(NamedTuple):
