@@ -212,8 +212,10 @@ def test_a_chunk_holds_as_much_as_the_memories_of_all_devices(
     cell = dataclasses.replace(
         EVEN, seeds=tuple(range(seeds)), dense_widths=(7, 20, 30), dtype="float32"
     )
-    monkeypatch.setattr(ensemble, "network_bytes", lambda _: 0.8 / limit)
-    monkeypatch.setattr(ensemble, "device_memory", lambda: 1.0)
+    # Beside so much memory a batch's images are nothing.
+    room = 0.99 * (1 - members.FREE) * 2**50
+    monkeypatch.setattr(ensemble, "network_bytes", lambda _: room / limit)
+    monkeypatch.setattr(ensemble, "device_memory", lambda: 2**50)
     alone = capacity.plan(cell, RunSpec())
     monkeypatch.setattr(jax, "local_device_count", lambda: 4)
     chunks = capacity.plan(cell, RunSpec())
