@@ -1,6 +1,5 @@
 """Figures and tables of what ``analyses`` found, from its rows alone."""
 
-import itertools
 import math
 from typing import Any
 
@@ -98,37 +97,34 @@ def _words(name: str) -> Any:
 def _by_epoch(rows: pd.DataFrame, kind: str) -> Any:
     """Draws values along training, means over seeds; of eigenvalues the first."""
     first = rows[rows["x"].isin([0, math.nan])]
-    figure = plots.new_figure(6.0, 4.0, LABELS[kind] + " along training")
+    figure = plots.new_figure(7.0, 4.0, LABELS[kind] + " along training")
     axes = figure.subplots()
-    looks = itertools.cycle(plots.LOOKS)
-    for label, part in first.groupby("label", sort=False):
-        color, marker = next(looks)
+    for number, (label, part) in enumerate(first.groupby("label", sort=False)):
+        look = plots.style(number) | plots.narrower(number)
         curve = part.groupby("epoch")["value"].mean()
-        name = plots.escaped(label)
-        axes.plot(curve.index, curve, color=color, marker=marker, label=name)
-        axes.plot(part["epoch"], part["value"], ".", color=color, alpha=0.5)
+        axes.plot(curve.index, curve, label=plots.escaped(label), **look)
+        axes.plot(part["epoch"], part["value"], ".", color=look["color"], alpha=0.5)
     axes.set_xlabel("Epoch")
     axes.set_ylabel(LABELS[kind])
-    axes.legend(frameon=False, fontsize=8, title="mean; dots: seeds")
+    plots.legend_beside(axes, "mean; dots: seeds")
     axes.grid(alpha=0.25)
     return figure
 
 
 def _lines(rows: pd.DataFrame, kind: str) -> Any:
-    figure = plots.new_figure(6.0, 4.0, LABELS[kind])
+    figure = plots.new_figure(7.0, 4.0, LABELS[kind])
     axes = figure.subplots()
-    looks = itertools.cycle(plots.LOOKS)
-    for label, part in rows.groupby("label", sort=False):
-        color, _ = next(looks)
+    for place, (label, part) in enumerate(rows.groupby("label", sort=False)):
+        look = plots.style(place) | plots.narrower(place) | {"marker": ""}
         for number, (_, one) in enumerate(part.groupby("seed")):
             name = plots.escaped(label) if number == 0 else None
-            axes.plot(one["x"], one["value"], color=color, label=name, alpha=0.8)
+            axes.plot(one["x"], one["value"], label=name, alpha=0.8, **look)
     if kind == "density":
         axes.set_yscale("log")
         axes.set_ylim(bottom=1e-5)
     axes.set_xlabel(AXES[kind][0])
     axes.set_ylabel(LABELS[kind])
-    axes.legend(frameon=False, fontsize=8, title="a line per seed")
+    plots.legend_beside(axes, "a line per seed")
     axes.grid(alpha=0.25)
     return figure
 

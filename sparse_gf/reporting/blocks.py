@@ -5,23 +5,26 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from markupsafe import Markup
+
 from sparse_gf.core import files
-from sparse_gf.reporting import figures as plots
 from sparse_gf.reporting import render
 
 
-class Picture(NamedTuple):
-    """A figure within the page.
+class Folded(NamedTuple):
+    """A table that is folded away.
 
     Attributes:
-        source: A data URI.
-        caption: What it shows, also for those who do not see it.
-        width: In CSS pixels.
+        summary: What is said of it.
+        table: As HTML.
+        filters: See ``Block``.
+        open: Whether it is unfolded at first.
     """
 
-    source: str
-    caption: str
-    width: int
+    summary: str
+    table: str
+    filters: Sequence[str] = ()
+    open: bool = False
 
 
 class Block(NamedTuple):
@@ -34,11 +37,10 @@ class Block(NamedTuple):
         aside: What the list of contents says of it in small.
         texts: Paragraphs; markup is escaped unless it is a ``markupsafe.Markup``.
         table: A table as HTML; empty for none.
-        pictures: Figures, below one another.
-        pairs: Figures, side by side.
-        configs: Hash and config of its cells, folded away.
-        part: Name of the part of the template that follows; empty for none.
-        content: What that part shows.
+        filters: Headings of columns by whose values that table can be narrowed.
+        figures: Figures as HTML, below one another.
+        folded: Tables that are folded away.
+        cells: ``cell_list.Details``, folded away each.
     """
 
     id: str
@@ -47,23 +49,21 @@ class Block(NamedTuple):
     aside: str = ""
     texts: Sequence[str] = ()
     table: str = ""
-    pictures: Sequence[Picture] = ()
-    pairs: Sequence[Picture] = ()
-    configs: Sequence[tuple[str, str]] = ()
-    part: str = ""
-    content: Any = None
+    filters: Sequence[str] = ()
+    figures: Sequence[Markup] = ()
+    folded: Sequence[Folded] = ()
+    cells: Sequence[Any] = ()
 
 
-def embed(figure: Any, caption: str, svg: bytes) -> Picture:
-    """Puts a figure that was drawn as SVG within the page."""
+def embed(figure: Any, caption: str, svg: bytes) -> Markup:
+    """Puts a Matplotlib figure that was drawn as SVG within the page."""
     text = base64.b64encode(svg).decode()
     width = round(100 * figure.get_figwidth())
-    return Picture(f"data:image/svg+xml;base64,{text}", caption, width)
-
-
-def embed_small(figure: Any, caption: str) -> Picture:
-    """Embeds a figure in half of the bytes: the reader's own font draws its texts."""
-    return embed(figure, caption, plots.svg(figure, "none"))
+    return Markup(
+        '<figure><div class="scroll" tabindex="0" role="group" aria-label="{0}">'
+        '<img src="data:image/svg+xml;base64,{1}" alt="{0}" width="{2}" loading="lazy">'
+        "</div><figcaption>{0}</figcaption></figure>"
+    ).format(caption, text, width)
 
 
 def write_table(folder: pathlib.Path, name: str, table: render.Table) -> None:

@@ -1,57 +1,100 @@
-"""The block of the page that lists the cells of comparisons, each with its details."""
+"""Blocks of the page that list cells, each with its details; one for either kind."""
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
-from sparse_gf.reporting import cell_folder, columns, p_values, render
-from sparse_gf.reporting import figures as plots
-from sparse_gf.reporting.blocks import Block, Picture, embed_small
-from sparse_gf.reporting.findings import Finished
+import pandas as pd
+from markupsafe import Markup
 
-AXES = {
-    "dataset": "Data set",
-    "optimizer": "Optimizer",
-    "variant": "Variant",
-    "activation": "Activation",
-}
-"""What the list of cells can be narrowed by, beside free text, and headings."""
-
-_HEADINGS = (
-    "Cell",
-    "Data set",
-    "Layers",
-    "Opti\u00admizer",
-    "Rate",
-    "Variant",
-    "Activa\u00adtion",
-    "Epochs",
-    "Sparse %",
-    "Dense %",
-    "Sparse \u2212 dense",
-    "p",
-    "Diver\u00adged",
-    *(
-        f"{measure.text} {arm}"
-        for measure in columns.SHOWN.values()
-        for arm in columns.ARMS
-    ),
+from sparse_gf.reporting import (
+    cell_charts,
+    cell_folder,
+    columns,
+    densities,
+    p_values,
+    render,
 )
-"""What the columns of the list of cells are called."""
+from sparse_gf.reporting.blocks import Block
+from sparse_gf.reporting.figures import DENSITY, WIDTH, Axis
+from sparse_gf.reporting.findings import Findings, Finished
+from sparse_gf.reporting.render import Cell, Piece
 
 
-def block(cells: Iterable[Finished]) -> Block:
-    """Makes the block."""
-    details = [_details(cell) for cell in sorted(cells, key=_order)]
-    content = {
-        "headings": _HEADINGS,
-        "cells": details,
-        "choices": {
-            axis: (heading, sorted({str(cell[axis]) for cell in details}))
-            for axis, heading in AXES.items()
-        },
-    }
-    return Block("cells", "Cells", "Cells", part="cells", content=content)
+class Details(NamedTuple):
+    """What is shown of one cell.
+
+    Attributes:
+        hash: Its name, and with ``cell-`` before it its anchor.
+        title: What it is.
+        figures: Charts.
+        table: Its table as HTML.
+        lines: Sentences.
+        config: The file that trains it.
+        environment: What it was trained on.
+    """
+
+    hash: str
+    title: str
+    figures: tuple[Markup, ...]
+    table: str
+    lines: list[str]
+    config: str
+    environment: str
+
+
+def compared(findings: Findings) -> Block:
+    """The cells of comparisons."""
+    cells = sorted(findings.cells.values(), key=_order)
+    headings = (
+        *("Cell", "Data set", "Layers", "Opti\u00admizer", "Rate", "Variant"),
+        *("Activa\u00adtion", "Epochs", "Sparse %", "Dense %", "Sparse \u2212 dense"),
+        *("p", "Diver\u00adged"),
+        *(
+            f"{measure.text} {arm}"
+            for measure in columns.SHOWN.values()
+            for arm in columns.ARMS
+        ),
+    )
+    rows = [(cell.spec.hash, tuple(_compared(cell))) for cell in cells]
+    note = (
+        "Means over all networks of an arm. Sparse \u2212 dense: mean paired "
+        "difference of accuracy in points and its 95% bootstrap interval; p: Wilcoxon "
+        "signed-rank, H1: sparse > dense."
+    )
+    return Block(
+        *("cells", "Cells", "Cells"),
+        texts=[note],
+        table=render.html(_listed(headings, rows, "lccccc" + "c" * 20)),
+        filters=("Data set", "Optimizer", "Variant", "Activation"),
+        cells=[_details_of_compared(cell, findings.measurements) for cell in cells],
+    )
+
+
+def under_masks(findings: Findings) -> Block:
+    """The cells of networks under masks, a row for each of their densities."""
+    rows, details = [], []
+    lines = densities.with_lines(findings.masked)
+    for config_hash, own in lines.groupby("config_hash", sort=False):
+        rows += [
+            (config_hash, tuple(_masked(part)))
+            for _, part in own.groupby("density", sort=False)
+        ]
+        whole = findings.masked[findings.masked["config_hash"] == config_hash]
+        details.append(_details_of_masked(whole, findings.masked_measurements))
+    headings = (
+        *("Cell", "Data set", "Model", "Mask", "Opti\u00admizer", "Rate", "Epochs"),
+        *("Density %", "Active weights", "Seeds", "Test accuracy %", "Test loss"),
+        *(measure.text for measure in columns.SHOWN.values()),
+        "Diver\u00adged",
+    )
+    return Block(
+        *("masked-cells", "Cells under masks", "Cells under masks"),
+        texts=["Means over seeds; a row for each density of a cell."],
+        table=render.html(_listed(headings, rows, "lll" + "c" * 20)),
+        filters=("Data set", "Model", "Mask", "Density %"),
+        cells=details,
+    )
 
 
 def environment(row: Any) -> str:
@@ -59,6 +102,19 @@ def environment(row: Any) -> str:
     versions = json.loads(row["versions"])
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     return f"{row['device']}; {named}"
+
+
+def _listed(
+    headings: tuple[str, ...], rows: list[tuple[str, tuple[Cell, ...]]], aligned: str
+) -> render.Table:
+    """The table of a list, whose names lead to details."""
+    corner, *others = headings
+    return render.Table(
+        *("cells", "", tuple(others), (render.Block("", "", tuple(rows)),)),
+        corner=corner,
+        aligned=aligned[: len(others)],
+        names_lead_to="#cell-",
+    )
 
 
 def _order(cell: Finished) -> tuple:
@@ -71,64 +127,87 @@ def _order(cell: Finished) -> tuple:
     )
 
 
-def _details(cell: Finished) -> dict[str, Any]:
-    """What the list and the details of one cell show."""
-    spec, row, compared = cell.spec, cell.rows.iloc[0], cell.comparison
-    table = compared.layout()._replace(title="", notes=())
-    return {
-        "hash": spec.hash,
-        "dataset": row["dataset_title"],
-        **_dataset(row),
-        "hidden_layers": spec.hidden_layers,
-        "optimizer": row["optimizer"],
-        "learning_rate": f"{spec.optimizer.learning_rate:g}",
-        "variant": spec.variant,
-        "activation": row["activation"],
-        "epochs": spec.epochs,
-        **_numbers(cell),
-        "title": compared.title,
-        "table": render.html(table),
-        "lines": compared.lines(),
-        "figures": _figures(cell),
-        "config": cell_folder.config_file(row["config"]),
-        "environment": environment(row),
-    }
+def _text(value: Any, small: str = "") -> Cell:
+    pieces = (Piece("text", str(value)), *([Piece("soft", small)] if small else []))
+    return Cell((pieces,), ())
 
 
-def _dataset(row: Any) -> dict[str, str]:
+def _dataset(row: Any) -> Cell:
     name, _, is_part = row["dataset_title"].partition(", ")
     part = f"{row['train_examples']:,} train, {row['test_examples']:,} test"
-    return {"dataset_name": name, "dataset_part": part if is_part else ""}
+    return _text(name, part if is_part else "")
 
 
-def _numbers(cell: Finished) -> dict[str, Any]:
-    compared, by_arm = cell.comparison, cell.rows.groupby("arm")
+def _compared(cell: Finished) -> Iterator[Cell]:
+    spec, row, by_arm = cell.spec, cell.rows.iloc[0], cell.rows.groupby("arm")
     accuracy: Any = 100 * by_arm["test_accuracy"].mean()
     # A diverged network's NaN shows: it must not be left out of a mean.
     flow = by_arm[list(columns.SHOWN)].agg(lambda values: values.mean(skipna=False))
-    mean, low, high = compared.difference
-    return {
-        "sparse": f"{accuracy['sparse']:.2f}",
-        "dense": f"{accuracy['dense']:.2f}",
-        "difference": f"{mean:+.2f}",
-        "interval": f"{low:+.2f} to {high:+.2f}",
-        "p_value": f"{compared.wilcoxon.p_value:.3g}",
-        "colour": p_values.colour(compared.wilcoxon.p_value),
-        "diverged": sum(compared.num_diverged.values()),
-        "measures": [
-            f"{flow.loc[arm, name]:.3g}"
-            for name in columns.SHOWN
-            for arm in columns.ARMS
-        ],
-    }
+    mean, low, high = cell.comparison.difference
+    p = cell.comparison.wilcoxon.p_value
+    yield _dataset(row)
+    yield _text(spec.hidden_layers)
+    yield _text(row["optimizer"])
+    yield _text(f"{spec.optimizer.learning_rate:g}")
+    yield from map(_text, (spec.variant, row["activation"], spec.epochs))
+    yield from (_text(f"{accuracy[arm]:.2f}") for arm in columns.ARMS)
+    yield _text(f"{mean:+.2f}", f"{low:+.2f} to {high:+.2f}")
+    yield _text(f"{p:.3g}")._replace(background=p_values.colour(p))
+    yield _text(sum(cell.comparison.num_diverged.values()))
+    for name in columns.SHOWN:
+        yield from (_text(f"{flow.loc[arm, name]:.3g}") for arm in columns.ARMS)
 
 
-def _figures(cell: Finished) -> list[Picture]:
-    title = cell.comparison.title
-    return [
-        embed_small(
-            plots.against(plots.WIDTH, cell.rows, column, ""),
-            f"{title}: {columns.spoken(column)} by dense width",
-        )
-        for column in columns.DRAWN
-    ]
+def _masked(rows: pd.DataFrame) -> Iterator[Cell]:
+    """A density of a cell."""
+    row = rows.iloc[0]
+    yield _dataset(row)
+    yield from map(_text, (row["model"], row["line"], row["optimizer"]))
+    yield _text(f"{row['learning_rate']:g}")
+    yield _text(row["epochs"])
+    yield _text(f"{100 * row['density']:.3g}")
+    yield _text(f"{rows['num_active'].mean():.0f}")
+    yield _text(len(rows))
+    yield _text(columns.spread(100 * rows["test_accuracy"]))
+    yield _text(columns.spread(rows["test_loss"], ".3f", ".2g"))
+    for name in columns.SHOWN:
+        yield _text(columns.spread(rows[name], ".3g", ".1g"))
+    yield _text(int(rows["diverged"].sum()))
+
+
+def _details_of_compared(cell: Finished, measured: pd.DataFrame | None) -> Details:
+    return _details(WIDTH, cell.rows, cell.rows, cell.comparison, measured)
+
+
+def _details_of_masked(rows: pd.DataFrame, measured: pd.DataFrame | None) -> Details:
+    lines = densities.with_lines(rows)
+    return _details(DENSITY, rows, lines, densities.summarise(rows), measured)
+
+
+def _details(
+    axis: Axis, rows: pd.DataFrame, lines: pd.DataFrame, found: Any, measured: Any
+) -> Details:
+    row = rows.iloc[0]
+    own = (
+        []
+        if measured is None
+        else measured[measured["config_hash"] == row["config_hash"]]
+    )
+    figures = [cell_charts.by_place(axis, lines, found.title)]
+    if len(own):
+        figures.append(cell_charts.over_epochs(axis, own, found.title))
+    return Details(
+        hash=row["config_hash"],
+        title=found.title,
+        figures=tuple(figures),
+        table=render.html(found.layout()._replace(title="", notes=())),
+        lines=found.lines(),
+        config=cell_folder.config_file(row["config"]),
+        environment=environment(row),
+    )
+
+
+def environments(rows: pd.DataFrame) -> Iterable[str]:
+    """Devices and versions, each once."""
+    first = rows.drop_duplicates(["device", "versions"]).to_dict("records")
+    return dict.fromkeys(map(environment, first))

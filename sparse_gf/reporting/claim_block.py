@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from sparse_gf.core.words import counted
 from sparse_gf.reporting import claim_table, claims, render
-from sparse_gf.reporting.blocks import Block, write_table
+from sparse_gf.reporting.blocks import Block, Folded, write_table
 from sparse_gf.reporting.findings import Findings
 
 
@@ -36,9 +36,6 @@ def block(findings: Findings, folder: pathlib.Path) -> Block:
         "Claims",
         texts=[text],
         table=render.html(claim_table.layout(shown)),
-        part="" if waiting.empty else "folded",
-        content={
-            "summary": f"{missing} not run",
-            "table": render.html(claim_table.layout(waiting)),
-        },
+        folded=[Folded(f"{missing} not run", render.html(claim_table.layout(waiting)))]
+        * (not waiting.empty),
     )

@@ -53,6 +53,11 @@ def axis(column: str) -> str:
     return _SCORES.get(column, (column,))[-1]
 
 
+def heading(column: str) -> str:
+    """What an axis of the page is called that shows a column, without mathematics."""
+    return MEASURES[column].text if column in MEASURES else _SCORES[column][1]
+
+
 def label(column: str) -> str:
     """What an axis is called that has room for all there is to say."""
     return axis(column) + ", mean over training" * (column not in _SCORES)

@@ -1,7 +1,6 @@
 """Figures, from result rows alone; ``panels`` has those of many cells."""
 
 import io
-import itertools
 import pathlib
 import textwrap
 from typing import Any, NamedTuple
@@ -10,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from sparse_gf.core import files
-from sparse_gf.reporting import columns
+from sparse_gf.reporting import columns, scales
+from sparse_gf.reporting.scales import Scale
 
 STYLES = {
     "sparse": {"color": "#0b6fb8", "marker": "o", "linestyle": "-"},
@@ -32,6 +32,9 @@ LOOKS = (
 )
 """Colour and marker of each line. The colours are distinct for protanopes and
 deuteranopes too: at least 19 apart in CIELAB."""
+
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+"""Line styles of the first lines, of those after the last of ``LOOKS``, and so on."""
 
 MAX_BANDED = 4
 """So many lines may have bands; those of more hide one another."""
@@ -87,26 +90,82 @@ def against(
     """
     rows = columns.in_percent(rows) if column == "test_accuracy" else rows
     rows = rows.assign(place=axis.factor * rows[axis.column])
-    axes = new_figure(6.0, 4.0, title).subplots() if axes is None else axes
-    looks = itertools.cycle({"color": c, "marker": m} for c, m in LOOKS)
+    axes = new_figure(7.0, 4.0, title).subplots() if axes is None else axes
     banded = rows[axis.line].nunique() <= MAX_BANDED
-    for name, part in _lines(rows, axis.line):
-        look = STYLES.get(name) or next(looks)
+    scale = scales.of(rows[column].to_numpy(float), column != "test_accuracy")
+    if scale.log:
+        axes.set_yscale("log")
+    for number, (name, part) in enumerate(_lines(rows, axis.line)):
+        look = STYLES.get(name) or style(number)
         curve = over_seeds(part, column, "place")
-        axes.plot(curve.index, curve["mean"], label=escaped(name), **look)
+        drawn = {"label": escaped(name), **narrower(number), **look}
+        axes.plot(curve.index, curve["mean"], **drawn)
         if banded:
-            band(axes, curve, look["color"])
+            floor = curve["mean"] / 3 if scale.log else -np.inf
+            band(axes, curve, look["color"], floor)
         dots = {"linestyle": "none", "marker": ".", "alpha": 0.6}
         axes.plot(part["place"], part[column], color=look["color"], **dots)
+        values = part.set_index("place")[column]
+        at_the_edge(axes, values, scale, look["color"])
     if missing := not_finite(rows[column]):
         axes.set_title(missing, fontsize=9)
     _set_ticks(axes, rows["place"], axis.log)
     axes.set_xlabel(axis.label)
     axes.set_ylabel(label or columns.label(column))
     shown = "mean ± sd; dots: seeds" if banded else "mean; dots: seeds"
-    axes.legend(frameon=False, title=shown, fontsize=8)
+    legend_beside(axes, shown)
     axes.grid(alpha=0.25)
     return axes.figure
+
+
+def style(number: int) -> dict[str, Any]:
+    """Colour, marker and line style of the line with a number: 40 that differ."""
+    color, marker = LOOKS[number % len(LOOKS)]
+    dash = DASHES[number // len(LOOKS) % len(DASHES)]
+    return {"color": color, "marker": marker, "linestyle": dash}
+
+
+def narrower(number: int) -> dict[str, float]:
+    """Widths that fall with a line's number: of lines on each other each is seen."""
+    return {
+        "linewidth": max(2.6 - 0.35 * number, 1.0),
+        "markersize": max(6.5 - 0.5 * number, 4.0),
+    }
+
+
+def legend_beside(axes: Any, title: str) -> None:
+    """Names the lines at the right of the axes, where no line is."""
+    place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+    axes.legend(frameon=False, title=title, fontsize=8, title_fontsize=8, **place)
+
+
+def at_the_edge(axes: Any, values: pd.Series, scale: Scale, color: str) -> None:
+    """Keeps an axis to its scale; each outlier is an arrow at its edge and a number.
+
+    Args:
+        axes: Matplotlib axes.
+        values: By place.
+        scale: Of the axis; nothing is done where it cuts nothing off.
+        color: Of the line that they belong to.
+    """
+    if not scale.cut:
+        return
+    ends = np.log10(scale[:2]) if scale.log else np.array(scale[:2])
+    room = 0.08 * (ends[1] - ends[0])
+    low, high = ends[0] - room, ends[1] + room
+    axes.set_ylim((10**low, 10**high) if scale.log else (low, high))
+    beyond = values[np.isfinite(values) & ~values.between(*scale[:2])]
+    for place, value in beyond.items():
+        up = value > scale.high
+        axes.annotate(
+            f"{'▲' if up else '▼'} {value:.3g}",
+            (place, float(up)),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="top" if up else "bottom",
+            fontsize=7,
+            color=color,
+        )
 
 
 def _lines(rows: pd.DataFrame, line: str) -> list[tuple[Any, pd.DataFrame]]:
@@ -197,6 +256,8 @@ def write(folder: pathlib.Path, name: str, figure: Any) -> bytes:
     """Writes a Matplotlib figure as PNG and SVG; returns the SVG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
+    # It is laid out by now, and once is enough.
+    figure.set_layout_engine("none")
     files.write_bytes(folder / f"{name}.png", buffer.getvalue())
     files.write_bytes(folder / f"{name}.svg", drawn := svg(figure))
     return drawn
@@ -219,18 +280,14 @@ def svg(figure: Any, fonttype: str = "path") -> bytes:
     return buffer.getvalue()
 
 
-def over_seeds(
-    rows: pd.DataFrame, column: str, place: str = "dense_width"
-) -> pd.DataFrame:
-    """Mean and standard deviation over seeds, one row per width or density."""
+def over_seeds(rows: pd.DataFrame, column: str, *places: str) -> pd.DataFrame:
+    """Mean and standard deviation over seeds, one row per width, density or epoch."""
     finite = rows[column].where(np.isfinite(rows[column]))
-    groups = finite.groupby(rows[place])
+    groups = finite.groupby([rows[place] for place in places or ("dense_width",)])
+    # A diverged network leaves a gap: it must not be left out of a mean.
+    whole = groups.count() == groups.size()
     return pd.DataFrame(
-        {
-            # A diverged network leaves a gap: it must not be left out of a mean.
-            "mean": groups.agg(lambda values: values.mean(skipna=False)),
-            "sd": groups.std(ddof=1).fillna(0),
-        }
+        {"mean": groups.mean().where(whole), "sd": groups.std(ddof=1).fillna(0)}
     )
 
 

@@ -43,6 +43,8 @@ class Findings(NamedTuple):
         masked: One row per network under masks.
         measurements: One row per measured epoch of the networks of comparisons.
         analyses: What ``analyse`` found of saved networks.
+        masked_measurements: As ``measurements``, of networks under masks, with their
+            density.
     """
 
     cells: dict[str, Finished]
@@ -51,6 +53,7 @@ class Findings(NamedTuple):
     masked: pd.DataFrame
     measurements: pd.DataFrame | None = None
     analyses: pd.DataFrame | None = None
+    masked_measurements: pd.DataFrame | None = None
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -103,6 +106,8 @@ def find(
     sweeps, damaged = _sweeps(workdir)
     analyses = _analyses(workdir, refused)
     measurements = _measurements(workdir, cells)
+    of_masked = (_measurements_under_masks(workdir, own) for own in masked[1:])
+    found = [own for own in of_masked if own is not None]
     return Findings(
         cells,
         sweeps,
@@ -110,6 +115,7 @@ def find(
         pd.concat(masked),
         measurements,
         analyses,
+        pd.concat(found) if found else None,
     )
 
 
@@ -120,6 +126,19 @@ def _measurements(workdir: pathlib.Path, cells: Iterable[str]) -> pd.DataFrame |
         with contextlib.suppress(UserError):
             found.append(results.read_measurements(workdir, config_hash))
     return pd.concat(found) if found else None
+
+
+def _measurements_under_masks(
+    workdir: pathlib.Path, rows: pd.DataFrame
+) -> pd.DataFrame | None:
+    """The measurements of one cell, which are in the order of its networks."""
+    found = _measurements(workdir, [rows["config_hash"].iloc[0]])
+    if found is None or found.empty or found["dense_width"].nunique() > 1:
+        return None
+    network = (found["epoch"] == found["epoch"].iloc[0]).cumsum() - 1
+    if network.iloc[-1] + 1 != len(rows):
+        return None
+    return found.assign(density=rows["density"].to_numpy()[network].round(6))
 
 
 def _analyses(workdir: pathlib.Path, refused: list[str]) -> pd.DataFrame | None:

@@ -108,8 +108,10 @@ def _activation(name: str, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
         start = ", ".join(f"{key} = {values[0]:g}" for key, values in learned)
     else:
         function = activations.get(name)
-    derivative = jax.grad(lambda x: function(x).sum())
-    return np.asarray(function(x)), np.asarray(derivative(x)), start
+    # Compiled whole: one by one, its operations take seconds to compile.
+    both = jax.jit(lambda x: jax.jvp(function, (x,), (jax.numpy.ones_like(x),)))
+    values, derivatives = both(x)
+    return np.asarray(values), np.asarray(derivatives), start
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -169,15 +169,59 @@ def layout(ledger: pd.DataFrame) -> render.Table:
     return render.plain("summary", "", headings, values, aligned=aligned)
 
 
+SHOWN = {
+    "study": "Study",
+    "row": "Row",
+    "column": "Column",
+    "published": "Published",
+    "value": "Value",
+    "same_side": "Same side",
+    "same_finding": "Same finding",
+    "dataset": "Data set",
+    "epochs": "Epochs",
+    "scale": "Scale",
+    "config_hash": "Cell",
+}
+"""What a page shows of the ledger, and headings; its file has all columns."""
+
+
+def parts(ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What was run or is known without training, and what was not run."""
+    waiting = ledger["status"] == "not run"
+    return ledger[~waiting], ledger[waiting]
+
+
+def entries_layout(ledger: pd.DataFrame) -> render.Table:
+    """The numbers of one of the ``parts`` of a ledger, a row for each."""
+    texts = ("row", "dataset")
+    names = [name for name in SHOWN if ledger[name].notna().any()]
+    shown = printable(ledger[names])
+    done = ledger["status"] == "done"
+    rows = []
+    for (study, *values), run in zip(shown.itertuples(index=False), done, strict=True):
+        cells = [render.cell(value) for value in values]
+        if run and names[-1] == "config_hash" and values[-1]:
+            cells[-1] = cells[-1]._replace(href=f"#cell-{values[-1]}")
+        rows.append((study, tuple(cells)))
+    return render.Table(
+        *("entries", "", tuple(SHOWN[name] for name in names[1:])),
+        (render.Block("", "", tuple(rows)),),
+        corner="Study",
+        aligned="".join("l" if name in texts else "c" for name in names[1:]),
+    )
+
+
 def printable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Texts: numbers with three decimals at most, and nothing for what is missing."""
+    """Texts: three decimals where there are some, and nothing for what is missing."""
 
     def text(value: Any) -> str:
         if value is None or value is pd.NA or value != value:
             return ""
         if isinstance(value, bool | np.bool_):
             return "yes" if value else "no"
-        return f"{value:.3f}" if isinstance(value, float) else str(value)
+        if isinstance(value, float) and not (abs(value) > 1 and value.is_integer()):
+            return f"{value:.3f}"
+        return f"{value:.0f}" if isinstance(value, float) else str(value)
 
     return frame.map(text)
 

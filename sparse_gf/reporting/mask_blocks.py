@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from sparse_gf.core import words
-from sparse_gf.reporting import columns, densities, render
+from sparse_gf.reporting import cell_charts, columns, densities, render
 from sparse_gf.reporting import figures as plots
-from sparse_gf.reporting.blocks import Block, embed, write_table
+from sparse_gf.reporting.blocks import Block, write_table
 
 _TOGETHER = ["dataset_title", "model", "epochs", "train_examples"]
 
@@ -49,17 +49,14 @@ def filled(
     summary = densities.summarise(rows)
     table = summary.layout()
     write_table(folder, name, table)
-    lines, pairs = densities.with_lines(rows), []
+    lines, drawn = densities.with_lines(rows), list(drawn)
     for column in drawn:
         figure = plots.against(plots.DENSITY, lines, column, table.title)
         file = f"{name}-{columns.file_name(column)}"
-        svg = plots.write(folder / "figures", file, figure)
-        caption = f"{table.title}: {columns.spoken(column)} by density"
-        pairs.append(embed(figure, caption, svg))
-    cells = rows.groupby("config_hash", sort=False)["config"].first()
+        plots.write(folder / "figures", file, figure)
+    chart = cell_charts.by_place(plots.DENSITY, lines, table.title, drawn)
     return block._replace(
         title=block.title or table.title,
         table=render.html(table._replace(title=block.title and table.title)),
-        pairs=pairs,
-        configs=list(cells.items()),
+        figures=[chart],
     )

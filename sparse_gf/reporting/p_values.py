@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from sparse_gf import stats, studies
 from sparse_gf.core import words
@@ -141,16 +142,41 @@ def _cell(slot: Slot, href: Callable[[Slot], str | None]) -> render.Cell:
     return render.Cell(lines, tuple(kinds), colour(p), href(slot))
 
 
-def colour(p: float) -> str:
-    """The colour of a p-value, ``#rrggbb``: green at 0, yellow at 0.5, red at 1.
+STEPS = (
+    (0.001, "#6baed6", "#fd8d3c"),
+    (0.01, "#9ecae1", "#fdae6b"),
+    (LEVEL, "#c6dbef", "#fdd0a2"),
+)
+"""Below each level of p or of 1 - p, the colours of sparse and of dense networks."""
 
-    Empty for NaN. Black is readable on all of them.
+
+def colour(p: float) -> str:
+    """The colour of a p-value, ``#rrggbb``: blue below ``LEVEL``, orange above 1 - it.
+
+    There are three steps on either side, which protanopes and deuteranopes tell apart;
+    black is readable on all of them. Empty between, where p says nothing, and for NaN.
     """
-    if math.isnan(p):
-        return ""
-    stops = np.array([(0x63, 0xBE, 0x7B), (0xFF, 0xEB, 0x84), (0xF8, 0x69, 0x6B)])
-    mixed = [round(float(np.interp(p, (0, 0.5, 1), channel))) for channel in stops.T]
-    return "#" + "".join(f"{value:02x}" for value in mixed)
+    for level, sparse, dense in STEPS:
+        if p < level:
+            return sparse
+        if p > 1 - level:
+            return dense
+    return ""
+
+
+def legend() -> Markup:
+    """What the colours of p-values mean, for a page."""
+    sparse = [(f"p < {level:g}", own) for level, own, _ in STEPS]
+    dense = [(f"p > {1 - level:g}", own) for level, _, own in STEPS[::-1]]
+    swatches = [("sparse better:", ""), *sparse, ("no difference shown", "none")]
+    swatches += [("dense better:", ""), *dense]
+    shown = Markup("").join(
+        Markup('<span><i style="background:{}"></i>{}</span>').format(own, what)
+        if own
+        else Markup("<b>{}</b>").format(what)
+        for what, own in swatches
+    )
+    return Markup('<span class="legend">{}</span>').format(shown)
 
 
 def _p(p: float) -> str:
@@ -176,7 +202,8 @@ def _title(table: PValues) -> str:
     return (
         f"{table.sweep.study.title}. {table.dataset}, "
         f"{words.counted(epochs, 'epoch')}, "
-        f"{words.counted(pairs, 'pair')} a cell; {done} of {len(slots)} cells run."
+        f"{words.counted(pairs, 'pair')} a cell; {done} of "
+        f"{words.counted(len(slots), 'cell')} run."
     )
 
 
@@ -191,7 +218,8 @@ def _notes(table: PValues) -> Iterator[str]:
     yield (
         "p of the paired Wilcoxon signed-rank test of test accuracy, H1: sparse > "
         f"dense ({' or '.join(methods)}; zero differences {' or '.join(handled)}): "
-        "near 0, green, sparse networks are better; near 1, red, dense ones are."
+        f"below {LEVEL}, blue, sparse networks are better; above {1 - LEVEL:g}, "
+        "orange, dense ones are; darker beyond 0.01 and 0.001; no colour between."
     )
     counted = sum(not math.isnan(found.wilcoxon.p_value) for found in done)
     yield (

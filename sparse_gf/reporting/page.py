@@ -10,32 +10,32 @@ It is made of result files alone and needs no network to be looked at. Below
     figures/<study>.png, .svg     likewise
 """
 
-import collections
 import datetime
 import importlib.metadata
 import importlib.resources
 import os
 import pathlib
-from collections.abc import Iterable
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from sparse_gf.core import files
+from sparse_gf.core import files, words
 from sparse_gf.reporting import (
     cell_list,
+    charts,
     claim_block,
     correlations,
     functions,
     ledger,
     mask_blocks,
+    protocols,
     render,
     study_blocks,
 )
 from sparse_gf.reporting import figures as plots
-from sparse_gf.reporting.blocks import Block, embed, write_table
-from sparse_gf.reporting.findings import Findings, Finished
+from sparse_gf.reporting.blocks import Block, Folded, embed, write_table
+from sparse_gf.reporting.findings import Findings
 
 
 def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
@@ -51,7 +51,6 @@ def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
     """
     folder = pathlib.Path(workdir) / "report"
     rows = pd.concat([findings.rows, findings.masked])
-    protocols = _protocols(findings.cells.values())
     page = _template().render(
         workdir=str(workdir),
         made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
@@ -60,8 +59,10 @@ def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
         facts=_facts(findings, rows),
         compared=bool(findings.cells),
         masked=not findings.masked.empty,
-        protocols=render.html(protocols) if findings.cells else "",
-        environments=_environments(rows),
+        protocols=list(map(render.html, protocols.layouts(findings))),
+        environments=list(cell_list.environments(rows)),
+        symbols=charts.symbols(),
+        colours=charts.colours(),
         blocks=_blocks(findings, folder),
     )
     # Last: what it names is there when it is.
@@ -79,7 +80,9 @@ def _blocks(findings: Findings, folder: pathlib.Path) -> list[Block]:
         made += [_correlations(findings.rows, folder), _activations(folder)]
     made.append(_ledger(findings, folder))
     if findings.cells:
-        made.append(cell_list.block(findings.cells.values()))
+        made.append(cell_list.compared(findings))
+    if not findings.masked.empty:
+        made.append(cell_list.under_masks(findings))
     return made
 
 
@@ -93,36 +96,6 @@ def _facts(findings: Findings, rows: pd.DataFrame) -> list[tuple[int, str]]:
         *([(len(findings.refused), "refused file")] if findings.refused else []),
     ]
     return [(number, what + "s" * (number != 1)) for number, what in facts]
-
-
-def _protocols(cells: Iterable[Finished]) -> render.Table:
-    """How cells were trained, each protocol once, with the number of its cells."""
-    found = collections.Counter()
-    for cell in cells:
-        spec, row = cell.spec, cell.rows.iloc[0]
-        found[
-            row["dataset_title"],
-            spec.epochs,
-            spec.batch_size,
-            ", ".join(map(str, spec.dense_widths)),
-            len(spec.seeds),
-            len(spec.dense_widths) * len(spec.seeds),
-            f"{row['probe_examples']:,} images",
-            f"{spec.initializer}, fans {spec.initializer_reference}",
-            spec.optimizer.preset,
-        ] += 1
-    headings = (
-        *("Trained on", "Epochs", "Batch", "Dense widths", "Seeds", "Pairs per cell"),
-        *("Gradient flow on", "Initializer", "Presets of", "Cells"),
-    )
-    values = [(*protocol, number) for protocol, number in found.items()]
-    return render.plain("protocols", "", headings, values, aligned="c")
-
-
-def _environments(rows: pd.DataFrame) -> list[str]:
-    """Devices and versions, each once."""
-    first = rows.drop_duplicates(["device", "versions"]).to_dict("records")
-    return list(dict.fromkeys(map(cell_list.environment, first)))
 
 
 def _correlations(rows: pd.DataFrame, folder: pathlib.Path) -> Block:
@@ -147,24 +120,7 @@ def _activations(folder: pathlib.Path) -> Block:
     caption = "Figure 14: activation functions and their derivatives, as computed here."
     title = "Figure 14: activation functions"
     pictures = [embed(figure, caption, svg)]
-    return Block("figure14", title, "Figure 14: activations", pictures=pictures)
-
-
-LEDGER_COLUMNS = (
-    "study",
-    "row",
-    "column",
-    "published",
-    "value",
-    "status",
-    "same_side",
-    "same_finding",
-    "dataset",
-    "epochs",
-    "scale",
-    "config_hash",
-)
-"""What the page shows of the ledger; its file has all columns."""
+    return Block("figure14", title, "Figure 14: activations", figures=pictures)
 
 
 def _ledger(findings: Findings, folder: pathlib.Path) -> Block:
@@ -186,18 +142,24 @@ def _ledger(findings: Findings, folder: pathlib.Path) -> Block:
         "means that they are equal. "
         "<code>report/ledger.csv</code> holds all of it."
     )
+    run, waiting = ledger.parts(entries)
+    filters = ("Study", "Scale", "Data set")
     return Block(
         "ledger",
         "Ledger: every published number",
         "Ledger",
         texts=[text],
-        table=render.html(ledger.layout(entries)),
-        part="ledger",
-        content={
-            "columns": LEDGER_COLUMNS,
-            "rows": ledger.printable(entries).to_dict("records"),
-            "choices": {key: entries[key].unique() for key in ("study", "status")},
-        },
+        table=render.html(ledger.layout(run)) if len(run) else "",
+        folded=[
+            Folded(
+                f"{what}: {words.counted(len(part), 'number')}", html, filters, first
+            )
+            for what, part, first in (
+                ("Run, or known without training", run, not waiting.empty),
+                ("Not run", waiting, False),
+            )
+            if (html := render.html(ledger.entries_layout(part))) and len(part)
+        ],
     )
 
 

@@ -3,21 +3,24 @@
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from sparse_gf.reporting import columns
+from sparse_gf.reporting import columns, scales
 from sparse_gf.reporting.figures import (
     LOOKS,
     MAX_BANDED,
+    at_the_edge,
     band,
     escaped,
+    narrower,
     new_figure,
     not_finite,
     over_seeds,
 )
+from sparse_gf.reporting.scales import Scale
 
 ARMS = {
     "sparse": {"linestyle": "-"},
@@ -26,33 +29,46 @@ ARMS = {
 """How arms differ where colours and markers tell something else."""
 
 
-def draw(
-    rows: pd.DataFrame,
-    measures: Sequence[str],
-    *,
-    panel: str,
-    line: str,
-    title: str,
-) -> Any:
-    """Results of both arms against dense width, of many cells side by side.
+class Panel(NamedTuple):
+    """What one panel shows.
+
+    Attributes:
+        name: Of its column of panels.
+        measure: Of its row.
+        curves: Means and standard deviations over seeds, by (line, arm).
+        scale: Of its vertical axis.
+        shared: Whether the panels of its row have that axis in common.
+        notes: What is missing of it.
+    """
+
+    name: Any
+    measure: str
+    curves: Mapping[tuple[Any, str], pd.DataFrame]
+    scale: Scale
+    shared: bool
+    notes: tuple[str, ...]
+
+
+def arrange(
+    rows: pd.DataFrame, measures: Sequence[str], *, panel: str, line: str
+) -> tuple[list[list[Panel]], dict[Any, int]]:
+    """Arranges results of both arms against dense width, of many cells side by side.
 
     Panels of one measure share their vertical axis unless one of them would then use
     less than a third of it. An axis over more than two decades is logarithmic, but
-    never that of accuracy. A mean is a gap if one of its networks is not finite; each
-    panel says how many of its networks are not.
+    never that of accuracy, and a few outliers do not stretch it. A mean is a gap if
+    one of its networks is not finite; each panel says how many of its networks are not.
 
     Args:
         rows: One row per network, of several cells, with the columns of
             ``results.NETWORKS`` and those that ``panel`` and ``line`` name.
-        measures: What to draw, columns of the rows: a row of panels for each, with
-            means over seeds and, around few lines, one standard deviation as a band.
+        measures: What to draw, columns of the rows: a row of panels for each.
         panel: Column whose values are the columns of panels (an optimizer), in the
             order in which they first appear.
         line: Column whose values are the lines (a variant, an activation), likewise.
-        title: Above the figure.
 
     Returns:
-        A Matplotlib ``Figure``.
+        The panels row by row, and the number of each line.
 
     Raises:
         ValueError: If there are more lines than can be told apart, or if several
@@ -63,14 +79,72 @@ def draw(
         raise ValueError(f"{len(lines)} lines; {len(LOOKS)} can be told apart")
     if rows.duplicated([panel, line, "arm", "dense_width", "seed"]).any():
         raise ValueError(f"several cells have the same {panel} and {line}")
-    looks = dict(zip(lines, LOOKS, strict=False))
     rows = columns.in_percent(rows)
-    parts = [rows[rows[panel] == name] for name in names]
+    parts = {name: rows[rows[panel] == name] for name in names}
+    made = [_row(parts, measure, line) for measure in measures]
+    return made, {name: number for number, name in enumerate(lines)}
+
+
+def _row(parts: Mapping[Any, pd.DataFrame], measure: str, line: str) -> list[Panel]:
+    """The panels of one measure, one for each part of the rows."""
+    curves = {
+        name: {
+            key: over_seeds(own, measure)
+            for key, own in part.groupby([line, "arm"], observed=True, sort=False)
+        }
+        for name, part in parts.items()
+    }
+    means = {
+        n: np.concatenate([c["mean"] for c in own.values()])
+        for n, own in curves.items()
+    }
+    together = np.concatenate(list(means.values()))
+    may_be_log = measure != "test_accuracy"
+    shared = _readable_together(list(means.values()), may_be_log)
+    made = []
+    for name, own in curves.items():
+        scale = scales.of(together if shared else means[name], may_be_log)
+        zeros = int((means[name] <= 0).sum()) if scale.log else 0
+        notes = (
+            not_finite(parts[name][measure]),
+            f"means of 0, not drawn: {zeros}" if zeros else "",
+        )
+        found = tuple(filter(None, notes))
+        made.append(Panel(name, measure, own, scale, shared, found))
+    return made
+
+
+def draw(
+    rows: pd.DataFrame,
+    measures: Sequence[str],
+    *,
+    panel: str,
+    line: str,
+    title: str,
+) -> Any:
+    """Draws what ``arrange`` arranges, around few lines with bands.
+
+    Args:
+        rows: See ``arrange``, likewise the others.
+        measures: Likewise.
+        panel: Likewise.
+        line: Likewise.
+        title: Above the figure.
+
+    Returns:
+        A Matplotlib ``Figure``.
+
+    Raises:
+        ValueError: See ``arrange``.
+    """
+    arranged, lines = arrange(rows, measures, panel=panel, line=line)
+    looks = {name: LOOKS[number] for name, number in lines.items()}
+    names = [own.name for own in arranged[0]]
     width = max(2.1, min(4.6, 6.8 / len(names)))
     figure = new_figure(0.5 + width * len(names), 1.0 + 2.4 * len(measures), title)
     grid = figure.subplots(len(measures), len(names), sharex=True, squeeze=False)
-    for row, measure in zip(grid, measures, strict=True):
-        _draw_row(row, parts, measure, line, looks)
+    for row, own in zip(grid, arranged, strict=True):
+        _draw_row(row, own, looks)
     grid[0, 0].set_xticks(sorted(rows["dense_width"].unique()))
     for axes in grid[-1]:
         axes.set_xlabel("Dense width", fontsize=9)
@@ -80,98 +154,66 @@ def draw(
 
 
 def _draw_row(
-    row: Any,
-    parts: Sequence[pd.DataFrame],
-    measure: str,
-    line: str,
-    looks: Mapping[Any, tuple[str, str]],
+    row: Any, panels: Sequence[Panel], looks: Mapping[Any, tuple[str, str]]
 ) -> None:
-    """Draws one measure, each part of the rows into its own panel."""
-    curves = [
-        {
-            key: over_seeds(own, measure)
-            for key, own in part.groupby([line, "arm"], observed=True, sort=False)
-        }
-        for part in parts
-    ]
-    means = [np.concatenate([c["mean"] for c in own.values()]) for own in curves]
-    together = np.concatenate(means)
-    may_be_log = measure != "test_accuracy"
-    shared = _readable_together(means, may_be_log)
-    for axes, part, own, values in zip(row, parts, curves, means, strict=True):
-        scaled = together if shared else values
-        log = may_be_log and _spread(scaled, log=True) > 2
-        _set_scale(axes, row[0] if shared else axes, scaled, log)
-        _draw_curves(axes, own, looks, log)
-        _say_what_is_missing(axes, part[measure], values, log)
-    row[0].set_ylabel(columns.axis(measure), fontsize=9)
+    """Draws one measure, each panel into its own axes."""
+    for axes, panel in zip(row, panels, strict=True):
+        _set_scale(axes, row[0] if panel.shared else axes, panel)
+        _draw_curves(axes, panel, looks)
+        _say_what_is_missing(axes, panel)
+    row[0].set_ylabel(columns.axis(panels[0].measure), fontsize=9)
 
 
-def _draw_curves(
-    axes: Any,
-    curves: Mapping[Any, pd.DataFrame],
-    looks: Mapping[Any, tuple[str, str]],
-    log: bool,
-) -> None:
+def _draw_curves(axes: Any, panel: Panel, looks: Mapping[Any, tuple[str, str]]) -> None:
     """Draws the means of each (line, arm), and bands where there are few lines."""
-    for (name, arm), curve in curves.items():
+    log = panel.scale.log
+    for number, ((name, arm), curve) in enumerate(panel.curves.items()):
         color, marker = looks[name]
-        style = {"color": color, "marker": marker, **ARMS[arm]}
+        style = {"color": color, "marker": marker, **ARMS[arm], **narrower(number)}
         drawn = curve.where(curve["mean"] > 0) if log else curve
-        axes.plot(drawn.index, drawn["mean"], markersize=4, linewidth=1.1, **style)
+        axes.plot(drawn.index, drawn["mean"], **style)
         if len(looks) <= MAX_BANDED:
             # Half a decade is left of a band that has no end on a logarithmic axis.
             band(axes, drawn, color, drawn["mean"] / 3 if log else -np.inf)
+        at_the_edge(axes, drawn["mean"], panel.scale, color)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
 
 
-def _spread(values: np.ndarray, log: bool) -> float:
-    """Largest minus smallest value, or decades between the positive ones.
-
-    NaN where fewer than two values count.
-    """
-    kept = values[np.isfinite(values) & ((values > 0) | (not log))]
-    if len(kept) < 2:
-        return math.nan
-    return float(np.ptp(np.log10(kept) if log else kept))
-
-
 def _readable_together(means: Sequence[np.ndarray], may_be_log: bool) -> bool:
     """Whether each panel uses a third or more of a vertical axis that all share."""
-    together = np.concatenate(means)
-    log = may_be_log and _spread(together, log=True) > 2
-    least = _spread(together, log) / 3
-    return not any(_spread(values, log) < least for values in means)
+    scale = scales.of(np.concatenate(means), may_be_log)
+    low, high = np.log10(scale[:2]) if scale.log else scale[:2]
+    least = (high - low) / 3
+    return not any(scales.spread(values, scale.log) < least for values in means)
 
 
-def _set_scale(axes: Any, leader: Any, values: np.ndarray, log: bool) -> None:
-    """Sets up a vertical axis for values; that of ``leader`` is the same."""
+def _set_scale(axes: Any, leader: Any, panel: Panel) -> None:
+    """Sets up a vertical axis; that of ``leader`` is the same."""
     if axes is not leader:
         axes.sharey(leader)
         axes.tick_params(labelleft=False)
-    if log:
+    if panel.scale.log:
         axes.set_yscale("log")
     else:
         # Without a common offset, which would stand where notes do.
         axes.yaxis.set_major_formatter("{x:g}")
-    if not np.isfinite(values).any():
+    if not _is_drawn(panel):
         axes.set_yticks([])
 
 
-def _say_what_is_missing(
-    axes: Any, networks: pd.Series, means: np.ndarray, log: bool
-) -> None:
+def _is_drawn(panel: Panel) -> bool:
+    return any(np.isfinite(curve["mean"]).any() for curve in panel.curves.values())
+
+
+def _say_what_is_missing(axes: Any, panel: Panel) -> None:
     """Says above a panel which networks and means are not in it."""
-    zeros = int((means <= 0).sum()) if log else 0
-    notes = [
-        not_finite(networks),
-        f"means of 0, not drawn: {zeros}" if zeros else "",
-    ]
     width = axes.figure.get_figwidth() / axes.get_subplotspec().get_gridspec().ncols
-    lines = [line for note in notes for line in textwrap.wrap(note, int(12 * width))]
+    lines = [
+        line for note in panel.notes for line in textwrap.wrap(note, int(12 * width))
+    ]
     axes.set_title("\n".join(lines), fontsize=7)
-    if not np.isfinite(means).any():
+    if not _is_drawn(panel):
         axes.text(
             0.5,
             0.5,

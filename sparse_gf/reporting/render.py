@@ -52,6 +52,8 @@ class Table(NamedTuple):
         corner: Heading of the names of rows.
         aligned: ``"l"``, ``"c"`` or ``"r"`` for each of the columns, or once for all;
             once ``"p"`` for sentences, whose lines are broken.
+        names_lead_to: What is before the name of a row in its link of a page; empty
+            for no links.
     """
 
     kind: str
@@ -61,6 +63,7 @@ class Table(NamedTuple):
     notes: tuple[str, ...] = ()
     corner: str = ""
     aligned: str = "c"
+    names_lead_to: str = ""
 
     @property
     def alignment(self) -> str:
@@ -87,7 +90,7 @@ def plain(
         aligned: Likewise, without the names of rows.
     """
     corner, *headings = columns
-    shown = tuple((str(name), tuple(map(_plain, values))) for name, *values in rows)
+    shown = tuple((str(name), tuple(map(cell, values))) for name, *values in rows)
     return Table(
         kind,
         title,
@@ -99,7 +102,8 @@ def plain(
     )
 
 
-def _plain(value: Any) -> Cell:
+def cell(value: Any) -> Cell:
+    """A place with a plain value."""
     return Cell(((Piece("text", str(value)),),), ())
 
 
@@ -137,7 +141,8 @@ def html(table: Table) -> str:
             )
         for name, cells in block.rows:
             shown = "".join(map(_html_cell, cells, sides))
-            lines.append(f'<tr><th scope="row">{_in_html(name)}</th>{shown}</tr>')
+            shown_name = _html_name(name, table.names_lead_to)
+            lines.append(f'<tr><th scope="row">{shown_name}</th>{shown}</tr>')
         lines.append("</tbody>")
     return "\n".join([*lines, "</table>"]) + "\n"
 
@@ -147,6 +152,11 @@ def _html_caption(table: Table) -> list[str]:
     if table.notes:
         parts.append(f'<span class="notes">{_in_html(" ".join(table.notes))}</span>')
     return [f"<caption>{' '.join(parts)}</caption>"] if parts else []
+
+
+def _html_name(name: str, lead_to: str) -> str:
+    text = _in_html(name)
+    return f'<a href="{lead_to}{text}">{text}</a>' if lead_to else text
 
 
 def _html_class(kinds: tuple[str, ...], side: str) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from sparse_gf import studies
+from sparse_gf.core import words
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import (
     accuracies,
@@ -17,9 +18,10 @@ from sparse_gf.reporting import (
     p_values,
     panels,
     render,
+    study_charts,
 )
 from sparse_gf.reporting import figures as plots
-from sparse_gf.reporting.blocks import Block, Picture, embed, write_table
+from sparse_gf.reporting.blocks import Block, write_table
 from sparse_gf.reporting.findings import Findings, Finished
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.studies.sweep import Sweep
@@ -146,13 +148,14 @@ def _begun(group: _Group, anchor: str) -> Block:
     first = group.first
     total, done = len(first.study.cells), group.rows["config_hash"].nunique()
     scale = f", {first.scale} scale" if first.scale else ""
-    share = f"{done} of {total} cells are finished; the others have not been run."
+    cells = words.counted(total, "cell")
+    share = f"{done} of {cells} are finished; the others have not been run."
     if done == total:
-        share = f"All {total} cells are finished."
+        share = f"All {cells} are finished." if total > 1 else "Its cell is finished."
     texts: list[str] = [f"{group.dataset}{scale}. {share}"]
     if len(group.sweeps) > 1:
         texts.append(f"The same cells: {named(group.sweeps[1:])}.")
-    aside = f"{first.scale + ', ' if first.scale else ''}{done} of {total} cells"
+    aside = f"{first.scale + ', ' if first.scale else ''}{done} of {cells}"
     return Block(anchor, first.study.title, named(group.sweeps), aside, texts)
 
 
@@ -184,9 +187,9 @@ def _show_p_values(group: _Group, begun: Block) -> Block:
         *(f"{name}{end}" for end in (".png", ".svg")),
     )
     return begun._replace(
-        texts=[*begun.texts, papers],
+        texts=[*begun.texts, papers, p_values.legend()],
         table=render.html(p_values.layout(table, _href)),
-        pictures=list(_figures(group)),
+        figures=list(_figures(group)),
     )
 
 
@@ -222,10 +225,10 @@ def _href(slot: p_values.Slot) -> str | None:
     return f"#cell-{slot.entry.cell.hash}" if slot.comparison else None
 
 
-def _figures(group: _Group) -> Iterator[Picture]:
+def _figures(group: _Group) -> Iterator[Markup]:
     """Draws and writes the figures of all; gives those that look different."""
     epochs = sorted(set(group.rows["epochs"]))
-    spoken = " or ".join(map(str, epochs)) + " epoch" + "s" * (epochs != [1])
+    spoken = words.counted(" or ".join(map(str, epochs)), "epoch")
     seen = set()
     for sweep in group.sweeps:
         measures = sweep.study.measures
@@ -239,14 +242,14 @@ def _figures(group: _Group) -> Iterator[Picture]:
                 part, measures, panel="row", line="column", title=title
             )
             name = group.names[sweep.name] + f"-{number}" * (number > 1)
-            svg = plots.write(group.folder / "figures", name, figure)
+            plots.write(group.folder / "figures", name, figure)
             if (measures, number) not in seen:
                 seen.add((measures, number))
                 caption = (
                     f"{title}{scale}: {drawn} by dense width{also}. Each point is a "
                     "mean over seeds."
                 )
-                yield embed(figure, caption, svg)
+                yield study_charts.figure(part, measures, caption)
 
 
 def lines(sweep: Sweep, cells: Mapping[str, Finished]) -> Iterator[pd.DataFrame]:

@@ -135,13 +135,12 @@ def test_p_of_exactly_the_level_is_not_significant():
     assert shown["Adam", "L2_BN"].find("strong") is None
 
 
-def test_only_cells_with_a_p_value_are_coloured():
+def test_only_p_values_that_say_something_are_coloured():
     shown = html_cells(html())
-    coloured = {place for place, td in shown.items() if td.get("style")}
-    assert coloured == {("Adam", "NR"), ("Adam", "L2_BN")}
-    style = shown["Adam", "L2_BN"].get("style")
-    # A tenth of the way from green to yellow: 99 + 15.6, 190 + 4.5, 123 + 0.9.
-    assert style == "background-color:#73c27c;color:#1a1a1a"
+    styles = {place: td.get("style") for place, td in shown.items() if td.get("style")}
+    # 0.05 is not below the level.
+    colour = "background-color:#c6dbef;color:#1a1a1a"
+    assert styles == {("Adam", "NR"): colour}
 
 
 def test_links_lead_where_they_are_told():
@@ -174,7 +173,7 @@ def test_notes_are_only_about_what_is_shown():
     caption = markdown(place)
     for absent in ("Diverged", "In parentheses", "not run"):
         assert absent not in caption
-    assert "1 of 1 cells run" in caption
+    assert "1 of 1 cell run" in caption
     assert "over the 1 finished cell of" in caption
 
 
@@ -192,9 +191,9 @@ def test_latex_has_a_place_for_each_cell():
     lines = latex().splitlines()
     adam, sgd = (line for line in lines if line.startswith(("Adam", "SGD")))
     assert adam == (
-        r"Adam & \cellcolor[HTML]{66BF7B}\begin{tabular}{@{}c@{}}\textbf{0.010} "
+        r"Adam & \cellcolor[HTML]{C6DBEF}\begin{tabular}{@{}c@{}}\textbf{0.010} "
         r"\textsuperscript{\dag{}} {\scriptsize (0.020)} \\ {\scriptsize r -1.00}"
-        r"\end{tabular} & \cellcolor[HTML]{73C27C}\begin{tabular}{@{}c@{}}0.050 "
+        r"\end{tabular} & \begin{tabular}{@{}c@{}}0.050 "
         r"{\scriptsize (0.000)} \\ {\scriptsize r +0.50}\end{tabular} & --- \\"
     )
     assert sgd == (
@@ -213,11 +212,16 @@ def test_latex_has_a_place_for_each_cell():
 @pytest.mark.parametrize(
     ("p", "expected"),
     [
-        (0.0, "#63be7b"),
-        # A fifth of the way to yellow: 99 + 31.2, 190 + 9, 123 + 1.8.
-        (0.1, "#82c77d"),
-        (0.5, "#ffeb84"),
-        (1.0, "#f8696b"),
+        (0.0, "#6baed6"),
+        (0.001, "#9ecae1"),
+        (0.01, "#c6dbef"),
+        (0.0499, "#c6dbef"),
+        (0.05, ""),
+        (0.5, ""),
+        (0.95, ""),
+        (0.9501, "#fdd0a2"),
+        (0.995, "#fdae6b"),
+        (1.0, "#fd8d3c"),
         (math.nan, ""),
     ],
 )
@@ -234,9 +238,10 @@ def luminance(colour):
 
 def test_text_can_be_read_on_every_colour():
     ink = luminance("#1a1a1a")
-    for p in np.linspace(0, 1, 101):
+    for colour in (own for _, *sides in p_values.STEPS for own in sides):
         # What WCAG 2 asks for in its level AA.
-        assert (luminance(p_values.colour(p)) + 0.05) / (ink + 0.05) >= 4.5
+        assert (luminance(colour) + 0.05) / (ink + 0.05) >= 4.5
+        assert colour in p_values.legend()
 
 
 @pytest.mark.parametrize(

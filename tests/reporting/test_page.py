@@ -37,7 +37,10 @@ def test_finished_cells_are_shown_with_their_details(work):
     assert "Digits 1 128 7, 20 2 4 1,442 images he_normal, fans dense torch 2" in words
     for width in (7, 20):
         assert f"{width} {10 * width}" in words
-    assert work.page.count("data:image/svg+xml;base64,") == 1 + 1 + 2 * 2
+    # A chart of every measure of the study, and of every column of each cell.
+    measures = len(work.sweep.study.measures)
+    assert work.page.count('<svg class="chart"') == measures + 2 * 2
+    assert work.page.count("data:image/svg+xml;base64,") == 1
 
 
 def test_what_was_not_run_is_said(work):
@@ -63,6 +66,10 @@ def test_the_page_needs_nothing_from_elsewhere(work):
     assert elsewhere == {"https://arxiv.org/abs/2102.01670"}
     assert "@import" not in work.page
     assert "url(" not in work.page
+    # Without a script, the list of cells is a table, and charts have their values.
+    static = re.sub("(?s)<script>.*</script>", "", work.page)
+    assert static.count('<th scope="row"><a href="#cell-') == 2
+    assert "<title>sparse — 7: " in static
 
 
 def test_links_within_the_page_lead_somewhere(work):
@@ -185,7 +192,10 @@ def test_networks_under_masks_are_a_block_per_model(under_masks):
         "Layer collapse",
     ):
         assert text in words
-    assert written.count("data:image/svg+xml") == 2
+    # Of the model, and of each cell.
+    assert written.count('<svg class="chart"') == 2 + 2 * 2
+    assert written.count('<details id="cell-') == 2
+    assert "Densities % Seeds" in words
     assert 'id="ledger"' in written
     # What compares arms has nothing to show.
     for absent in ("cells", "table1", "figure14"):
@@ -222,7 +232,7 @@ def test_a_study_of_densities_has_a_block_and_its_cells_no_other(tmp_path):
     assert block.title == asked.study.title
     assert "All 2 cells are finished." in block.texts[0]
     assert "snip, global" in block.table
-    assert len(block.pairs) == 2
+    assert block.figures[0].count('<svg class="chart"') == 2
     assert (tmp_path / "tables" / "masks.md").exists()
     hashes = {cell.hash for cell in asked.study.cells}
     assert study_blocks.drawn_against_density(found) == hashes
