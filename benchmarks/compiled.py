@@ -109,7 +109,9 @@ class Found(NamedTuple):
 def programs(cell: Cell) -> tuple[ensemble.Ensemble, ensemble.Programs]:
     """All networks of a cell as one chunk, side by side on one device."""
     kind: Any = masked if isinstance(cell, MaskedSpec) else capacity
-    (chunk,) = kind.plan(cell, specs.RunSpec(networks_per_program=10**9))
+    machine = ensemble.Machine(memory=2**50, devices=1, one_by_one=False)
+    run = specs.RunSpec(networks_per_program=10**9)
+    (chunk,) = kind.plan(cell, run, machine=machine)
     networks = kind.ensemble_of(cell, chunk)
     recipes = tuple(group.recipe for group in networks.groups)
     side_by_side = ensemble.programs(recipes, networks.init, ensemble.SIDE_BY_SIDE)
