@@ -42,6 +42,7 @@ EXTRAS = {
     "pillow": "data",
     "safetensors": "masks",
     "ray": "ray",
+    "submitit": "slurm",
     "tensorboardX": "tensorboard",
     "wandb": "wandb",
 }

@@ -32,11 +32,14 @@ def main() -> None:
         False,
         "List the cells, what is done, and the time left; no training.",
     )
-    engine = flags.DEFINE_string("engine", "local", "What trains: local or ray.")
+    engine = flags.DEFINE_string("engine", "local", "What trains: local, ray or slurm.")
     ray_address = flags.DEFINE_string(
         "ray_address",
         "auto",
         "Of the Ray cluster, HOST:PORT; auto for the one that runs on this machine.",
+    )
+    slurm_job = flags.DEFINE_string(
+        "slurm_job", "", "Of SLURM jobs: timeout_min=240,slurm_partition=gpu."
     )
 
     def command() -> int:
@@ -47,9 +50,8 @@ def main() -> None:
         sweep = sweep_lib.expand(asked)
         if dry_run.value:
             return console.list_sweep(sweep, workdir.value)
-        status = console.train_sweep(
-            sweep, workdir.value, engine.value, ray_address.value
-        )
+        where = engine.value, ray_address.value, slurm_job.value
+        status = console.train_sweep(sweep, workdir.value, *where)
         if analysis := sweep.study.analysis:
             print(
                 f"Figure of saved networks: python -m sparse_gf.analyse "

@@ -53,6 +53,9 @@ BASES = ROOT / "sparse_gf", ROOT, ROOT / "benchmarks"
 OTHERS = {"jaxpruner", "open_lth", "PyTorch", "PyHessian"}
 """What a block of another library's code is called; the others are ours."""
 
+NEEDS = {"tools.md": "optuna"}
+"""What the code of a page takes beside the package and its extras."""
+
 MOST_LINES = 19
 """Of a change in extending.md."""
 
@@ -135,6 +138,8 @@ def made_by_others():
     "name", [name for name in PAGES if any(not b.is_theirs for b in code(name))]
 )
 def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], reason=f"{name} shows {NEEDS[name]}.")
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)
     names = made_by_others()
@@ -143,6 +148,26 @@ def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
             # Line numbers of a traceback are those of the page.
             program = "\n" * block.line + block.code
             exec(compile(program, f"docs/{name}", "exec"), names)
+
+
+@pytest.mark.thorough
+def test_cells_that_hydra_composes_train(tmp_path):
+    pytest.importorskip("hydra", reason="tools.md shows Hydra.")
+    (block,) = (b for b in BLOCKS["tools.md"] if b.options.get("caption") == "lab.py")
+    (tmp_path / "lab.py").write_text(block.code)
+    few = ("+cell.epochs=1", "+cell.seeds=[0]", "+cell.dense_widths=[20]")
+    asked = ("-m", f"+workdir={tmp_path}/W", "+cell.variant=NR,BN", *few)
+    done = subprocess.run(
+        [sys.executable, "lab.py", *asked],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    variants = pd.read_parquet(tmp_path / "W" / "networks.parquet")["variant"]
+    assert set(variants) == {"NR", "BN"}
 
 
 def test_code_of_other_libraries_is_named():

@@ -13,7 +13,7 @@ from sparse_gf import lab, stats
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import engines
-from sparse_gf.specs import CapacitySpec
+from sparse_gf.specs import CapacitySpec, RunSpec
 
 SMALL = {
     "dataset": "digits",
@@ -164,3 +164,32 @@ def test_methods_are_ranked_over_widths_and_seeds(many):
     assert "critical difference 2.35" in shown
     with pytest.raises(UserError, match="1 methods; it needs three"):
         many.ranks("activation")
+
+
+def test_what_is_measured_can_end_the_training(tmp_path):
+    told = []
+
+    def measured(epoch, networks):
+        told.append((epoch, {(own["arm"], own["seed"]) for own in networks}))
+        assert all(own["egf2"] > 0 for own in networks)
+        raise StopIteration(epoch)
+
+    asked = SMALL | {"epochs": 2, "measurements": 2}
+    with pytest.raises(StopIteration):
+        sg.compare(asked, tmp_path, measured=measured)
+    assert told == [
+        (1, {(arm, seed) for arm in ("sparse", "dense") for seed in (0, 1)})
+    ]
+    assert not any((tmp_path / "cells").glob("*.parquet"))
+
+
+def test_a_finished_cell_says_what_it_did_not_keep(found):
+    _, workdir, grid = found
+    options = RunSpec(save_masks=True, save_networks="measured", log="tensorboard")
+    wanted = (
+        "keep masks, networks, logs for tensorboard, which only.*removing .*parquet"
+    )
+    with pytest.warns(UserWarning, match=f"2 finished cells did not {wanted}"):
+        sg.sweep(grid, workdir, options=options)
+    with pytest.warns(UserWarning, match=f"1 finished cell did not {wanted}"):
+        sg.compare(SMALL, workdir, options=options)

@@ -179,17 +179,17 @@ class _Keeper:
         mean, std = self._dataset.channel_statistics()
         return {"mean": mean.tolist(), "std": std.tolist()}
 
-    def keep(self, progress: ensemble.Progress) -> str:
+    def keep(self, progress: ensemble.Progress) -> list[dict[str, Any]]:
         """Writes what is wanted after an epoch.
 
         Returns:
-            What was measured in a few words; empty if nothing was.
+            What was measured of each network, beside what it is; empty if nothing was.
         """
         if progress.epoch not in self._job.measured:
-            return ""
+            return []
         point = self._job.measured.index(progress.epoch)
         self._save(progress, point)
-        found: dict[str, list[dict[str, float]]] = {}
+        found: list[dict[str, Any]] = []
         for identities, history in zip(
             self._chunk.identities, progress.history, strict=True
         ):
@@ -202,8 +202,8 @@ class _Keeper:
                 name = saved.which(scalars | own)
                 config = self._config | identity.columns
                 self.logs.write(name, config, progress.epoch, scalars)
-                found.setdefault(identity.columns["arm"], []).append(scalars)
-        return "; ".join(_spoken(arm, scores) for arm, scores in found.items())
+                found.append(identity.columns | scalars)
+        return found
 
     def _save(self, progress: ensemble.Progress, point: int) -> None:
         options, last = self._job.options, point == len(self._job.measured) - 1
@@ -232,12 +232,13 @@ class _Keeper:
                     saved.save_masks(self._folder, self._job, masks, about)
 
 
-def _spoken(arm: str, scores: list[dict[str, float]]) -> str:
-    """Means over an arm's networks, in a few words."""
-    accuracy, flow = (
-        np.mean([own[name] for own in scores]) for name in ("test_accuracy", "egf2")
-    )
-    return f"{arm} {accuracy:.2%}, EGF_2 {flow:.3g}"
+def _spoken(networks: list[dict[str, Any]]) -> str:
+    """Means over each arm's networks, in a few words."""
+    arms: dict[str, list[tuple[float, float]]] = {}
+    for own in networks:
+        arms.setdefault(own["arm"], []).append((own["test_accuracy"], own["egf2"]))
+    means = {arm: np.mean(scores, axis=0) for arm, scores in arms.items()}
+    return "; ".join(f"{arm} {a:.2%}, EGF_2 {f:.3g}" for arm, (a, f) in means.items())
 
 
 class _Watch:
@@ -266,7 +267,9 @@ class _Watch:
 
     def after_epoch(self, progress: ensemble.Progress) -> None:
         if found := self._keeper.keep(progress):
-            self._monitor.measured(f"{self._label}epoch {progress.epoch}: {found}")
+            spoken = _spoken(found)
+            self._monitor.measured(f"{self._label}epoch {progress.epoch}: {spoken}")
+            self._monitor.scores(progress.epoch, found)
         if time.monotonic() >= self._next_save or progress.epoch == self._epochs:
             self._save(progress)
         self._monitor.progress(

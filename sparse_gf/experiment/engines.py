@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from sparse_gf import results
 from sparse_gf.core import errors
 from sparse_gf.core.types import Dataset
-from sparse_gf.experiment import ray, running
+from sparse_gf.experiment import ray, running, slurm
 from sparse_gf.experiment.monitor import Watch
 from sparse_gf.specs import Cell, RunSpec
 
@@ -70,21 +70,28 @@ def _train(
     return True
 
 
-ENGINES: dict[str, Callable[..., None]] = {"local": local, "ray": ray.on_ray}
+ENGINES: dict[str, Callable[..., None]] = {
+    "local": local,
+    "ray": ray.on_ray,
+    "slurm": slurm.on_slurm,
+}
 """By name; each can be called as ``local`` is."""
 
 
-def choose(name: str, ray_address: str) -> Callable[..., None]:
+def choose(
+    name: str, ray_address: str = "auto", slurm_job: str = ""
+) -> Callable[..., None]:
     """An engine by name, to be called as ``local`` is.
 
     Args:
         name: One of ``ENGINES``.
         ray_address: Of the cluster, for the engine that wants one.
+        slurm_job: Parameters of SLURM jobs, likewise; see ``slurm.on_slurm``.
 
     Raises:
         UserError: If there is no such engine.
     """
     errors.one_of("--engine", name, ENGINES)
-    if name == "ray":
-        return functools.partial(ray.on_ray, address=ray_address)
-    return ENGINES[name]
+    own = {"ray": {"address": ray_address}, "slurm": {"parameters": slurm_job}}
+    engine = ENGINES[name]
+    return functools.partial(engine, **own[name]) if name in own else engine

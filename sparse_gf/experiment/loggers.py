@@ -1,14 +1,19 @@
 """Logs of training for other tools: TensorBoard's event files, Weights & Biases.
 
 Every network of a cell is a run of its own, written at every measured epoch. Nothing
-is sent anywhere: ``tensorboard --logdir=W`` and ``wandb sync`` read the files.
+is sent anywhere unless the environment says so: ``tensorboard --logdir=W`` and ``wandb
+sync`` read the files.
 """
 
+import hashlib
 import importlib.util
+import json
+import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 
 
@@ -52,25 +57,18 @@ class TensorBoard:
 
 
 class WandB:
-    """An offline run below ``wandb/``, in a group with the other networks."""
+    """A run in a group with the other networks of its cell.
+
+    It is offline, below ``wandb/``, unless ``WANDB_MODE=online`` is in the environment;
+    there ``WANDB_PROJECT``, ``WANDB_ENTITY`` and others are W&B's own, too. Online, a
+    network stays one run when its training is continued.
+    """
 
     def __init__(
         self, folder: pathlib.Path, name: str, config: Mapping[str, Any], epoch: int
     ):
-        import wandb
-
         del epoch
-        folder.mkdir(parents=True, exist_ok=True)
-        self._run = wandb.init(
-            mode="offline",
-            project="sparse_gf",
-            group=folder.parent.name,
-            name=name,
-            dir=str(folder),
-            config=dict(config),
-            reinit="create_new",
-            settings=wandb.Settings(console="off", silent=True, x_disable_stats=True),
-        )
+        self._run = _run_of_wandb(folder, name, config, job_type="network")
 
     def write(self, epoch: int, scalars: Mapping[str, float]) -> None:
         """Adds the scores of one epoch."""
@@ -81,11 +79,82 @@ class WandB:
         self._run.finish()
 
 
+def _run_of_wandb(
+    folder: pathlib.Path, name: str, config: Mapping[str, Any], job_type: str
+) -> Any:
+    """A run that begins, or goes on.
+
+    Raises:
+        UserError: If W&B cannot begin it: without a login, for example.
+    """
+    import wandb
+
+    folder.mkdir(parents=True, exist_ok=True)
+    mode: Any = os.environ.get("WANDB_MODE", "offline")
+    # In other work directories the same network is another run.
+    place = f"{folder.absolute()}/{name}".encode()
+    same = {"id": hashlib.sha256(place).hexdigest()[:16], "resume": "allow"}
+    settings = wandb.Settings(console="off", silent=True, x_disable_stats=True)
+    try:
+        return wandb.init(
+            mode=mode,
+            project=os.environ.get("WANDB_PROJECT", "sparse_gf"),
+            group=folder.parent.name,
+            job_type=job_type,
+            name=name,
+            dir=str(folder),
+            config=dict(config),
+            reinit="create_new",
+            settings=settings,
+            **same if mode == "online" else {},
+        )
+    except wandb.errors.Error as error:
+        reason = errors.first_line(error)
+        raise UserError(
+            f"config.log has wandb, which cannot begin: {reason}"
+        ) from error
+
+
+def _table_of_wandb(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One run with a table of a cell's networks, in the group of their runs."""
+    import wandb
+
+    first = {key: own for key, own in rows[0].items() if isinstance(own, _IN_A_TABLE)}
+    config = json.loads(first.pop("config"))
+    data = [[row.get(key) for key in first] for row in rows]
+    run = _run_of_wandb(folder, "networks", config, job_type="table")
+    run.log({"networks": wandb.Table(columns=list(first), data=data)})
+    run.finish()
+
+
+_IN_A_TABLE = (bool, int, float, str)
+
 WRITERS: dict[str, tuple[str, Open]] = {
     "tensorboard": ("tensorboardX", TensorBoard),
     "wandb": ("wandb", WandB),
 }
 """Name to the package that it needs, which is an extra, and what opens it."""
+
+
+TABLES: dict[str, Callable[[pathlib.Path, Sequence[Mapping[str, Any]]], None]] = {
+    "wandb": _table_of_wandb
+}
+"""Of some of ``WRITERS``: (folder, rows of a finished cell) as a table."""
+
+
+def tabulate(
+    names: tuple[str, ...], folder: pathlib.Path, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Shows the networks of a finished cell in one table, where a tool has tables.
+
+    Args:
+        names: Of ``WRITERS``.
+        folder: ``logs`` in that of the cell.
+        rows: As ``results.write_cell`` takes them.
+    """
+    for name in names:
+        if name in TABLES:
+            TABLES[name](folder, rows)
 
 
 def check(names: tuple[str, ...]) -> None:

@@ -1,7 +1,8 @@
 """Who is told what happens while one cell, or many, are trained."""
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from sparse_gf.specs import Cell
 
@@ -14,6 +15,15 @@ class Monitor:
 
     def measured(self, message: str) -> None:
         """Networks were measured after an epoch; the message has their means."""
+
+    def scores(self, epoch: int, networks: Sequence[Mapping[str, Any]]) -> None:
+        """Networks that are trained at once were measured; an exception ends that.
+
+        Args:
+            epoch: After which.
+            networks: Of each, what it is (``arm``, ``seed``, ``dense_width``, ...) and
+                its newest numbers (``egf2``, ``test_accuracy``, ...).
+        """
 
     def note(self, message: str) -> None:
         """Something happened that is worth a line."""
@@ -70,6 +80,10 @@ class Watch:
             f"{self._describe(cell)}, {message}",
         )
 
+    def scores(self, epoch: int, networks: Sequence[Mapping[str, Any]]) -> None:
+        """Networks of a cell were measured."""
+        self._monitor.scores(epoch, networks)
+
     def running(self, number: int) -> None:
         """So many cells are being trained, which do not say how far they are."""
         self._monitor.progress(
@@ -109,6 +123,9 @@ class _CellMonitor(Monitor):
 
     def progress(self, share: float, message: str) -> None:
         self._watch.progress(self._cell, share, message)
+
+    def scores(self, epoch: int, networks: Sequence[Mapping[str, Any]]) -> None:
+        self._watch.scores(epoch, networks)
 
     def note(self, message: str) -> None:
         self._watch.note(self._cell, message)

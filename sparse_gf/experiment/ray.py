@@ -4,16 +4,13 @@ import logging
 import os
 import pathlib
 import socket
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from sparse_gf import data as data_lib
-from sparse_gf import results
-from sparse_gf.core import errors, files
+from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
-from sparse_gf.experiment import own, running
-from sparse_gf.experiment.monitor import Monitor, Watch
+from sparse_gf.experiment import elsewhere
+from sparse_gf.experiment.monitor import Watch
 from sparse_gf.specs import Cell, RunSpec
 
 RETRIES = 3
@@ -21,12 +18,6 @@ RETRIES = 3
 
 CONNECT_SECONDS = 10.0
 """How long the address of a cluster may take to answer."""
-
-POLL_SECONDS = 1.0
-"""Time between looks at what a cluster is doing."""
-
-SHARED_SECONDS = 120.0
-"""How long a result may take to be seen on another machine than the one it is from."""
 
 
 def on_ray(
@@ -63,16 +54,12 @@ def on_ray(
     ray = _connect(address)
     try:
         kind = _resource(ray, address)
-        # Here first: a mistake is found at once, and what has to be prepared in a
-        # shared folder is prepared by one process.
-        for cell in cells:
-            own.check_elsewhere(cell)
-        running.load_all(cells, options)
+        data_dir = elsewhere.check(cells, options)
         watch.begin()
-        tasks = _submit(ray, kind, cells, options, workdir)
+        tasks = _submit(ray, kind, cells, options, data_dir, workdir)
         waiting = list(tasks)
         while waiting:
-            ended, waiting = ray.wait(waiting, timeout=POLL_SECONDS)
+            ended, waiting = ray.wait(waiting, timeout=elsewhere.POLL_SECONDS)
             for task in ended:
                 _tell(ray, task, tasks[task], workdir, watch)
             if waiting:
@@ -123,6 +110,7 @@ def _submit(
     kind: str,
     cells: Sequence[Cell],
     options: RunSpec,
+    data_dir: str,
     workdir: pathlib.Path,
 ) -> dict[Any, Cell]:
     """Hands cells to a cluster; a task for each, the longest first."""
@@ -132,43 +120,13 @@ def _submit(
         max_calls=1,
         max_retries=RETRIES,
         scheduling_strategy="SPREAD",
-    )(_work)
-    # The folder of this process means nothing on other machines.
-    data_dir = options.data_dir
-    if data_dir:
-        data_dir = str(files.user_path("config.data_dir", data_dir).absolute())
+    )(elsewhere.work)
     return {
         work.options(name=cell.hash).remote(
             cell, options, data_dir, workdir.absolute()
         ): cell
-        for cell in sorted(cells, key=lambda cell: cell.work, reverse=True)
+        for cell in elsewhere.longest_first(cells)
     }
-
-
-def _work(
-    cell: Cell, options: RunSpec, data_dir: str, workdir: pathlib.Path
-) -> tuple[str, list[str]]:
-    """Trains one cell in a worker: why that failed, if it did, and what happened."""
-    running.set_up_jax(cell)
-    notes = _Notes()
-    try:
-        part = running.part(cell, data_lib.load(cell.files, data_dir))
-        # A worker that was cut off may hold the cell's lock for a while.
-        running.train_cell(cell, options, part, workdir, notes, wait=True)
-    # A disk that fails may be that of one machine.
-    except (*running.OF_ONE_CELL, OSError) as error:
-        return str(error) or type(error).__name__, notes.lines
-    return "", notes.lines
-
-
-class _Notes(Monitor):
-    """Keeps what is said about a cell."""
-
-    def __init__(self):
-        self.lines: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.lines.append(message)
 
 
 def _busy(ray: Any, kind: str) -> int:
@@ -180,28 +138,9 @@ def _busy(ray: Any, kind: str) -> int:
 def _tell(ray: Any, task: Any, cell: Cell, workdir: pathlib.Path, watch: Watch) -> None:
     """Tells how the task of a cell ended."""
     try:
-        problem, notes = ray.get(task)
+        ended = ray.get(task)
     except ray.exceptions.RayTaskError:
         raise  # No worker died: it is an error in the program.
     except ray.exceptions.RayError as error:
-        problem, notes = errors.first_line(error), []
-    for line in notes:
-        watch.note(cell, line)
-    if problem:
-        watch.fail(cell, UserError(problem))
-    else:
-        _wait_for_result(cell, workdir)
-        watch.finished(cell)
-
-
-def _wait_for_result(cell: Cell, workdir: pathlib.Path) -> None:
-    """Waits for shared storage, which may show new files late."""
-    path = results.cell_path(workdir, cell.hash)
-    deadline = time.monotonic() + SHARED_SECONDS
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise UserError(
-                f"cell {cell.hash} was trained, but {path} does not appear here; "
-                "--workdir must be storage that all machines of the cluster share."
-            )
-        time.sleep(POLL_SECONDS)
+        ended = errors.first_line(error), []
+    elsewhere.tell(cell, ended, workdir, watch)

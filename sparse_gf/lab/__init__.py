@@ -14,6 +14,7 @@ Nothing is printed. What is told of the progress goes where ``progress`` says.
 """
 
 from sparse_gf.lab.found import Results as Results
+from sparse_gf.lab.train import Measured as Measured
 from sparse_gf.lab.train import Progress as Progress
 from sparse_gf.lab.train import compare as compare
 from sparse_gf.lab.train import read as read

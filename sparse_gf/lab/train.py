@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,9 @@ from sparse_gf.studies import sweep as sweep_lib
 Progress = Callable[[float, str], None]
 """``progress(share, message)``: so much of the work, 0 to 1, is done."""
 
+Measured = Callable[[int, Sequence[Mapping[str, Any]]], None]
+"""``measured(epoch, networks)``: what was just measured; see ``Monitor.scores``."""
+
 
 def compare(
     cell: Cell | Mapping[str, Any],
@@ -27,6 +31,7 @@ def compare(
     *,
     options: RunSpec | None = None,
     progress: Progress | str | None = None,
+    measured: Measured | None = None,
 ) -> Results:
     """Trains one cell, or what is missing of it, and returns what was found.
 
@@ -37,14 +42,19 @@ def compare(
         options: How the cell is run; in the place of those in a config.
         progress: Is called with the share of the work and a message; ``"tqdm"`` for a
             bar, in notebooks too; None for silence.
+        measured: Is called at every measured epoch with that and a mapping for each of
+            the networks that are trained at once, of what it is and its numbers. An
+            exception that it raises ends the training there.
 
     Raises:
         UserError: If a value is not allowed, or the data cannot be used.
         errors.Failed: If training has begun and could not be finished.
     """
     cell, own = _cell(cell)
-    with _folder(workdir) as folder, _monitor(progress) as monitor:
+    with _folder(workdir) as folder, _monitor(progress, measured) as monitor:
         experiment.set_up_jax(cell)
+        if results.cell_path(folder, cell.hash).exists():
+            _warn([cell], options or own, folder)
         rows = experiment.run(cell, options or own, folder, monitor)
         return Results(rows, results.read_measurements(folder, cell.hash))
 
@@ -56,6 +66,7 @@ def sweep(
     options: RunSpec | None = None,
     engine: str = "local",
     ray_address: str = "auto",
+    slurm_job: str = "",
     progress: Progress | str | None = None,
 ) -> Results:
     """Trains what is missing of many cells and returns what was found of all of them.
@@ -68,6 +79,7 @@ def sweep(
         options: How cells are run.
         engine: What trains; see ``experiment.engines``.
         ray_address: Of the cluster, for that engine.
+        slurm_job: Parameters of SLURM jobs, for that engine.
         progress: See ``compare``.
 
     Returns:
@@ -78,11 +90,12 @@ def sweep(
             be trained.
     """
     cells, own = _cells(grid)
-    train = engines.choose(engine, ray_address)
+    train = engines.choose(engine, ray_address, slurm_job)
     with _monitor(progress) as monitor:
         folder = results.prepare(workdir, monitor.note)
         results.check(folder)
         missing = [c for c in cells if not results.cell_path(folder, c.hash).exists()]
+        _warn([c for c in cells if c not in missing], options or own, folder)
         watch = experiment.Watch(
             *(missing, folder, monitor, lambda cell: cell.what),
             *(lambda path, cell: "finished", lambda: None),
@@ -111,6 +124,12 @@ def read(workdir: str | os.PathLike[str]) -> Results:
         UserError: If there are none.
     """
     return Results(results.read(workdir), results.read_measurements(workdir))
+
+
+def _warn(finished: Sequence[Cell], options: RunSpec, folder: pathlib.Path) -> None:
+    """Warns of what finished cells are asked for and did not keep."""
+    if lacking := experiment.not_kept(finished, options, folder):
+        warnings.warn(lacking, stacklevel=3)
 
 
 def _cell(given: Any) -> tuple[Cell, RunSpec]:
@@ -149,21 +168,27 @@ def _folder(workdir: str | os.PathLike[str] | None) -> Iterator[pathlib.Path]:
 
 
 class _Told(experiment.Monitor):
-    """Passes on how far the work is."""
+    """Passes on how far the work is, and what was measured."""
 
-    def __init__(self, tell: Progress):
+    def __init__(self, tell: Progress | None, measured: Measured | None):
         self._tell = tell
+        self._measured = measured
 
     def progress(self, share: float, message: str) -> None:
-        self._tell(share, message)
+        if self._tell:
+            self._tell(share, message)
+
+    def scores(self, epoch: int, networks: Sequence[Mapping[str, Any]]) -> None:
+        if self._measured:
+            self._measured(epoch, networks)
 
 
 @contextlib.contextmanager
-def _monitor(progress: Progress | str | None) -> Iterator[experiment.Monitor]:
-    if callable(progress):
-        yield _Told(progress)
-    elif progress is None:
-        yield experiment.Monitor()
+def _monitor(
+    progress: Progress | str | None, measured: Measured | None = None
+) -> Iterator[experiment.Monitor]:
+    if progress is None or callable(progress):
+        yield _Told(progress, measured)
     else:
         errors.one_of("progress", progress, ("tqdm",))
         with _bar() as bar:
@@ -172,7 +197,7 @@ def _monitor(progress: Progress | str | None) -> Iterator[experiment.Monitor]:
                 bar.set_postfix_str(message, refresh=False)
                 bar.update(share - bar.n)
 
-            yield _Told(tell)
+            yield _Told(tell, measured)
 
 
 def _bar() -> Any:

@@ -64,6 +64,7 @@ def train_sweep(
     workdir: str,
     engine: str = "local",
     ray_address: str = "auto",
+    slurm_job: str = "",
 ) -> int:
     """Trains what is missing of a sweep, with a progress bar and a line per cell.
 
@@ -72,6 +73,7 @@ def train_sweep(
         workdir: Where results go.
         engine: One of ``engines.ENGINES``.
         ray_address: Of the cluster, for that engine.
+        slurm_job: Parameters of SLURM jobs, for that engine.
 
     Returns:
         The exit status: 0, or 1 if some cells failed.
@@ -80,13 +82,16 @@ def train_sweep(
         UserError: If the engine, the work directory or the data cannot be used.
         OSError: If a result cannot be written.
     """
-    train = engines.choose(engine, ray_address)
+    train = engines.choose(engine, ray_address, slurm_job)
     console = rich.console.Console(markup=False)
     path = results.prepare(workdir, functools.partial(_say, console))
     results.check(path)
     wanted = sweep.study.trained
     cells = _missing(wanted, path)
     _say(console, f"{_heading(sweep)}: {_count(wanted, cells)}.")
+    finished = [cell for cell in wanted if cell not in cells]
+    if lacking := experiment.not_kept(finished, sweep.run, path):
+        _say(console, lacking)
     failed: dict[str, str] = {}
     with contextlib.ExitStack() as work:
 

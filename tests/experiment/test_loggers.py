@@ -2,6 +2,8 @@
 
 import pathlib
 import struct
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -113,13 +115,67 @@ def test_an_unknown_log_is_refused():
         RunSpec(log="tensorbord")
 
 
+class Wandb(types.ModuleType):
+    """Remembers what runs are begun with, and what they log."""
+
+    errors = types.SimpleNamespace(Error=RuntimeError)
+    Settings = dict
+    Table = dict
+
+    def __init__(self):
+        super().__init__("wandb")
+        self.begun, self.logged = [], []
+
+    def init(self, **given):
+        if not given["config"]:
+            raise RuntimeError("no login\nmore")
+        self.begun.append(given)
+        return types.SimpleNamespace(
+            log=lambda what, step=None: self.logged.append((step, what)),
+            finish=lambda: self.logged.append("finished"),
+        )
+
+
+def test_runs_of_a_cell_are_one_group_with_one_table(monkeypatch, tmp_path):
+    wandb = Wandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    folder = tmp_path / "digits-abc" / "logs"
+    for mode in ("", "online", "online"):
+        if mode:
+            monkeypatch.setenv("WANDB_MODE", mode)
+            monkeypatch.setenv("WANDB_PROJECT", "mine")
+        logs = loggers.Logs(("wandb",), folder, 0)
+        logs.write("dense_7_seed_0", {"dataset": "digits"}, 4, {"egf2": 1.0})
+        logs.close()
+    offline, online, again = wandb.begun
+    assert (offline["mode"], offline["project"]) == ("offline", "sparse_gf")
+    assert "id" not in offline
+    assert (online["mode"], online["project"]) == ("online", "mine")
+    assert online == again  # One run, though training was cut off.
+    assert online["group"] == "digits-abc"
+    assert wandb.logged == [(4, {"egf2": 1.0}), "finished"] * 3
+
+    rows = [
+        {"arm": arm, "seed": 0, "egf2": 1.0, "layers": ["a"], "config": '{"epochs": 4}'}
+        for arm in ("sparse", "dense")
+    ]
+    loggers.tabulate(("tensorboard", "wandb"), folder, rows)
+    begun, (_, table) = wandb.begun[-1], wandb.logged[-2]
+    assert (begun["config"], begun["group"]) == ({"epochs": 4}, "digits-abc")
+    assert begun["id"] != online["id"]
+    columns, data = ["arm", "seed", "egf2"], [["sparse", 0, 1.0], ["dense", 0, 1.0]]
+    assert table == {"networks": {"columns": columns, "data": data}}
+    with pytest.raises(UserError, match=r"has wandb, which cannot begin: no login$"):
+        loggers.WandB(folder, "name", {}, 0)
+
+
 @pytest.mark.thorough
 def test_offline_runs_of_weights_and_biases(tmp_path):
     pytest.importorskip("wandb")
     experiment.run(CELL, RunSpec(log="wandb"), tmp_path)
     folder = results.cell_folder(tmp_path, CELL.dataset, CELL.hash) / "logs"
     runs = list(folder.glob("wandb/offline-run-*/run-*.wandb"))
-    assert len(runs) == 4
+    assert len(runs) == 5  # One has the table.
     text = b"".join(path.read_bytes() for path in runs)
     for arm in ("sparse", "dense"):
         assert f"{arm}_20_seed_1".encode() in text

@@ -17,7 +17,7 @@ import pytest
 
 from sparse_gf import results
 from sparse_gf.core.errors import UserError
-from sparse_gf.experiment import ray as ray_lib
+from sparse_gf.experiment import elsewhere
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.terminal import console
 
@@ -230,6 +230,6 @@ def test_a_work_directory_that_is_not_shared_is_named(cluster, tmp_path, monkeyp
     asked = sweep(epochs=1, seeds=(0,), dense_widths=(7,), only={"variant": ("NR",)})
     nowhere = tmp_path / "elsewhere"
     monkeypatch.setattr(results, "cell_path", lambda *_: nowhere)
-    monkeypatch.setattr(ray_lib, "SHARED_SECONDS", 0.0)
+    monkeypatch.setattr(elsewhere, "SHARED_SECONDS", 0.0)
     with pytest.raises(UserError, match=rf"{nowhere} does not appear.*--workdir must"):
         console.train_sweep(asked, str(tmp_path), "ray", cluster.address)
