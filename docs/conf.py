@@ -22,8 +22,11 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
     "claims",
+    "gallery",
     "mathml",
+    "notebooks",
     "docstrings",
 ]
 exclude_patterns = ["_build"]
@@ -34,6 +37,9 @@ html_math_renderer = "mathml"
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
+
+# What notebooks printed is not to be typed.
+copybutton_selector = "div:not(.output) > div.highlight > pre"
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"

@@ -372,6 +372,16 @@ def test_keys_of_configs_exist():
             assert key in keys, f"{page}: --config.{key}"
 
 
+def test_all_notebooks_and_figures_are_in_the_site():
+    names = {path.stem for path in (ROOT / "colabs").glob("*.ipynb")}
+    assert names == set(
+        re.findall(r"/(\w+)\.ipynb", "".join(PAGES[f"tutorials/{n}.md"] for n in names))
+    )
+    shown = set(re.findall(r"^```\{figures\} (\S+)$", PAGES["gallery.md"], re.M))
+    folders = {path.parent for path in (ROOT / "experiments").rglob("*.png")}
+    assert shown == {os.path.relpath(f, DOCS) for f in (*folders, DOCS / "pictures")}
+
+
 def numbers(text):
     return {float(n) for n in re.findall(r"(?<![\d.])\d+\.\d+(?!\.?\d)", text)}
 
@@ -414,7 +424,7 @@ def test_places_for_new_things_exist(row):
 
 @pytest.mark.thorough
 def test_the_site_builds_without_warnings(tmp_path):
-    for package in ("sphinx", "myst_parser", "furo"):
+    for package in ("sphinx", "myst_parser", "furo", "sphinx_copybutton"):
         pytest.importorskip(package)
     site = tmp_path / "site"
     options = ("-W", "--keep-going", "-q", "-b", "html")
