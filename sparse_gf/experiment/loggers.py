@@ -88,12 +88,16 @@ def _run_of_wandb(
         UserError: If W&B cannot begin it: without a login, for example.
     """
     import wandb
+    from wandb.errors import Error
 
     folder.mkdir(parents=True, exist_ok=True)
     mode: Any = os.environ.get("WANDB_MODE", "offline")
     # In other work directories the same network is another run.
     place = f"{folder.absolute()}/{name}".encode()
-    same = {"id": hashlib.sha256(place).hexdigest()[:16], "resume": "allow"}
+    same: dict[str, Any] = {
+        "id": hashlib.sha256(place).hexdigest()[:16],
+        "resume": "allow",
+    }
     settings = wandb.Settings(console="off", silent=True, x_disable_stats=True)
     try:
         return wandb.init(
@@ -108,7 +112,7 @@ def _run_of_wandb(
             settings=settings,
             **same if mode == "online" else {},
         )
-    except wandb.errors.Error as error:
+    except Error as error:
         reason = errors.first_line(error)
         raise UserError(
             f"config.log has wandb, which cannot begin: {reason}"
@@ -120,8 +124,9 @@ def _table_of_wandb(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> 
     import wandb
 
     first = {key: own for key, own in rows[0].items() if isinstance(own, _IN_A_TABLE)}
-    config = json.loads(first.pop("config"))
-    data = [[row.get(key) for key in first] for row in rows]
+    config = json.loads(rows[0]["config"])
+    del first["config"]
+    data: Any = [[row.get(key) for key in first] for row in rows]
     run = _run_of_wandb(folder, "networks", config, job_type="table")
     run.log({"networks": wandb.Table(columns=list(first), data=data)})
     run.finish()

@@ -118,7 +118,6 @@ def test_an_unknown_log_is_refused():
 class Wandb(types.ModuleType):
     """Remembers what runs are begun with, and what they log."""
 
-    errors = types.SimpleNamespace(Error=RuntimeError)
     Settings = dict
     Table = dict
 
@@ -139,6 +138,9 @@ class Wandb(types.ModuleType):
 def test_runs_of_a_cell_are_one_group_with_one_table(monkeypatch, tmp_path):
     wandb = Wandb()
     monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.setitem(
+        sys.modules, "wandb.errors", types.SimpleNamespace(Error=RuntimeError)
+    )
     folder = tmp_path / "digits-abc" / "logs"
     for mode in ("", "online", "online"):
         if mode:

@@ -71,9 +71,9 @@ def test_each_cell_is_a_job_and_failures_are_told(tmp_path, monkeypatch, capsys)
 @pytest.mark.thorough
 def test_jobs_of_this_machine_train(tmp_path):
     pytest.importorskip("submitit")
-    asked = sweep(seeds=(0, 1))
+    asked = sweep(only={"variant": ("BN",)})
     assert console.train_sweep(asked, str(tmp_path), "slurm", "", "cluster=local") == 0
-    assert set(results.read(tmp_path)["variant"]) == {"NR", "BN"}
+    assert list(results.read(tmp_path)["arm"]) == ["sparse", "dense"]
     # What a job that is cut off is started again with.
     again = slurm.Work().checkpoint(*"abcd")
     assert (type(again.function), again.args) == (slurm.Work, tuple("abcd"))
