@@ -5,7 +5,7 @@ import sys
 
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
-from sparse_gf.terminal import cli
+from sparse_gf.terminal import cli, usage
 
 COMMANDS = {
     "train": ("main", "one cell: sparse against dense networks, or masks"),
@@ -33,7 +33,7 @@ def main() -> None:
     except UserError as error:
         cli.fail(str(error))
     module, _ = COMMANDS[name]
-    sys.argv = [f"{cli.SCRIPT} {name}", *rest]
+    sys.argv = [f"{usage.SCRIPT} {name}", *rest]
     importlib.import_module(f"sparse_gf.{module}").main()
 
 

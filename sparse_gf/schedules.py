@@ -150,6 +150,18 @@ def cubic_density(
     return final + (initial - final) * (1 - done) ** 3
 
 
+def _instead(milestones: tuple[int, ...], epochs: int) -> str:
+    """What to give for milestones of a longer run, the last at three quarters of it."""
+    last = max(milestones, default=0)
+    if last < epochs or min(milestones) < 1:
+        return ""
+    scaled = sorted({max(1, 3 * epochs * m // (4 * last)) for m in milestones})
+    if scaled[-1] >= epochs:
+        return "; --config.schedule.name=constant has none"
+    given = str(tuple(scaled)).replace(" ", "")
+    return f'; for a run of {epochs}, give --config.schedule.milestones="{given}"'
+
+
 def parse(name: str, milestones: tuple[int, ...], factor: float, epochs: int):
     """Makes a learning rate's schedule from the values of a config.
 
@@ -172,7 +184,8 @@ def parse(name: str, milestones: tuple[int, ...], factor: float, epochs: int):
     if list(milestones) != sorted({m for m in milestones if 1 <= m < epochs}):
         raise UserError(
             f"config.schedule.milestones is {milestones!r}; they must be ascending "
-            f"epochs in 1..{epochs - 1}, after which the learning rate falls."
+            f"epochs in 1..{epochs - 1}, after which the learning rate falls"
+            f"{_instead(milestones, epochs)}."
         )
     return Step(milestones, factor)
 

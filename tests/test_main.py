@@ -26,6 +26,17 @@ MASKS = f"--config={ROOT / 'configs' / 'masks.py'}:digits"
         ([f"--config={ROOT / 'README.md'}"], "README.md cannot be loaded"),
         ([f"{CONFIG}:fashion"], "Did you mean 'fashion_mnist'?"),
         (["--config=nowhere.py"], "is 'nowhere.py'; it must be one of"),
+        (["--config=configs/sc_sd.py"], "Did you mean 'sc_sdc'?"),
+        ([CONFIG, "--epochs=5"], "changed by --config.epochs=VALUE."),
+        ([CONFIG, "--workdri=5"], "--workdri is no flag. Did you mean --workdir?"),
+        ([CONFIG, "--config.epoch=5"], "names, such as epochs, "),
+        (
+            [
+                *(MASKS, "--config.schedule.name=step", "--config.epochs=8"),
+                "--config.schedule.milestones=(80,120)",
+            ],
+            'for a run of 8, give --config.schedule.milestones="(4,6)".',
+        ),
         ([], "--config is missing"),
         ([CONFIG, "stray"], "error: 'stray' is no flag; flags start with --.\n"),
         ([CONFIG, "--config.mask.method=snip"], "config key 'mask.method' is none of"),
@@ -228,7 +239,7 @@ def test_no_command_line_makes_a_traceback_or_hangs(command, tmp_path, capsys):
     from sparse_gf.studies import sweep as sweep_lib
 
     rng = random.Random(0)
-    keys = sorted(config_lib.KEYS - {"file", "mask.file"})
+    keys = sorted(config_lib.KEYS.keys() - {"file", "mask.file"})
     sweep_keys = sorted(sweep_lib.KEYS)
     statuses = collections.Counter()
     for draw in range(400):

@@ -41,21 +41,41 @@ def begun(*others: type[Exception]) -> Iterator[None]:
         raise Failed(f"{first_line(error)}.") from error
 
 
-def unknown(place: str, value: object, allowed: Iterable[str]) -> UserError:
+LISTED = 12
+"""Of more names than these an error lists the nearest alone."""
+
+
+def unknown(
+    place: str, value: object, allowed: Iterable[str], like: str = ""
+) -> UserError:
     """Makes the error for a name that is not one of the allowed ones; see ``one_of``.
+
+    Args:
+        place: See ``one_of``, likewise ``value`` and ``allowed``.
+        value: Likewise.
+        allowed: Likewise.
+        like: What the nearest is sought for; the value if left out.
 
     Returns:
         The error, to be raised by the caller, with the nearest match if any.
     """
     names = sorted(allowed)
     folded = {name.lower(): name for name in names}
+    text = (like or str(value)).lower()
+    close = [
+        folded[name]
+        for name in difflib.get_close_matches(text, folded, n=LISTED // 2, cutoff=0.5)
+    ]
     # A nested key that was given without what it is nested in.
     near = [name for name in names if "." in name and name.split(".")[-1] == value]
-    if not near:
-        close = difflib.get_close_matches(str(value).lower(), folded, n=1, cutoff=0.5)
-        near = [folded[name] for name in close]
+    near = near or close[:1]
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     spelled = ", ".join(name or "'' (empty)" for name in names)
+    if len(names) > LISTED:
+        holding = [name for name in names if text and text in name.lower()]
+        shown = list(dict.fromkeys([*near, *close, *holding]))[: LISTED // 2]
+        such = shown or [name for name in names if name][: LISTED // 2]
+        spelled = f"{len(names)} names, such as {', '.join(such)}"
     return UserError(f"{place} is {value!r}; it must be one of {spelled}.{hint}")
 
 

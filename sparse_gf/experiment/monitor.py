@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from sparse_gf.core import words
 from sparse_gf.specs import Cell
 
 
@@ -88,7 +89,7 @@ class Watch:
         """So many cells are being trained, which do not say how far they are."""
         self._monitor.progress(
             self._done / self._total,
-            f"{self._ended}/{self._number} cells, {number} running",
+            f"{self._ended}/{words.counted(self._number, 'cell')}, {number} running",
         )
 
     def note(self, cell: Cell, message: str) -> None:

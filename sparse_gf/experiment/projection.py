@@ -188,7 +188,7 @@ def measured(job: Job) -> Target:
         0.0,
         {precision_of(job.cell): rate},
         f"measured: {words.counted(steps, 'step')} of "
-        f"{sum(group.size for group in groups)} networks in "
+        f"{words.counted(sum(group.size for group in groups), 'network')} in "
         f"{words.duration(seconds)}",
     )
 

@@ -225,7 +225,8 @@ def _check_sizes(cell: Cell, dataset: Dataset) -> None:
         if getattr(cell, name) > len(labels):
             raise UserError(
                 f"config.{name} is {getattr(cell, name)}; {dataset.title} from "
-                f"{dataset.source} has only {len(labels)} {kind} images."
+                f"{dataset.source} has only "
+                f"{words.counted(len(labels), f'{kind} image')}."
             )
 
 

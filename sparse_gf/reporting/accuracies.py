@@ -152,8 +152,10 @@ def _ours(entry: Entry, density: float, rows: pd.DataFrame) -> dict[str, Any]:
     accuracy, first, number = 100 * own["test_accuracy"], own.iloc[0], len(own)
     diverged = int(own["diverged"].sum())
     setting = (
-        f"{first['dataset_title']}, {first['model']}, {first['epochs']} epochs, "
-        f"{words.counted(number, 'seed')}" + f" ({diverged} diverged)" * bool(diverged)
+        f"{first['dataset_title']}, {first['model']}, "
+        f"{words.counted(first['epochs'], 'epoch')}, {words.counted(number, 'seed')}"
+        + f" ({diverged} diverged)"
+        * bool(diverged)
     )
     return {
         "ours": columns.spread(accuracy),

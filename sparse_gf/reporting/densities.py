@@ -193,7 +193,7 @@ def _title(rows: pd.DataFrame) -> str:
         values = rows[column].unique()
         return f"{values[0]:{form}}" if len(values) == 1 else ""
 
-    epochs = f"{one('epochs')} epochs" if one("epochs") else ""
+    epochs = words.counted(one("epochs"), "epoch") if one("epochs") else ""
     optimizer = f"{one('optimizer')} {one('learning_rate', 'g')}".strip()
     parts = [one(name) for name in ("dataset_title", "model")]
     tweaks = set(rows.apply(_tweaks, axis=1)) - {"plain"}

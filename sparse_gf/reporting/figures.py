@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sparse_gf.core import files
+from sparse_gf.core import files, words
 from sparse_gf.reporting import columns, scales
 from sparse_gf.reporting.scales import Scale
 
@@ -303,4 +303,6 @@ def not_finite(values: pd.Series) -> str:
     missing = int((~np.isfinite(values)).sum())
     if not missing:
         return ""
-    return f"{missing} of {len(values)} networks are not finite and not drawn"
+    whole = words.counted(len(values), "network")
+    are = "is" if len(values) == 1 else "are"
+    return f"{missing} of {whole} {are} not finite and not drawn"

@@ -240,4 +240,6 @@ def _papers_data(study: str) -> str:
     """What the paper trained a study's networks on."""
     cells = studies.get(study).cells
     datasets = dict.fromkeys((cell.info.title, cell.epochs) for cell in cells)
-    return " and ".join(f"{title}, {epochs} epochs" for title, epochs in datasets)
+    return " and ".join(
+        f"{title}, {words.counted(epochs, 'epoch')}" for title, epochs in datasets
+    )

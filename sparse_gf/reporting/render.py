@@ -5,7 +5,7 @@ Every table is first laid out as a ``Table``, free of any markup, and then rende
 
 import html as html_lib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 
@@ -332,6 +332,21 @@ def terminal(table: Table) -> Any:
         for name, cells in block.rows:
             shown.add_row(name, *map(_words, cells))
     return shown
+
+
+def sentences(table: Table) -> Iterator[tuple[str, list[str]]]:
+    """Rows as texts, for terminals that are narrower than the table.
+
+    Yields:
+        The name of a row with its heading, and its values with theirs.
+    """
+    for block in table.blocks:
+        for name, cells in block.rows:
+            pairs = zip(table.columns, map(_words, cells), strict=True)
+            yield (
+                f"{table.corner} {name}".strip(),
+                [f"{heading}: {value}" for heading, value in pairs],
+            )
 
 
 def _words(cell: Cell) -> str:

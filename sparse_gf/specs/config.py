@@ -1,6 +1,7 @@
 """From a config to specs, and back."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -21,22 +22,22 @@ def _nested_specs(kind: type[Spec]) -> dict[str, Spec]:
     return {name: own for name, own in found.items() if isinstance(own, Spec)}
 
 
-def _keys(*kinds: type[Spec]) -> frozenset[str]:
-    """What configs of these kinds may hold, nested keys with a dot."""
-    names: set[str] = set()
+def _keys(*kinds: type[Spec]) -> dict[str, Any]:
+    """What configs of these kinds may hold, nested keys with a dot, and defaults."""
+    found: dict[str, Any] = {}
     for kind in kinds:
-        nested = _nested_specs(kind)
-        names |= {f.name for f in dataclasses.fields(kind) if f.name not in nested}
-        names |= {
-            f"{name}.{field.name}"
-            for name, own in nested.items()
-            for field in dataclasses.fields(own)
-        }
-    return frozenset(names)
+        for field in dataclasses.fields(kind):
+            own: Any = {field.name: field.default}
+            if isinstance(field.default, Spec):
+                values = field.default.given()
+                own = {f"{field.name}.{key}": value for key, value in values.items()}
+            found |= {key: own[key] for key in own if key not in found}
+    return found
 
 
 KEYS = _keys(CapacitySpec, MaskedSpec, RunSpec)
-"""What a config may hold, nested keys with a dot."""
+"""What a config may hold, nested keys with a dot, and defaults: those of comparisons
+where both kinds of cell have a key."""
 
 
 def new_config(kind: type[Cell]) -> Any:
@@ -100,7 +101,7 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _nested(name: str, values: Any, default: Spec, allowed: frozenset[str]) -> Any:
+def _nested(name: str, values: Any, default: Spec, allowed: Collection[str]) -> Any:
     """A nested spec, with the cell's own defaults for what is missing."""
     try:
         found = {key: _plain(values[key]) for key in dict(values)}

@@ -71,11 +71,13 @@ AXES = {name: kind for name, kind in _TYPES.items() if kind is not tuple}
 
 _RUN = tuple(field.name for field in dataclasses.fields(RunSpec))
 
-KEYS = frozenset(
-    {"paper", "study", "scale", *_PLACES, *_RUN}
-    | {f"{group}.{axis}" for group in ("grid", "only") for axis in AXES}
-)
-"""What the config of a sweep may hold, nested keys with a dot."""
+KEYS: dict[str, Any] = {
+    **dict.fromkeys(("paper", "study", "scale", *_PLACES)),
+    **{field.name: field.default for field in dataclasses.fields(RunSpec)},
+    **{f"{group}.{axis}": None for group in ("grid", "only") for axis in AXES},
+}
+"""What the config of a sweep may hold, nested keys with a dot, and defaults; None where
+a study's cells, or a grid's, have their own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,7 +271,7 @@ def _entry(values: dict[str, Any], varied: list[str]) -> Entry:
 
 def _spoken(axis: str, value: Any) -> str:
     if axis == "hidden_layers":
-        return f"{value} layers"
+        return words.counted(value, "layer")
     if isinstance(value, str):
         return own_lib.plain(value)
     return str(value) if axis == "learning_rate" else f"{axis} {value}"

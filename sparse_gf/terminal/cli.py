@@ -2,23 +2,21 @@
 
 import codecs
 import contextlib
+import difflib
 import io
 import os
 import re
-import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
 from sparse_gf.core import errors, files
 from sparse_gf.core.errors import Failed, UserError
-from sparse_gf.terminal import configs
-
-SCRIPT = "sparse-gf"
-"""The command that has all others."""
+from sparse_gf.terminal import configs, usage
 
 STATUSES = (
     "Exit status: 0 done; 1 training or files failed; 2 nothing was begun: a mistake "
@@ -44,7 +42,7 @@ def run(
     summary: str,
     examples: Sequence[str],
     config: Any = None,
-    keys: Collection[str] = (),
+    keys: Mapping[str, Any] = MappingProxyType({}),
     operand: str = "",
 ) -> None:
     """Parses the flags, runs a command and ends the process with its status.
@@ -55,7 +53,7 @@ def run(
         examples: Its arguments, for ``--help`` and where some are missing; the first
             gives a value of ``--config`` if the command has that flag.
         config: The holder of the ``--config`` flag, if there is one.
-        keys: What ``--config.KEY`` may be.
+        keys: What ``--config.KEY`` may be, and defaults.
         operand: Name of the one argument without ``--`` that the command is called
             with, ``"FILE"``; empty for a command that has flags alone.
     """
@@ -66,8 +64,8 @@ def run(
 
     def begin(argv: Sequence[str]) -> list[str]:
         if {"--help", "-help", "-h", "--helpshort"} & set(argv[1:]):
-            module = command.__module__
-            print(_help(module, summary, examples, config is not None, operand))
+            shown = usage.text(command.__module__, summary, examples, operand)
+            print("\n".join([*shown, *_values(argv, config, keys), "", *_statuses()]))
             sys.exit(0)
         return parse(argv, config, keys, examples[0])
 
@@ -76,6 +74,22 @@ def run(
             sys.exit(_guarded(command, argv, operand))
 
     app.run(end, flags_parser=begin)
+
+
+def _statuses() -> list[str]:
+    return textwrap.wrap(STATUSES, usage.width())
+
+
+def _values(argv: Sequence[str], config: Any, keys: Mapping[str, Any]) -> Iterator[str]:
+    """For ``--help``: the keys of the config that is named, or what there may be."""
+    if config is None:
+        return
+    asked = [argument for argument in argv if not re.match("--?h(elp|$)", argument)]
+    if any(re.match("--?config(=|$)", argument) for argument in asked):
+        parse(asked, config, keys, "")
+        yield from usage.keys("that config", usage.flat(config.value))
+    else:
+        yield from usage.keys("--config=FILE, where it sets no other", keys)
 
 
 def spell() -> None:
@@ -111,8 +125,24 @@ def parse(
             # A file that failed to load raises when it is looked at.
             list(config.value)
     except Exception as error:  # A config file is a program: it may raise anything.
+        if isinstance(error, flags.UnrecognizedFlagError):
+            fail(_unknown(error.flagname, keys))
         fail(_explain(error, argv, example if config is not None else ""))
     return rest
+
+
+def _unknown(name: str, keys: Collection[str]) -> str:
+    """What a flag that there is not was to be."""
+    inner = [key for key in keys if key == name or key.rpartition(".")[2] == name]
+    if inner:
+        told = " or ".join(f"--config.{key}=VALUE" for key in sorted(inner)[:3])
+        return f"--{name} is no flag; a value of the config is changed by {told}."
+    near = [*flags.FLAGS, *(f"config.{key}" for key in keys)]
+    close = difflib.get_close_matches(name, near, n=1, cutoff=0.6) or [
+        f"config.{key}" for key in difflib.get_close_matches(name, keys, n=1)
+    ]
+    hint = f" Did you mean --{close[0]}?" if close else " See --help."
+    return f"--{name} is no flag.{hint}"
 
 
 def _config_keys(argv: Sequence[str]) -> list[str]:
@@ -125,58 +155,6 @@ def fail(message: str) -> NoReturn:
     """Ends the process with one line on standard error and status 2."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
-
-
-def _help(
-    module: str,
-    summary: str,
-    examples: Sequence[str],
-    has_config: bool,
-    operand: str,
-) -> str:
-    """What ``--help`` prints: a screen of text."""
-    name = sys.argv[0]
-    if not name.startswith(f"{SCRIPT} "):
-        name = f"python -m {module if module != '__main__' else _main_name()}"
-    own = flags.FLAGS.flags_by_module_dict()
-    found = {
-        flag.name: flag
-        for key in (module, sys.argv[0], __name__)
-        for flag in own.get(key, ())
-    }
-    width = min(shutil.get_terminal_size().columns, 100)
-    lines = [f"{name}{f' {operand}' * bool(operand)} [--FLAG=VALUE ...]", ""]
-    lines += [*textwrap.wrap(summary, width), "", "Examples:"]
-    for example in examples:
-        command = textwrap.wrap(
-            f"{name} {example}",
-            width - 4,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        lines += textwrap.indent(" \\\n    ".join(command), "  ").splitlines()
-    lines += ["", "Flags:"]
-    column = max(map(len, found)) + 5
-    for flag in found.values():
-        default = f" [{flag.default_as_str}]" if flag.default not in (None, "") else ""
-        default = "" if flag.boolean else default.replace("'", "")
-        start = f"  --{flag.name}".ljust(column)
-        text = f"{start} {' '.join(flag.help.split())}{default}"
-        lines += textwrap.wrap(
-            text, width, subsequent_indent=" " * (column + 1), break_long_words=False
-        )
-    if has_config:
-        lines += [
-            "",
-            "Keys of --config.KEY and their values: see the config, and README.md.",
-        ]
-    lines += ["", *textwrap.wrap(STATUSES, width)]
-    return "\n".join(lines)
-
-
-def _main_name() -> str:
-    """The dotted name of the module that ``python -m`` runs."""
-    return getattr(sys.modules["__main__"].__spec__, "name", sys.argv[0])
 
 
 @contextlib.contextmanager

@@ -55,5 +55,7 @@ def _path(value: str) -> str:
     inside = inner[:1] == ("configs",) and folder().joinpath(*inner[1:]).is_file()
     if inside:
         return f"{folder().joinpath(*inner[1:])}{colon}{setting}"
-    errors.one_of("--config, where no such file is,", name, own)
+    if name not in own:
+        stem = pathlib.PurePath(name).stem
+        raise errors.unknown("--config, where no such file is,", name, own, stem)
     return f"{own[name]}{colon}{setting}"

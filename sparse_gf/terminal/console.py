@@ -5,12 +5,15 @@ import dataclasses
 import functools
 import math
 import pathlib
+import textwrap
 import time
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import rich.console
+import rich.measure
 from rich import progress
+from rich.table import Column
 
 from sparse_gf import ensemble, experiment, results, specs
 from sparse_gf.core import errors, files, words
@@ -21,6 +24,9 @@ from sparse_gf.studies import sweep as sweep_lib
 
 LINE_SECONDS = 10.0
 """Time between a sweep's lines of progress where there is no terminal for a bar."""
+
+STEPS = 8
+"""Lines of progress of a cell there, each with what was measured last."""
 
 
 def train_cell(config: Any, workdir: str) -> None:
@@ -43,9 +49,10 @@ def train_cell(config: Any, workdir: str) -> None:
     for line in (
         f"Figures, table and config: {folder}",
         f"Rows: {above}/networks.parquet, {above}/measurements.parquet",
-        f"{len(rows)} networks in {taken}, with at most {memory} of memory.",
+        f"{words.counted(len(rows), 'network')} in {taken}, with at most {memory} of "
+        "memory.",
     ):
-        console.print(line, highlight=False, soft_wrap=True)
+        _say(console, line)
 
 
 def _show_cell(
@@ -53,10 +60,26 @@ def _show_cell(
 ) -> pathlib.Path:
     """Prints a finished cell's table and writes its folder, which is returned."""
     found = cell_folder.look(rows, run.wilcoxon_method, run.wilcoxon_zeros)
-    console.print(render.terminal(found.layout("plain")))
+    _show_table(found.layout("plain"), console)
     for line in found.lines():
         _say(console, line)
     return cell_folder.write(files.user_path("--workdir", workdir), found, rows)
+
+
+def _show_table(layout: render.Table, console: rich.console.Console) -> None:
+    """Prints a table, or line by line what is in it where it is too wide."""
+    table = render.terminal(layout)
+    whole = rich.measure.Measurement.get(
+        console, console.options.update(width=1000), table
+    )
+    if whole.maximum <= console.width:
+        console.print(table)
+        return
+    _say(console, layout.title)
+    for name, values in render.sentences(layout):
+        _say(console, name)
+        for value in values:
+            _say(console, f"  {value}")
 
 
 def train_sweep(
@@ -101,7 +124,7 @@ def train_sweep(
 
         if cells:
             experiment.set_up_jax(cells[0])
-            monitor = work.enter_context(_monitor(console, LINE_SECONDS))
+            monitor = work.enter_context(_monitor(console, LINE_SECONDS, len(cells)))
             result = functools.partial(_result, sweep.run)
             watch = experiment.Watch(cells, path, monitor, _describe, result, begin)
             train(cells, sweep.run, path, watch)
@@ -157,14 +180,19 @@ def _heading(sweep: sweep_lib.Sweep) -> str:
 def _count(cells: Collection[specs.Cell], missing: Collection[specs.Cell]) -> str:
     networks = sum(cell.num_networks for cell in cells)
     done = len(cells) - len(missing)
-    return f"{done} of {len(cells)} cells are done ({networks} networks in all)"
+    are = "is" if len(cells) == 1 else "are"
+    return (
+        f"{done} of {words.counted(len(cells), 'cell')} {are} done "
+        f"({words.counted(networks, 'network')} in all)"
+    )
 
 
 def _describe(cell: specs.Cell) -> str:
     decay = cell.optimizer.decay
     rate = f"{plain(cell.optimizer.name)} {cell.optimizer.learning_rate:g}"
     rate += f" (decay {decay:g})" if decay else ""
-    part = f", {cell.train_examples} images" if cell.train_examples else ""
+    few = cell.train_examples
+    part = f", {words.counted(few, 'image')}" if few else ""
     epochs = words.counted(cell.epochs, "epoch")
     activation = plain(cell.activation)
     known = f"{cell.info.name}{part}, {epochs}, {cell.what}, {rate}, {activation}"
@@ -181,19 +209,26 @@ def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.Cell) -> str:
 
 
 def _say(console: rich.console.Console, line: str) -> None:
+    """Prints a line, broken between words where there is a terminal."""
+    if console.is_terminal:
+        kept = {"break_long_words": False, "break_on_hyphens": False}
+        line = textwrap.fill(line, console.width, **kept)
     console.print(line, highlight=False, soft_wrap=True)
 
 
 class _Lines(experiment.Monitor):
-    """Progress where there is no terminal: a line for every message, or now and then.
+    """Progress where there is no terminal: at most ``STEPS`` lines for each cell.
 
-    ``seconds`` is the least time between two lines.
+    What was measured is said with them. ``seconds`` is the least time between two.
     """
 
-    def __init__(self, console: rich.console.Console, seconds: float):
+    def __init__(self, console: rich.console.Console, seconds: float, cells: int):
         self._console = console
         self._seconds = seconds
+        self._step = 1 / (STEPS * max(cells, 1))
         self._next = 0.0
+        self._next_share = 0.0
+        self._measured = ""
         self._origin: tuple[float, float] | None = None
 
     def progress(self, share: float, message: str) -> None:
@@ -202,18 +237,23 @@ class _Lines(experiment.Monitor):
         start, first = self._origin or (now, share)
         if share and self._origin is None:
             self._origin = now, share
-        if now < self._next and share < 1:
+        if (now < self._next or share < self._next_share) and share < 1:
             return
         self._next = now + self._seconds
+        # A step is done a rounding error before it, too.
+        self._next_share = share + 0.999 * self._step
+        if self._measured:
+            self.note(self._measured)
+            self._measured = ""
         left = (now - start) * (1 - share) / (share - first) if share > first else 0.0
         known = f", {words.duration(left)} left" if left else ""
         self.note(f"{share:4.0%} {message}{known}")
 
     def measured(self, message: str) -> None:
-        self.note(message)
+        self._measured = message
 
     def note(self, message: str) -> None:
-        self._console.print(message, highlight=False, soft_wrap=True)
+        _say(self._console, message)
 
 
 class _Bar(experiment.Monitor):
@@ -230,23 +270,25 @@ class _Bar(experiment.Monitor):
         self.note(message)
 
     def note(self, message: str) -> None:
-        self._bar.console.print(message, highlight=False, soft_wrap=True)
+        _say(self._bar.console, message)
 
 
 @contextlib.contextmanager
 def _monitor(
-    console: rich.console.Console, seconds: float
+    console: rich.console.Console, seconds: float, cells: int = 1
 ) -> Iterator[experiment.Monitor]:
     if not console.is_terminal:
-        yield _Lines(console, seconds)
+        yield _Lines(console, seconds, cells)
         return
+    # What matters comes first; what does not fit is left out, and nothing is broken.
+    rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     with progress.Progress(
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
+        progress.BarColumn(bar_width=min(40, max(6, console.width // 4))),
         progress.TaskProgressColumn(),
-        progress.TimeElapsedColumn(),
-        progress.TextColumn("left"),
         progress.TimeRemainingColumn(),
+        progress.TextColumn("left"),
+        progress.TextColumn("{task.description}", markup=False, table_column=rest),
         console=console,
+        expand=True,
     ) as bar:
         yield _Bar(bar)
