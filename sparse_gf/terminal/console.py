@@ -211,8 +211,10 @@ def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.Cell) -> str:
 def _say(console: rich.console.Console, line: str) -> None:
     """Prints a line, broken between words where there is a terminal."""
     if console.is_terminal:
-        kept = {"break_long_words": False, "break_on_hyphens": False}
-        line = textwrap.fill(line, console.width, **kept)
+        words_kept = textwrap.TextWrapper(
+            console.width, break_long_words=False, break_on_hyphens=False
+        )
+        line = words_kept.fill(line)
     console.print(line, highlight=False, soft_wrap=True)
 
 
