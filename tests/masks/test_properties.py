@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sparse_gf import budgets, masks
+from sparse_gf import budgets, layers, masks
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 
@@ -18,6 +18,12 @@ pytestmark = pytest.mark.thorough
 
 # Few, so that few programs are compiled.
 SHAPES = ((3, 4), (1, 1), (0, 4), (2, 2, 3, 4), (2, 3, 4), (5, 2))
+THREE = (
+    layers.Layer(),
+    layers.Layer((0,), (1, 2)),
+    layers.Layer((0, 1), (2,)),
+    layers.Layer((1,), (2,), stack=(0,)),
+)
 DTYPES = (np.float32, np.float16, jnp.bfloat16)
 NAMES = ("Dense_0", "Dense_10", "Conv_2", "block", "a b", "é", "0", "kernel")
 
@@ -46,6 +52,17 @@ def networks(draw):
     if draw(st.booleans()):
         params = {"params": params, "head": layer()}
     params = jax.tree.map(jnp.asarray, params)
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    kernels = {tree.path_name(path): leaf for path, leaf in leaves if leaf.ndim > 1}
+    if draw(st.booleans()) or any(leaf.ndim > 2 for leaf in kernels.values()):
+        # What more than two axes are, names may leave open.
+        return layers.label(
+            params,
+            {
+                path: draw(st.sampled_from(THREE)) if leaf.ndim == 3 else layers.Layer()
+                for path, leaf in kernels.items()
+            },
+        )
     return flax.core.freeze(params) if draw(st.booleans()) else params
 
 
