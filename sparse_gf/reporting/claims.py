@@ -149,17 +149,18 @@ def together(found: Sequence[str], holds: str) -> str:
     """The verdict about a claim from those about its parts.
 
     Args:
-        found: Of all parts; those that were not run do not count.
+        found: Of all parts. Those that were not run might have said anything: what is
+            said of all or most of the parts is said of these too.
         holds: As in ``Claim``.
     """
-    run = [one for one in found if one != NOT_RUN]
-    if not run:
+    number, missing = len(found), found.count(NOT_RUN)
+    if missing == number:
         return NOT_RUN
-    agree, disagree = run.count(AGREES), run.count(DOES_NOT)
+    agree, disagree = found.count(AGREES), found.count(DOES_NOT)
     supported, refuted = {
-        "all": (agree == len(run), disagree > 0),
-        "most": (2 * agree > len(run), 2 * disagree >= len(run)),
-        "some": (agree > 0, disagree == len(run)),
+        "all": (agree == number, disagree > 0),
+        "most": (2 * agree > number, 2 * disagree >= number),
+        "some": (agree > 0, disagree == number),
     }[holds]
     if supported:
         return AGREES
