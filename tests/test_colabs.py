@@ -10,9 +10,11 @@ import re
 
 import pytest
 
-from docs import address
-
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+sys.path.append(str(ROOT / "docs"))
+import address  # noqa: E402
+
 FOLDER = ROOT / "colabs"
 NAMES = (
     "1_quick_start",

@@ -9,11 +9,13 @@ import sys
 
 import pytest
 
-from docs import address
 from sparse_gf.core.errors import UserError
 from sparse_gf.terminal import configs
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+sys.path.append(str(ROOT / "docs"))
+import address  # noqa: E402
 
 
 def run(*arguments, cwd, **environment):
