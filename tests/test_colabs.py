@@ -7,6 +7,7 @@ import importlib
 import json
 import pathlib
 import re
+import sys
 
 import pytest
 
