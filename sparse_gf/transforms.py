@@ -183,6 +183,6 @@ def gradient_flow(state: Any) -> GradientFlow:
 def _unboxed(part: Any) -> Any:
     """Arrays without the variables in which an ``nnx.Optimizer`` keeps its state."""
     if isinstance(part, dict):
-        return {path: _unboxed(own) for path, own in part.items()}
+        return type(part)((path, _unboxed(own)) for path, own in part.items())
     (array,) = jax.tree.leaves(part)
     return array

@@ -282,7 +282,7 @@ def test_a_sweep_killed_three_times_loses_no_more_than_the_running_epoch(tmp_pat
         ("--config.epochs=0", "config.epochs is 0"),
         ("--config.only.variant=('NX',)", "config.only.variant is 'NX'"),
         ("--config.epoch=1", "Did you mean 'epochs'?"),
-        ("--engine=slurm", "--engine is 'slurm'"),
+        ("--engine=cloud", "--engine is 'cloud'"),
     ],
 )
 def test_the_command_refuses_what_is_wrong_in_one_line(command, tmp_path, flag, wanted):

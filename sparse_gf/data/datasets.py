@@ -180,7 +180,8 @@ def info(name: str) -> DatasetInfo:
             f"their size and the number of classes: give config.image_size and "
             f"config.num_classes."
         )
-    errors.one_of("config.dataset", name, NAMES)
+    if name not in INFO:
+        raise errors.unknown("config.dataset", name, NAMES)
     return INFO[name]
 
 
