@@ -20,7 +20,7 @@ from jax.sharding import SingleDeviceSharding
 from benchmarks import cells, harness, hlo, roofline
 from sparse_gf import ensemble, specs
 from sparse_gf.core import errors
-from sparse_gf.experiment import capacity, masked
+from sparse_gf.experiment import capacity, masked, targets
 from sparse_gf.specs import CapacitySpec, Cell, MaskedSpec, MaskSpec, OptimizerSpec
 
 FOLDER = pathlib.Path(__file__).parent / "targets"
@@ -33,16 +33,13 @@ class Target(NamedTuple):
         title: Its name.
         platform: JAX's name of the platform.
         topology: JAX's name of the arrangement.
-        bandwidth: Bytes a second of its memory, from its data sheet.
-        rate: Products in float32 a second, likewise. TPUs multiply in bfloat16; the
-            full precision takes six of these products.
+        sheet: What its data sheet says.
     """
 
     title: str
     platform: str
     topology: str
-    bandwidth: float
-    rate: float
+    sheet: targets.Target
 
     def sharding(self) -> SingleDeviceSharding:
         """One device of it."""
@@ -56,10 +53,9 @@ class Target(NamedTuple):
 
 
 TARGETS = {
-    "h100": Target("H100", "cuda", "1x1x1", 3.35e12, 67e12),
-    "a100": Target("A100", "cuda", "1x1x1", 2.039e12, 19.5e12),
-    # Google Cloud's page of TPU v5e: 197 TFLOP/s in bfloat16.
-    "v5e": Target("v5e", "tpu", "v5e:2x2", 0.819e12, 197e12 / 6),
+    "h100": Target("H100", "cuda", "1x1x1", targets.TARGETS["h100"]),
+    "a100": Target("A100", "cuda", "1x1x1", targets.TARGETS["a100"]),
+    "v5e": Target("v5e", "tpu", "v5e:2x2", targets.TARGETS["v5e"]),
 }
 
 
@@ -140,7 +136,8 @@ def figure(target: Target, title: str, cell: Cell, name: str) -> harness.Figure:
     floor = ""
     if name == "advance" and isinstance(cell, CapacitySpec):
         floor = f" (counted floor {roofline.step_bytes(cell) / 1e9:.3g})"
-    took = 1e3 * hlo.seconds(launches, target.bandwidth, target.rate) / steps
+    speeds = target.sheet.bandwidth, target.sheet.rates["float32"]
+    took = 1e3 * hlo.seconds(launches, *speeds) / steps
     loops = [loop for loop in found.module.loops() if loop.trips > 1]
     of_loops = "; ".join(
         f"{loop.trips} x {hlo.num_kernels(own)} kernels, "

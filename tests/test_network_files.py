@@ -1,5 +1,6 @@
 """Saved networks called again, and rebuilt elsewhere from what is exported."""
 
+import flax.linen as nn
 import numpy as np
 import pytest
 
@@ -8,7 +9,7 @@ from sparse_gf import network_files, results
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import saved
-from sparse_gf.specs import RunSpec
+from sparse_gf.specs import MaskedSpec, MaskSpec, RunSpec
 
 SMALL = {
     "dataset": "digits",
@@ -167,3 +168,35 @@ def test_what_cannot_be_used_is_said(capacity, tmp_path):
         network_files.load(tmp_path / "old.npz")
     with pytest.raises(UserError, match="nowhere"):
         network_files.load("/nowhere.npz")
+
+
+class Heads(nn.Module):
+    """Attention on an image's rows, and a layer whose name leaves its axes open."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.MultiHeadDotProductAttention(2, name="mix")(x[..., 0])
+        x = nn.DenseGeneral((2, 3), name="fold")(x)
+        return nn.Dense(self.num_classes, name="top")(x.reshape(len(x), -1))
+
+
+def test_heads_of_an_own_model_are_exported_as_matrices(tmp_path):
+    mask = {"method": "random", "density": (0.5,)}
+    values = {"model": Heads, "mask": mask, "data_augmentation": False, "epochs": 1}
+    cell = MaskedSpec(**SMALL | values | {"mask": MaskSpec(**mask)})
+    sg.compare(cell, tmp_path, options=RunSpec(save_networks="last"))
+    (file,) = tmp_path.glob("*/networks/*.npz")
+    network = network_files.load(file)
+    state = network_files.to_torch(network)
+    mix = network.params["mix"]
+    kernel, bias = mix["query"]["kernel"], mix["query"]["bias"]
+    for head, unit, e in np.ndindex(2, 4, 8):
+        assert state["mix.query.weight"][head * 4 + unit, e] == kernel[e, head, unit]
+        assert state["mix.query.bias"][head * 4 + unit] == bias[head, unit]
+        out = mix["out"]["kernel"][head, unit, e]
+        assert state["mix.out.weight"][e, head * 4 + unit] == out
+    assert state["fold.weight"].shape == (6, 8)
+    assert state["fold.bias"].shape == (6,)
+    assert list(tree.kernels(network.params))[-2:] == ["fold/kernel", "top/kernel"]

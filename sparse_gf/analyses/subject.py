@@ -163,7 +163,7 @@ def make(
     recipe = experiment.job(cell, RunSpec()).recipe(network.params)
     return Subject(
         recipe,
-        network._replace(about={}),
+        saved.labelled(network, cell, recipe.model)._replace(about={}),
         training.gates_at(recipe, network.about["epoch"]),
         *_examples(dataset, cell.dtype, settings.examples),
         settings,

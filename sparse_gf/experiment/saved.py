@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -23,7 +24,9 @@ from sparse_gf.core import archives, checksums, errors, files, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.own import plain
 from sparse_gf.core.types import Masks, Params
+from sparse_gf.experiment import shapes
 from sparse_gf.experiment.members import Job
+from sparse_gf.specs import Cell
 
 PARTS = ("params", "masks", "batch_stats")
 
@@ -89,6 +92,15 @@ def load(path: pathlib.Path) -> Network:
         raise UserError(
             f"{path} is damaged or no file of a network ({errors.first_line(error)})."
         ) from error
+
+
+def labelled(network: Network, cell: Cell, model: nn.Module) -> Network:
+    """The network whose params and masks know the layers of a user's own model."""
+    own = cell.info.image_shape, cell.dtype
+    return network._replace(
+        params=shapes.labelled(model, network.params, *own),
+        masks=shapes.labelled(model, network.masks, *own),
+    )
 
 
 def _read(path: pathlib.Path) -> Network:

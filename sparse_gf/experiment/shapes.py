@@ -27,10 +27,16 @@ def variables(
     example = jnp.zeros((1, *image_shape), dtype)
     gates = ghosts.gates(1) if ghosts else None
     found = model.init(key, example, **training.with_gates(gates))
+    return {**found, "params": labelled(model, found["params"], image_shape, dtype)}
+
+
+def labelled(
+    model: nn.Module, params: Any, image_shape: tuple[int, ...], dtype: str
+) -> Any:
+    """A model's params, or masks, that know the layers of a user's own model."""
     if type(model).__module__.startswith("sparse_gf."):
-        return found  # Their names say it, and their order.
-    known = _layers(model, image_shape, dtype)
-    return {**found, "params": layers.label(found["params"], known)}
+        return params
+    return layers.label(params, _layers(model, image_shape, dtype))
 
 
 @functools.lru_cache(maxsize=64)

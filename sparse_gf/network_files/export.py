@@ -1,7 +1,6 @@
 """Networks in the names and layouts of PyTorch."""
 
 import os
-from typing import Any
 
 import jax
 import numpy as np
@@ -19,10 +18,11 @@ def to_torch(network: Network) -> dict[str, np.ndarray]:
     """A state dict: arrays by ``Dense_0.weight``, in PyTorch's layouts.
 
     Kernels of linear layers are [outputs, inputs] and those of convolutions
-    [outputs, inputs, *window]; ``torch.from_numpy`` makes tensors of all. Masked
-    weights are zeros. Inputs that a linear layer reads flattened are in the order
-    height, width, channels, as here; images must be normalised with ``network.mean``
-    and ``network.std``.
+    [outputs, inputs, *window]; ``torch.from_numpy`` makes tensors of all. Heads of
+    attention are rows of a matrix, and of a bias, one after another; layers stacked in
+    one array are apart, ``NAME[0]`` and so on. Masked weights are zeros. Inputs that a
+    linear layer reads flattened are in the order height, width, channels, as here;
+    images must be normalised with ``network.mean`` and ``network.std``.
 
     Args:
         network: Loaded.
@@ -35,18 +35,26 @@ def to_torch(network: Network) -> dict[str, np.ndarray]:
             "the network still has ghosts at this epoch, which PyTorch has no layers "
             "for; export one of a later epoch."
         )
-    return _renamed(network.params) | _renamed(network.batch_stats)
-
-
-def _renamed(variables: Any) -> dict[str, np.ndarray]:
-    leaves = jax.tree_util.tree_leaves_with_path(variables)
-    found = {}
-    for path, leaf in leaves:
-        *modules, last = tree.names(path)
-        name = ".".join((*modules, _NAMES.get(last, last)))
-        array = np.asarray(leaf)
-        found[name] = _outputs_first(array) if tree.is_kernel(path, leaf) else array
+    kernels = tree.kernels(network.params)
+    found = {
+        _name(path): _outputs_first(np.asarray(kernel))
+        for path, kernel in kernels.items()
+    }
+    stored = tree.kernel_leaves(network.params)
+    for part in (network.params, network.batch_stats):
+        for keys, leaf in jax.tree_util.tree_leaves_with_path(part):
+            path, array = tree.path_name(keys), np.asarray(leaf)
+            if path not in stored:
+                heads = path.endswith("/bias") and array.ndim > 1
+                found[_name(path)] = array.reshape(-1) if heads else array
     return found
+
+
+def _name(path: str) -> str:
+    """``Dense_0/kernel`` as ``Dense_0.weight``, ``blocks/kernel[1]`` as ``...[1]``."""
+    plain, bracket, index = path.partition("[")
+    *modules, last = plain.split("/")
+    return ".".join((*modules, _NAMES.get(last, last))) + bracket + index
 
 
 def _outputs_first(kernel: np.ndarray) -> np.ndarray:
@@ -77,9 +85,8 @@ def to_safetensors(
         wanted = "pip install safetensors"
         raise UserError(f"to_safetensors needs safetensors: {wanted}.") from error
     arrays = to_torch(network)
-    for key, own in tree.kernel_leaves(network.masks).items():
-        name = key.replace("/", ".").removesuffix("kernel") + "weight"
-        mask = _outputs_first(np.asarray(own))
+    for key, own in tree.kernels(network.masks).items():
+        name, mask = _name(key), _outputs_first(np.asarray(own))
         eight = mask.ndim == 2 and mask.shape[1] % 8 == 0
         if packed and eight and packing.fits(mask):
             values, places = packing.pack(arrays.pop(name), mask)

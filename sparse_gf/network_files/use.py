@@ -107,7 +107,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     recipe = experiment.job(cell, RunSpec()).recipe(found.params)
     normalisation = found.about["normalisation"]
     return Network(
-        *found,
+        *saved.labelled(found, cell, recipe.model),
         cell=cell,
         model=recipe.model,
         gates=training.gates_at(recipe, found.about["epoch"]),
