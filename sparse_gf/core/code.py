@@ -1,11 +1,11 @@
 """What is said of code: names of functions, classes and objects, and fingerprints.
 
 A name is ``MODULE:QUALNAME``, with what a ``functools.partial``, a closure or an object
-holds in parentheses: ``optax._src.alias:sgd(momentum=0.9)``. A lambda goes by its
-fingerprint. A fingerprint is a hash of the source without comments, of a function or
-class and of the functions, classes, constants and arrays of its own module that it
-names, and so on. It does not see what other modules do, nor what is looked up by
-``getattr``.
+holds in parentheses: ``optax._src.alias:sgd(momentum=0.9)``; of Linen modules and other
+dataclasses what is no default, and of much its hash. A lambda goes by its fingerprint.
+A fingerprint is a hash of the source without comments, of a function or class and of
+the functions, classes, constants and arrays of its own module that it names, and so on.
+It does not see what other modules do, nor what is looked up by ``getattr``.
 """
 
 import ast
@@ -27,7 +27,10 @@ import numpy as np
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 
-_CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
+_CONSTANTS = (bool, int, float, complex, str, bytes, type(None), np.dtype)
+
+_LONGEST = 160
+"""Characters of what is held, of which longer is written as its hash."""
 
 _WRITTEN = re.compile(r"([\w.]+):([\w.]+)(\(.*\))?", re.DOTALL)
 
@@ -97,7 +100,10 @@ def find(place: str, written: str) -> Any:
 def _written(place: str, values: tuple[Any, ...], named: Mapping[str, Any]) -> str:
     parts = [_value(place, own) for own in values]
     parts += [f"{key}={_value(place, own)}" for key, own in sorted(named.items())]
-    return f"({', '.join(parts)})"
+    held = ", ".join(parts)
+    if len(held) > _LONGEST:
+        held = f"<{hashlib.sha256(held.encode()).hexdigest()[:8]}>"
+    return f"({held})"
 
 
 def _value(place: str, value: Any) -> str:
@@ -124,11 +130,18 @@ def _value(place: str, value: Any) -> str:
 
 
 def _fields(thing: Any) -> dict[str, Any]:
-    """What an object holds, but where it is in a Linen module."""
-    if dataclasses.is_dataclass(thing):
-        made = (own.name for own in dataclasses.fields(thing) if own.init)
-        return {k: getattr(thing, k) for k in made if k not in ("parent", "name")}
-    return dict(getattr(thing, "__dict__", {}))
+    """What an object holds that is no default, but where it is in a Linen module."""
+    if not dataclasses.is_dataclass(thing):
+        return dict(getattr(thing, "__dict__", {}))
+    made = {own.name: own.default for own in dataclasses.fields(thing) if own.init}
+    given = {key: getattr(thing, key) for key in made.keys() - {"parent", "name"}}
+    return {key: own for key, own in given.items() if not _same(own, made[key])}
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether a value is a default, however it was made."""
+    alike = isinstance(value, _CONSTANTS) and type(value) is type(default)
+    return value == default if alike else value is default
 
 
 def _closure(function: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a cell has of a user's own is called once, before anything is read."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,14 @@ from sparse_gf.core.errors import UserError
 from sparse_gf.core.own import plain
 from sparse_gf.specs import Cell, MaskedSpec
 from sparse_gf.training import criteria, logits
+
+_TWO_MODES = ("batch_stats", "use_running_average", "PRNG")
+"""What Flax says of layers that differ in training and were not told which it is."""
+
+_OF_TWO_MODES = (
+    " BatchNorm and dropout need a class of your own that tells them: "
+    "def __call__(self, x, train=False, deterministic=True)."
+)
 
 
 def check(cell: Cell) -> None:
@@ -109,19 +118,18 @@ def check_model(cell: MaskedSpec, make: Callable[[], Any]) -> None:
     images = jax.ShapeDtypeStruct((2, *info.image_shape), cell.dtype)
     try:
         variables = make()
-        found, _ = jax.eval_shape(
-            lambda variables, x: logits.in_training(
-                model, variables["params"], variables.get("batch_stats", {}), x
-            ),
-            variables,
-            images,
-        )
+        own = variables["params"], variables.get("batch_stats", {})
+        for mode in sorted(logits.MODES):
+            call = functools.partial(logits.logits, model, mode=mode)
+            found = jax.eval_shape(call, *own, images)
     except UserError:
         raise
     except Exception as error:  # A network of whatever kind.
+        reason = errors.first_line(error)
+        two_modes = any(word in reason for word in _TWO_MODES)
         raise UserError(
             f"{place}, which cannot be called with inputs {list(info.image_shape)} of "
-            f"{info.name!r}: {errors.first_line(error)}."
+            f"{info.name!r}: {reason}.{_OF_TWO_MODES * two_modes}"
         ) from error
     if getattr(found, "shape", ()) != (2, info.num_classes):
         raise UserError(

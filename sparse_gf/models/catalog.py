@@ -3,6 +3,7 @@
 To add a model, add its names to ``FAMILIES``.
 """
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -145,7 +146,6 @@ def _own(name: str, **given: Any) -> nn.Module:
             raise UserError(f"{place}, which takes no activation {called!r}.")
         try:
             thing = thing(**{k: v for k, v in given.items() if k in taken})
-            hash(thing)
         except TypeError as error:
             reason = errors.first_line(error)
             raise UserError(f"{place}, which cannot be made: {reason}.") from error
@@ -156,7 +156,33 @@ def _own(name: str, **given: Any) -> nn.Module:
         )
     if not isinstance(thing, nn.Module):
         raise UserError(f"{place}, which makes {thing!r:.60}, no Linen module.")
+    try:
+        thing = _frozen(thing)
+        hash(thing)
+    except TypeError as error:
+        raise UserError(
+            f"{place}, which holds a value that has no hash, such as an array; "
+            "a class that makes it in its __call__ does without."
+        ) from error
     return thing
+
+
+def _frozen(value: Any) -> Any:
+    """A module whose lists, such as those of ``nn.Sequential``, are tuples."""
+    if isinstance(value, list | tuple):
+        parts = map(_frozen, value)
+        named = hasattr(value, "_fields")
+        return type(value)(*parts) if named else tuple(parts)
+    if not isinstance(value, nn.Module):
+        return value
+    kept = {
+        own.name: getattr(value, own.name)
+        for own in dataclasses.fields(value)
+        if own.init and own.name != "parent"
+    }
+    changed = {key: _frozen(own) for key, own in kept.items()}
+    differs = any(changed[key] is not own for key, own in kept.items())
+    return value.clone(**changed) if differs else value
 
 
 def make(

@@ -94,6 +94,8 @@ def takes(kind: type[nn.Module]) -> frozenset[str]:
     BatchNorm is told by ``train`` that it takes a batch's statistics, dropout by
     ``deterministic`` that it drops nothing, ghosts by ``gates`` how large they are.
     """
+    if issubclass(kind, nn.Sequential):  # It hands on what its first layer takes.
+        return frozenset()
     known = inspect.signature(kind.__call__).parameters.values()
     every = any(own.kind is own.VAR_KEYWORD for own in known)
     named = {own.name for own in known}

@@ -62,6 +62,7 @@ def test_names_say_module_name_and_what_is_held(module):
     array = functools.partial(module.mine, np.arange(3))
     assert named(array) != named(functools.partial(module.mine, np.arange(4)))
     assert named(module.half).startswith("m:<lambda ")
+    assert named(functools.partial(module.mine, b="x" * 200)).startswith("m:mine(<")
     for nameless in (object(), np.array([object()]), jax.random.key(0)):
         with pytest.raises(UserError, match=r"^config\.x holds a .*has no name"):
             named(module.make(nameless))

@@ -189,6 +189,11 @@ REFUSED = [
         "Net', which takes no gates; config.tost needs them",
     ),
     (masked, {"model": Half}, r"whose layers are .*of config\.dtype 'float32'"),
+    (
+        masked,
+        {"model": nn.Sequential([nn.Dense(3), nn.BatchNorm(False)])},
+        r"immutable.*need a class of your own that tells them: def __call__\(self",
+    ),
     (masked, {"model": "vgg11"}, r"'vgg11', which cannot be called with inputs \[6\]"),
 ]
 
@@ -198,6 +203,20 @@ def test_what_cannot_be_used_is_refused_before_training(make, fields, message):
     with pytest.raises(UserError, match=message) as refused:
         experiment.job(make(**fields), RunSpec())
     assert "\n" not in str(refused.value)
+
+
+def test_a_sequence_of_layers_is_a_model():
+    def made(units):
+        layers = [nn.Dense(units), jnp.tanh, nn.Dense(3)]
+        return experiment.job(masked(model=nn.Sequential(layers)), RunSpec())
+
+    job = made(4)
+    assert job.columns["model"] == (
+        "flax.linen.combinators:Sequential(layers=[flax.linen.linear:Dense(features=4),"
+        " jax.numpy:tanh, flax.linen.linear:Dense(features=3)])"
+    )
+    assert job.cell == made(4).cell
+    assert job.cell.hash != made(5).cell.hash
 
 
 def test_a_measure_is_no_column_of_the_results():
