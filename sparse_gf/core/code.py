@@ -15,6 +15,7 @@ import functools
 import hashlib
 import importlib
 import inspect
+import pathlib
 import re
 import sys
 import textwrap
@@ -31,6 +32,9 @@ _CONSTANTS = (bool, int, float, complex, str, bytes, type(None), np.dtype)
 
 _LONGEST = 160
 """Characters of what is held, of which longer is written as its hash."""
+
+_CONFIG = "config_config"
+"""The module that a file is loaded as by ``--config``."""
 
 _WRITTEN = re.compile(r"([\w.]+):([\w.]+)(\(.*\))?", re.DOTALL)
 
@@ -55,7 +59,15 @@ def name(place: str, thing: Any) -> str:
         called = f"{called.removesuffix('>')} {fingerprint(thing)}>"
     closure = _closure(inspect.unwrap(thing))
     held = _written(place, (), closure) if closure else ""
-    return f"{thing.__module__}:{called}{held}"
+    return f"{_module(thing)}:{called}{held}"
+
+
+def _module(thing: Any) -> str:
+    """Where a thing is, of a config file the file's own name."""
+    module = thing.__module__
+    if module != _CONFIG:
+        return module
+    return pathlib.Path(str(sys.modules[module].__file__)).stem
 
 
 def fingerprint(thing: Any) -> str:

@@ -12,7 +12,9 @@ from sparse_gf.core.errors import UserError
 from sparse_gf.specs.capacity import CapacitySpec
 from sparse_gf.specs.cell import Cell
 from sparse_gf.specs.fields import Spec
+from sparse_gf.specs.mask import MaskSpec
 from sparse_gf.specs.masked import MaskedSpec
+from sparse_gf.specs.optimizer import OptimizerSpec
 from sparse_gf.specs.run import RunSpec
 
 
@@ -40,6 +42,45 @@ KEYS = _keys(CapacitySpec, MaskedSpec, RunSpec)
 where both kinds of cell have a key."""
 
 
+_OWN: dict[str, tuple[str, dataclasses.Field[Any]]] = {
+    field.name: (f"{kind.PLACE}.{field.name}", field)
+    for kind in (CapacitySpec, MaskedSpec, OptimizerSpec, MaskSpec)
+    for field in dataclasses.fields(kind)
+    if field.metadata.get("own")
+}
+_OWN["optimizer"] = _OWN["name"]  # Sweeps call it so.
+
+
+def text(key: str, value: Any) -> Any:
+    """What stands in a config for a value: of a user's own thing its text.
+
+    Args:
+        key: The last part of the config's key.
+        value: Given for it; of several values, each has its text.
+
+    Raises:
+        UserError: If there is no such thing; see ``core.own``.
+    """
+    if key not in _OWN or value is None or isinstance(value, _HOLDERS):
+        return value
+    place, field = _OWN[key]
+    if isinstance(value, list | tuple) and field.default != ():
+        return tuple(text(key, one) for one in value)
+    return field.metadata["rule"](place, value)
+
+
+_HOLDERS = (ConfigDict, config_dict.FieldReference)
+
+
+class Config(ConfigDict):
+    """A ``ConfigDict`` that takes functions, classes and objects for their texts."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Sets a value: ``config.activation = jax.nn.gelu``."""
+        as_it_is = isinstance(value, str) or type(value) is dict
+        super().__setitem__(key, value if as_it_is else text(key, value))
+
+
 def new_config(kind: type[Cell]) -> Any:
     """Makes a config of a kind of cell, of defaults alone, to be changed.
 
@@ -48,7 +89,7 @@ def new_config(kind: type[Cell]) -> Any:
             ``RunSpec``, say what the keys mean.
 
     Returns:
-        A ``ConfigDict``.
+        A ``ConfigDict`` that takes things of a user's own, too.
     """
     made = _defaults(kind)
     made.update(_defaults(RunSpec))
@@ -88,7 +129,7 @@ def from_config(config: Any) -> tuple[Cell, RunSpec]:
 
 
 def _defaults(kind: type[Spec] | Spec) -> ConfigDict:
-    made = ConfigDict()
+    made = Config()
     fields = {field.name: field.default for field in dataclasses.fields(kind)}
     for name, value in (fields if isinstance(kind, type) else kind.given()).items():
         if isinstance(value, Spec):

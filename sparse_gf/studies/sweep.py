@@ -57,15 +57,6 @@ _TYPES = {
 }
 _TYPES["weight_decay"] = float  # None by default.
 
-_RULES = {
-    name: field.metadata["rule"]
-    for kind in _KINDS
-    for name, place in places(kind).items()
-    for field in dataclasses.fields(_value(kind(), place[:-1]) if place[1:] else kind)
-    if field.name == place[-1] and field.metadata.get("own")
-}
-"""The rules of fields that hold names of things which may be a user's own."""
-
 AXES = {name: kind for name, kind in _TYPES.items() if kind is not tuple}
 """What grids vary and sweeps may be narrowed to, and the type of a value."""
 
@@ -126,7 +117,7 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
     if study:
         studies.get(study, scale)  # Refuses wrong names before anything else happens.
     grid = _texts(grid, "")
-    made = ConfigDict({"study": study, "scale": scale})
+    made = specs.Config({"study": study, "scale": scale})
     made.grid = ConfigDict(_axes("config.grid", grid, AXES))
     made.only = ConfigDict({axis: config_dict.placeholder(tuple) for axis in AXES})
     for name, kind in _TYPES.items():
@@ -224,13 +215,13 @@ def _texts(values: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
     """
 
     def text(name: str, value: Any) -> Any:
-        if isinstance(value, list | tuple):
+        if name == "dataset" and isinstance(value, list | tuple):
             return tuple(text(name, one) for one in value)
         if name == "dataset" and value == "npz":
             return data.from_npz(data_dir) if data_dir else value
-        return _RULES[name](f"config.{name}", value)
+        return specs.text(name, value)
 
-    return {k: text(k, v) if k in _RULES else v for k, v in values.items()}
+    return {name: text(name, value) for name, value in values.items()}
 
 
 def _study(values: dict[str, Any]) -> Study:

@@ -2,13 +2,16 @@
 
 import functools
 import json
+import sys
 
+import absl.flags
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from ml_collections import config_flags
 
 from sparse_gf import (
     activations,
@@ -20,6 +23,7 @@ from sparse_gf import (
     specs,
 )
 from sparse_gf.core.errors import UserError
+from sparse_gf.core.own import plain
 from sparse_gf.experiment import own
 from sparse_gf.reporting import cell_folder, findings, render
 from sparse_gf.specs import CapacitySpec, MaskedSpec, MaskSpec, OptimizerSpec, RunSpec
@@ -205,6 +209,49 @@ def test_what_cannot_be_used_is_refused_before_training(make, fields, message):
     assert "\n" not in str(refused.value)
 
 
+CONFIG = """
+import flax.linen as nn, jax, numpy as np, optax
+from sparse_gf import data, specs
+SLOPE = 0.3
+X = np.random.default_rng(1).normal(size=(48, 6))
+Y = np.argmax(X[:, :3], axis=1)
+def bent(x): return jax.numpy.where(x > 0, x, SLOPE * x)
+def flow(gradients): return gradients.layer_norms[2]["Dense_0/kernel"]
+def get_config():
+    config = specs.new_config(specs.MaskedSpec)
+    config.dataset = data.from_arrays(X[:36], Y[:36], X[36:], Y[36:], name="of_file")
+    config.model = nn.Sequential([nn.Dense(4), bent, nn.Dense(3)])
+    config.activation = bent
+    config.optimizer.name = optax.lion
+    config.measures = flow
+    config.mask.method = lambda subject: subject.params
+    config.update(data_augmentation=False, epochs=2, batch_size=12)
+    return config
+"""
+
+
+def test_a_config_file_holds_things_of_ones_own(tmp_path, monkeypatch):
+    def read(*given):
+        flags, argv = absl.flags.FlagValues(), ["main", f"--config={file}", *given]
+        monkeypatch.setattr(sys, "argv", argv)
+        held = config_flags.DEFINE_config_file("config", flag_values=flags)
+        flags(argv)
+        return specs.from_config(held.value)[0]
+
+    file = tmp_path / "my_study.py"
+    file.write_text(CONFIG)
+    relu = "--config.activation=relu"
+    cell = read(relu)
+    of_layers, names = experiment.job(cell, RunSpec()), sorted(cell.own())
+    assert names == ["dataset", "mask.method", "measures0", "model", "optimizer.name"]
+    assert "my_study:bent, " in of_layers.columns["model"]
+    assert cell.what.startswith("flax.linen.combinators:Sequential(layers=[")
+    assert plain(read().activation) == "my_study:bent"
+    file.write_text(CONFIG.replace("0.3", "0.25"))
+    assert (other := read(relu)).hash == cell.hash
+    assert other.model != cell.model
+
+
 def test_a_sequence_of_layers_is_a_model():
     def made(units):
         layers = [nn.Dense(units), jnp.tanh, nn.Dense(3)]
@@ -267,9 +314,11 @@ def test_sweeps_vary_things_of_ones_own():
     )
     config.dense_widths = (5,)
     config.batch_size = 12
+    config.measures = smallest
     config.only.optimizer = ("optax._src.alias:lion",)
     made = sweep.expand(config)
     assert [entry.row for entry in made.study.entries] == ["optax._src.alias:lion"] * 2
     assert [e.column for e in made.study.entries] == ["relu", f"{__name__}:bent"]
+    assert made.study.cells[0].own()["measures0"].startswith(f"{__name__}:smallest#")
     again = sweep.expand(json.loads(json.dumps(made.config)))
     assert again.study.cells == made.study.cells
