@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sparse_gf import budgets, ensemble, initializers, masks, results, training
+from sparse_gf import budgets, ensemble, initializers, layers, masks, results, training
 from sparse_gf.core import streams, tree
 from sparse_gf.core.errors import UserError
+from sparse_gf.core.layers import LabelledDict
 from sparse_gf.core.own import is_own, plain
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import Params
@@ -304,8 +305,10 @@ def _given(
 def _read(path: Any, what: str, cell: MaskedSpec, params: Params) -> Any:
     """Masks in a file for the kernels of a network."""
     found, _ = masks.load(path)
-    kernels = tree.kernels(found)
     try:
+        if isinstance(params, LabelledDict):
+            found = layers.label(found, params.layers)
+        kernels = tree.kernels(found)
         masks.check(kernels, tree.kernels(params))
     except UserError as error:
         model = plain(cell.model)

@@ -16,6 +16,7 @@ import numpy as np
 
 from sparse_gf.core import errors, tree
 from sparse_gf.core.errors import UserError
+from sparse_gf.core.layers import Labelled, LabelledDict
 from sparse_gf.core.types import Masks, Params
 from sparse_gf.masks import pairing, torch_weights
 from sparse_gf.masks.files import num_bytes
@@ -144,13 +145,18 @@ def from_nonzero(weights: Params, params: Params) -> Masks:
     """Takes the weights that are not zero for the active ones; NaN counts as active.
 
     Args:
-        weights: A pruned network's params; only kernels are looked at.
+        weights: A pruned network's params; only kernels are looked at, or what labelled
+            ``params`` say is a layer.
         params: The network's params.
 
     Raises:
         UserError: If the kernels of the two differ.
     """
-    kernels, found = tree.kernel_leaves(params), tree.kernel_leaves(weights)
+    kernels = tree.kernel_leaves(params)
+    if isinstance(params, Labelled | LabelledDict):
+        found = {p: leaf for p, leaf in _by_path(weights).items() if p in kernels}
+    else:
+        found = tree.kernel_leaves(weights)
     for path in tree.in_order(kernels | found):
         if path not in kernels or path not in found:
             where = "weights have" if path not in found else "network has"

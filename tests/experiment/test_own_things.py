@@ -18,12 +18,15 @@ from sparse_gf import (
     data,
     experiment,
     gradient_flow,
+    layers,
+    masks,
     optimizers,
     results,
     specs,
 )
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.own import plain
+from sparse_gf.experiment import masked as of_cells
 from sparse_gf.experiment import own
 from sparse_gf.reporting import cell_folder, findings, render
 from sparse_gf.specs import CapacitySpec, MaskedSpec, MaskSpec, OptimizerSpec, RunSpec
@@ -304,6 +307,32 @@ def test_masks_of_a_function_are_taken_as_they_are():
     assert given(3)["a"]["kernel"].tolist() == expected
     assert given(3, ("b/kernel",))["b"]["kernel"].all()
     assert all(leaf.all() for leaf in jax.tree.leaves(given(10)))
+
+
+class Heads(nn.Module):
+    """A kernel of three axes, which its name leaves open."""
+
+    @nn.compact
+    def __call__(self, x):
+        heads = nn.DenseGeneral((2, 3), name="split")(x)
+        return nn.DenseGeneral(3, axis=(-2, -1), name="join")(heads)
+
+
+def test_masks_in_files_are_read_by_the_layers_of_ones_own_model(tmp_path):
+    params = Heads().init(jax.random.key(0), X[:1])["params"]
+    given = jax.tree.map(lambda leaf: np.ones(leaf.shape, bool), params)
+    given["split"]["kernel"][1] = False
+    masks.save(tmp_path / "own.npz", given)
+    mask = MaskSpec(file=str(tmp_path / "own.npz"))
+    cell = masked(model=Heads, mask=mask)
+    (group,) = experiment.job(cell, RunSpec()).plan()[0].groups
+    read = of_cells.members(cell, group).masks
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a[0] == b).all(), dict(read), given))
+    weights = jax.tree.map(np.multiply, params, given)
+    own = layers.label(params, layers.of_model(Heads(), X[:1]))
+    found = masks.from_nonzero(weights, own)
+    assert not found["split"]["kernel"][1].any()
+    assert masks.density(found) == 1 - 6 / 54
 
 
 def test_sweeps_vary_things_of_ones_own():
