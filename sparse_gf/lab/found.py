@@ -129,7 +129,7 @@ class Results:
         """Draws a result against dense width, or against density.
 
         Args:
-            column: One of ``columns.DRAWN``: test accuracy, or a measure that is shown.
+            column: Test accuracy, a measure that is shown, or one of your own.
             ax: Matplotlib axes to draw into; a figure of its own if None.
 
         Returns:
@@ -139,7 +139,8 @@ class Results:
             UserError: If there is no such column, or if the networks are of several
                 cells of comparisons: narrow them with ``of``.
         """
-        errors.one_of("column", column, columns.DRAWN)
+        own = columns.own(self.networks)
+        errors.one_of("column", column, (*columns.DRAWN, *own))
         if self._masked:
             axis, rows = plots.DENSITY, densities.with_lines(self.networks)
             title = densities.summarise(self.networks).title

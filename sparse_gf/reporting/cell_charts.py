@@ -58,17 +58,23 @@ def _by_place(axis: Axis, rows: pd.DataFrame, column: str) -> Iterator[Line]:
         )
 
 
-def over_epochs(axis: Axis, measured: pd.DataFrame, title: str) -> Markup:
+def over_epochs(
+    axis: Axis,
+    measured: pd.DataFrame,
+    title: str,
+    drawn: Sequence[str] = columns.DRAWN,
+) -> Markup:
     """What was measured in training, a line per arm and width, or per density.
 
     Args:
         axis: ``WIDTH`` or ``DENSITY``.
         measured: One row per network and measured epoch, of one cell.
         title: What the networks are.
+        drawn: Columns.
     """
     measured = columns.in_percent(measured)
     made, key = [], Markup("")
-    for column in columns.DRAWN:
+    for column in drawn:
         lines = list(_OVER_EPOCHS[axis](measured, column))
         name = f"{title}: {columns.spoken(column)} over epochs"
         labels = Labels(name, "Epoch", columns.heading(column))

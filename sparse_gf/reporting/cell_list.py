@@ -46,17 +46,18 @@ class Details(NamedTuple):
 def compared(findings: Findings) -> Block:
     """The cells of comparisons."""
     cells = sorted(findings.cells.values(), key=_order)
+    shown = columns.every(findings.rows)
     headings = (
         *("Cell", "Data set", "Layers", "Opti\u00admizer", "Rate", "Variant"),
         *("Activa\u00adtion", "Epochs", "Sparse %", "Dense %", "Sparse \u2212 dense"),
         *("p", "Diver\u00adged"),
         *(
-            f"{measure.text} {arm}"
-            for measure in columns.SHOWN.values()
+            f"{columns.spoken(measure)} {arm}"
+            for measure in shown
             for arm in columns.ARMS
         ),
     )
-    rows = [(cell.spec.hash, tuple(_compared(cell))) for cell in cells]
+    rows = [(cell.spec.hash, tuple(_compared(cell, shown))) for cell in cells]
     note = (
         "Means over all networks of an arm. Sparse \u2212 dense: mean paired "
         "difference of accuracy in points and its 95% bootstrap interval; p: Wilcoxon "
@@ -65,7 +66,7 @@ def compared(findings: Findings) -> Block:
     return Block(
         *("cells", "Cells", "Cells"),
         texts=[note],
-        table=render.html(_listed(headings, rows, "lccccc" + "c" * 20)),
+        table=render.html(_listed(headings, rows, "lccccc" + "c" * 99)),
         filters=("Data set", "Optimizer", "Variant", "Activation"),
         cells=[_details_of_compared(cell, findings.measurements) for cell in cells],
     )
@@ -74,10 +75,11 @@ def compared(findings: Findings) -> Block:
 def under_masks(findings: Findings) -> Block:
     """The cells of networks under masks, a row for each of their densities."""
     rows, details = [], []
+    shown = columns.every(findings.masked)
     lines = densities.with_lines(findings.masked)
     for config_hash, own in lines.groupby("config_hash", sort=False):
         rows += [
-            (config_hash, tuple(_masked(part)))
+            (config_hash, tuple(_masked(part, shown)))
             for _, part in own.groupby("density", sort=False)
         ]
         whole = findings.masked[findings.masked["config_hash"] == config_hash]
@@ -85,13 +87,13 @@ def under_masks(findings: Findings) -> Block:
     headings = (
         *("Cell", "Data set", "Model", "Mask", "Opti\u00admizer", "Rate", "Epochs"),
         *("Density %", "Active weights", "Seeds", "Test accuracy %", "Test loss"),
-        *(measure.text for measure in columns.SHOWN.values()),
+        *map(columns.spoken, shown),
         "Diver\u00adged",
     )
     return Block(
         *("masked-cells", "Cells under masks", "Cells under masks"),
         texts=["Means over seeds; a row for each density of a cell."],
-        table=render.html(_listed(headings, rows, "lll" + "c" * 20)),
+        table=render.html(_listed(headings, rows, "lll" + "c" * 99)),
         filters=("Data set", "Model", "Mask", "Density %"),
         cells=details,
     )
@@ -138,11 +140,12 @@ def _dataset(row: Any) -> Cell:
     return _text(name, part if is_part else "")
 
 
-def _compared(cell: Finished) -> Iterator[Cell]:
+def _compared(cell: Finished, shown: Iterable[str]) -> Iterator[Cell]:
     spec, row, by_arm = cell.spec, cell.rows.iloc[0], cell.rows.groupby("arm")
     accuracy: Any = 100 * by_arm["test_accuracy"].mean()
     # A diverged network's NaN shows: it must not be left out of a mean.
-    flow = by_arm[list(columns.SHOWN)].agg(lambda values: values.mean(skipna=False))
+    has = {*columns.every(cell.rows)}
+    flow = by_arm[[*has]].agg(lambda values: values.mean(skipna=False))
     mean, low, high = cell.comparison.difference
     p = cell.comparison.wilcoxon.p_value
     yield _dataset(row)
@@ -154,11 +157,14 @@ def _compared(cell: Finished) -> Iterator[Cell]:
     yield _text(f"{mean:+.2f}", f"{low:+.2f} to {high:+.2f}")
     yield _text(f"{p:.3g}")._replace(background=p_values.colour(p))
     yield _text(sum(cell.comparison.num_diverged.values()))
-    for name in columns.SHOWN:
-        yield from (_text(f"{flow.loc[arm, name]:.3g}") for arm in columns.ARMS)
+    for name in shown:
+        values = [
+            f"{flow.loc[a, name]:.3g}" if name in has else "" for a in columns.ARMS
+        ]
+        yield from map(_text, values)
 
 
-def _masked(rows: pd.DataFrame) -> Iterator[Cell]:
+def _masked(rows: pd.DataFrame, shown: Iterable[str]) -> Iterator[Cell]:
     """A density of a cell."""
     row = rows.iloc[0]
     yield _dataset(row)
@@ -170,8 +176,9 @@ def _masked(rows: pd.DataFrame) -> Iterator[Cell]:
     yield _text(len(rows))
     yield _text(columns.spread(100 * rows["test_accuracy"]))
     yield _text(columns.spread(rows["test_loss"], ".3f", ".2g"))
-    for name in columns.SHOWN:
-        yield _text(columns.spread(rows[name], ".3g", ".1g"))
+    for name in shown:
+        has = name in columns.every(rows)
+        yield _text(columns.spread(rows[name], ".3g", ".1g") if has else "")
     yield _text(int(rows["diverged"].sum()))
 
 
@@ -193,9 +200,10 @@ def _details(
         if measured is None
         else measured[measured["config_hash"] == row["config_hash"]]
     )
-    figures = [cell_charts.by_place(axis, lines, found.title)]
+    drawn = (*columns.DRAWN, *columns.own(rows))
+    figures = [cell_charts.by_place(axis, lines, found.title, drawn)]
     if len(own):
-        figures.append(cell_charts.over_epochs(axis, own, found.title))
+        figures.append(cell_charts.over_epochs(axis, own, found.title, drawn))
     return Details(
         hash=row["config_hash"],
         title=found.title,

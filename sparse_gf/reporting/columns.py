@@ -1,5 +1,6 @@
 """How columns of the results are written, in words, in tables and on axes."""
 
+import itertools
 import json
 import re
 from typing import Any
@@ -33,10 +34,20 @@ _SCORES = {
 
 def own(rows: pd.DataFrame) -> tuple[str, ...]:
     """Measures of a user's own that all cells of some rows have."""
-    configs = (json.loads(text) for text in rows["config"].unique())
-    named = [[*map(plain, config.get("measures", ()))] for config in configs]
+    named = _owned(rows)
     first = named[0] if named else []
     return tuple(name for name in first if all(name in other for other in named))
+
+
+def every(rows: pd.DataFrame) -> tuple[str, ...]:
+    """Measures that are shown: the package's, and a user's own of any of the cells."""
+    return tuple(dict.fromkeys([*SHOWN, *itertools.chain(*_owned(rows))]))
+
+
+def _owned(rows: pd.DataFrame) -> list[list[str]]:
+    """By cell its measures of a user's own."""
+    configs = (json.loads(text) for text in rows["config"].unique())
+    return [[*map(plain, config.get("measures", ()))] for config in configs]
 
 
 def spoken(column: str) -> str:
@@ -55,7 +66,7 @@ def axis(column: str) -> str:
 
 def heading(column: str) -> str:
     """What an axis of the page is called that shows a column, without mathematics."""
-    return MEASURES[column].text if column in MEASURES else _SCORES[column][1]
+    return MEASURES[column].text if column in MEASURES else axis(column)
 
 
 def label(column: str) -> str:

@@ -11,7 +11,6 @@ import pandas as pd
 
 from sparse_gf import data, specs, stats, studies
 from sparse_gf.core import words
-from sparse_gf.gradient_flow import MEASURES
 from sparse_gf.reporting import columns, render
 from sparse_gf.specs import CapacitySpec, Cell, toolkit
 from sparse_gf.studies import published as printed
@@ -27,7 +26,8 @@ METRICS = {
 SHOWN = tuple(
     dict.fromkeys((*(line.measure for line in printed.correlations()), *columns.SHOWN))
 )
-"""Rows of Table 1 in its order, and below them the other measures that are shown."""
+"""Rows of Table 1 in its order, and below them the other measures that are shown; a
+user's own follow."""
 
 
 def of(rows: pd.DataFrame) -> pd.DataFrame:
@@ -43,8 +43,8 @@ def of(rows: pd.DataFrame) -> pd.DataFrame:
         rows: One row per network, of any number of cells.
 
     Returns:
-        One row per group and measure of ``SHOWN``: ``group`` (its number),
-        ``dataset``, ``dataset_title``, ``epochs``, ``train_examples``,
+        One row per group and measure, ``SHOWN`` and a user's own: ``group`` (its
+        number), ``dataset``, ``dataset_title``, ``epochs``, ``train_examples``,
         ``test_examples``, ``num_cells``, ``differences`` (from the paper's protocol, in
         words; empty if none), ``measure``; and for each of ``METRICS`` the mean |tau|
         as ``ARM_METRIC``, NaN if no cell has a tau, followed by the ends of its 95%
@@ -104,7 +104,7 @@ def _lines(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
         if line.dataset == first["dataset"]
         for place, value in line.values.items()
     }
-    for measure in SHOWN:
+    for measure in (*SHOWN, *columns.own(rows)):
         line = group | {"measure": measure}
         for arm, metric in METRICS:
             number = _number(rows[rows["arm"] == arm], measure, metric)
@@ -127,7 +127,7 @@ def _number(rows: pd.DataFrame, measure: str, metric: str) -> dict[str, float]:
 
 _COMPARED = (
     *("hidden_layers", "optimizer", "learning_rate", "variant", "activation"),
-    "tost",
+    *("tost", "measures"),
 )
 """What cells that are averaged over may differ in."""
 
@@ -201,7 +201,7 @@ def layout(frame: pd.DataFrame) -> render.Table:
     for _, group in frame.groupby("group", sort=False):
         lines = group.to_dict("records")
         rows = tuple(
-            (MEASURES[line["measure"]].text, tuple(_cells(line))) for line in lines
+            (columns.spoken(line["measure"]), tuple(_cells(line))) for line in lines
         )
         differ = lines[0]["differences"]
         note = f"Not as in the paper: {differ}." if differ else ""

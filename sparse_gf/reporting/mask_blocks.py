@@ -44,12 +44,12 @@ def filled(
         folder: Where tables and figures go.
         name: Of the files.
         rows: One row per network, at least one.
-        drawn: Columns that are drawn against density.
+        drawn: Columns that are drawn against density, and measures of a user's own.
     """
     summary = densities.summarise(rows)
     table = summary.layout()
     write_table(folder, name, table)
-    lines, drawn = densities.with_lines(rows), list(drawn)
+    lines, drawn = densities.with_lines(rows), [*drawn, *columns.own(rows)]
     for column in drawn:
         figure = plots.against(plots.DENSITY, lines, column, table.title)
         file = f"{name}-{columns.file_name(column)}"

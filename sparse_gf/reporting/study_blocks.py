@@ -229,10 +229,11 @@ def _figures(group: _Group) -> Iterator[Markup]:
     """Draws and writes the figures of all; gives those that look different."""
     epochs = sorted(set(group.rows["epochs"]))
     spoken = words.counted(" or ".join(map(str, epochs)), "epoch")
-    seen = set()
+    own, seen = columns.own(group.rows), set()
     for sweep in group.sweeps:
         measures = sweep.study.measures
         alike = [other for other in group.sweeps if other.study.measures == measures]
+        measures = (*measures, *own)
         drawn = " and ".join(map(columns.spoken, measures))
         scale = f" ({sweep.scale} scale)" if sweep.scale else ""
         also = f"; also {named(alike[1:])}" if alike[1:] else ""

@@ -102,6 +102,17 @@ def test_all_cells_of_the_papers_tables_are_as_in_the_paper():
     assert line["differences"] == ""
 
 
+def test_a_measure_of_ones_own_is_a_line_of_its_own():
+    own = {"measures": ("mine:flow#01234567",)}
+    frame = rows(ALL, **own).assign(**{"mine:flow": (1.0, 2.0, 3.0) * 2})
+    found = correlations.of(frame)
+    assert of(found, "mine:flow")["sparse_test_loss"] == 1
+    assert "| mine:flow | 1.000 " in render.markdown(correlations.layout(found))
+    # What is measured beside changes nothing: it sets no cells apart.
+    both = correlations.of(pd.concat([frame, cells(TWO)]))
+    assert list(both["measure"]) == ["gf1", "gf2", "egf1", "egf2"]
+
+
 def test_sizes_are_taken_before_the_mean():
     # tau is 1 and -1/3.
     line = of(correlations.of(cells(ALL, ONE)), "gf1")

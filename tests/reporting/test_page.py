@@ -163,17 +163,26 @@ def masked(method):
         epochs=3,
         seeds=(0, 1),
         mask=MaskSpec(method, density=(0.1, 0.05)),
+        measures=("mine:flow#01234567",) * (method == "snip"),
     )
 
 
 @pytest.fixture(scope="module")
 def under_masks(tmp_path_factory):
-    """Two kinds of masks at two densities, and the page about them."""
+    """Two kinds of masks at two densities, and the page about them.
+
+    A measure of one's own was taken under one of them.
+    """
     path = tmp_path_factory.mktemp("masks")
     for method, accuracy in {"snip": 0.5, "grasp": 0.25}.items():
         cell = masked(method)
         rows = [
             under_mask(cell, density, seed, accuracy + seed / 10, egf2=0.5)
+            | (
+                {results.columns.OWN: '{"mine:flow": [0.625]}'}
+                if method == "snip"
+                else {}
+            )
             for density in (0.1, 0.05)
             for seed in (0, 1)
         ]
@@ -192,8 +201,9 @@ def test_networks_under_masks_are_a_block_per_model(under_masks):
         "Layer collapse",
     ):
         assert text in words
-    # Of the model, and of each cell.
-    assert written.count('<svg class="chart"') == 2 + 2 * 2
+    # Of the model, and of each cell, one of which has a measure of its own.
+    assert written.count('<svg class="chart"') == 2 + 2 + 3
+    assert text_of(written.partition('id="masked-cells"')[2]).count("0.625±0") == 4
     assert written.count('<details id="cell-') == 2
     assert "Densities % Seeds" in words
     assert 'id="ledger"' in written
