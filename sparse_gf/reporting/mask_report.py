@@ -1,7 +1,8 @@
 """What masks in a file leave of a network, for a terminal.
 
 Files of this package's runs say which network their masks are of; for others, a user
-does.
+does. Of a user's own model there is no telling which weights are on paths: it may
+normalise, or multiply what it has computed.
 """
 
 import json
@@ -17,7 +18,8 @@ import rich.console
 import rich.table
 from jaxtyping import Array
 
-from sparse_gf import masks
+from sparse_gf import layers, masks
+from sparse_gf.core import own as own_lib
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Masks, Params
@@ -38,18 +40,29 @@ class Network(NamedTuple):
 
     Attributes:
         module: With ReLU, without normalisation and with means for maxima: it has the
-            kernels of the network itself, and its paths.
+            kernels of the network itself, and its paths. A user's own is as it is.
         image_shape: Height, width and channels.
+        is_own: Whether it is a user's own.
     """
 
     module: nn.Module
     image_shape: tuple[int, ...]
+    is_own: bool
 
     def params(self) -> Params:
         """Shapes of its params."""
-        image = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
-        variables = jax.eval_shape(self.module.init, jax.random.key(0), image)
-        return variables["params"]
+        variables = jax.eval_shape(self.module.init, jax.random.key(0), self._image)
+        return self.labelled(variables["params"])
+
+    def labelled(self, found: Any) -> Any:
+        """Params or masks that know their layers, where they are a user's own."""
+        if not self.is_own:
+            return found
+        return layers.label(found, layers.of_model(self.module, self._image))
+
+    @property
+    def _image(self) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
 
     def apply(self, params: Params, images: Array) -> Array:
         """Params and images to logits."""
@@ -81,16 +94,19 @@ def network(
             f"the metadata of {path!r} do not say the {_and(missing)} of its network; "
             f"give what is right, for example {example}."
         )
+    name = str(facts["model"])
     try:
+        name = catalog.named("the model", name) if ":" in name else name
         module = catalog.make(
-            str(facts["model"]),
+            name,
             _num_classes(facts["num_classes"]),
             norm="none",
             skip=_skip(facts["skip"]),
             stem=str(facts["stem"] or "cifar"),
             pooling="mean",
         )
-        return Network(module, _image_shape(facts["image_shape"]))
+        image_shape = _image_shape(facts["image_shape"])
+        return Network(module, image_shape, own_lib.is_own(name))
     except UserError as error:
         raise UserError(f"the network of {path!r}: {error}") from error
 
@@ -149,12 +165,16 @@ def show(
     """
     found, metadata = masks.load(path)
     own = network(path, metadata, given)
-    _check(f"{path!r} is not of the network it should be of", found, own.params())
+    problem = f"{path!r} is not of the network it should be of"
+    found = _checked(problem, own, found, own.params())
     second = masks.load(other)[0] if other else None
     if second is not None:
-        _check(f"{other!r} is of another network than {path!r}", second, found)
+        problem = f"{other!r} is of another network than {path!r}"
+        second = _checked(problem, own, second, found)
     operations = connectivity.multiply_adds(own.module, found, own.image_shape)
-    live = connectivity.reachable(own.apply, found, own.image_shape)
+    live = None
+    if not own.is_own:
+        live = connectivity.reachable(own.apply, found, own.image_shape)
     console.print(layer_table(path, found, live))
     for line in (
         *_densities(found, live),
@@ -168,27 +188,30 @@ def show(
         console.print(overlap_table(str(other), connectivity.overlap(found, second)))
 
 
-def _check(problem: str, found: Masks, network: Params) -> None:
-    """Refuses masks with other kernels than a network's.
+def _checked(problem: str, own: Network, found: Masks, network: Params) -> Masks:
+    """Masks that know their layers; those with other kernels than a network's not.
 
     Other leaves may differ: files do not say what normalisation their network has.
     """
     try:
+        found = own.labelled(found)
         masks.check(tree.kernels(found), tree.kernels(network))
     except UserError as error:
         raise UserError(f"{problem}: {error}") from error
+    return found
 
 
-def layer_table(path: str, found: Masks, live: Masks) -> rich.table.Table:
+def layer_table(path: str, found: Masks, live: Masks | None) -> rich.table.Table:
     """What is left of each layer.
 
     Args:
         path: Of the file.
         found: The masks in it.
-        live: Those of them that are reachable.
+        live: Those of them that are reachable; None where that is not known.
     """
-    kernels, living = tree.kernels(found), masks.num_active(live)
-    dead, active = connectivity.dead_units(live), masks.num_active(found)
+    kernels, active = tree.kernels(found), masks.num_active(found)
+    living = masks.num_active(live) if live is not None else {}
+    dead = connectivity.dead_units(live) if live is not None else {}
     table = _table(
         path,
         ("Shape", "Weights", "Active", "Density\n%", "Reach-\nable", "Dead\nunits"),
@@ -200,8 +223,8 @@ def layer_table(path: str, found: Masks, live: Masks) -> rich.table.Table:
             str(mask.size),
             str(active[name]),
             _percent(active[name], mask.size),
-            str(living[name]),
-            str(dead[name]),
+            str(living.get(name, "-")),
+            str(dead.get(name, "-")),
         )
     size = sum(mask.size for mask in kernels.values())
     total = sum(active.values())
@@ -212,21 +235,26 @@ def layer_table(path: str, found: Masks, live: Masks) -> rich.table.Table:
         str(size),
         str(total),
         _percent(total, size),
-        str(sum(living.values())),
-        str(sum(dead.values())),
+        str(sum(living.values()) if living else "-"),
+        str(sum(dead.values()) if dead else "-"),
     )
     return table
 
 
-def _densities(found: Masks, live: Masks) -> Iterable[str]:
+def _densities(found: Masks, live: Masks | None) -> Iterable[str]:
     """The densities of the whole network, and warnings."""
-    active, living = masks.num_active(found), masks.num_active(live)
+    active = masks.num_active(found)
     size = sum(mask.size for mask in tree.kernels(found).values())
-    yield (
-        f"Density {_percent(sum(active.values()), size)}%; effective density "
-        f"{_percent(sum(living.values()), size)}%: active weights on a path from an "
-        "input to an output, over all weights."
-    )
+    density = f"Density {_percent(sum(active.values()), size)}%"
+    living = masks.num_active(live) if live is not None else active
+    if live is None:
+        yield f"{density}. Paths through a model of your own are not known."
+    else:
+        yield (
+            f"{density}; effective density "
+            f"{_percent(sum(living.values()), size)}%: active weights on a path from "
+            "an input to an output, over all weights."
+        )
     empty = [_layer(path) for path, count in active.items() if not count]
     cut = [_layer(path) for path in active if active[path] and not living[path]]
     if empty:

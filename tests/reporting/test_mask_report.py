@@ -3,6 +3,7 @@
 import io
 import pathlib
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
@@ -64,6 +65,28 @@ def test_the_report_of_a_network_drawn_by_hand(tmp_path):
     assert f"Digest: {masks.digest(HAND_DRAWN)}" in text
     assert '"seed": 7' in text
     assert "Warning" not in text
+
+
+class Own(nn.Module):
+    """A kernel of three axes, which its name leaves open, and a normalisation."""
+
+    @nn.compact
+    def __call__(self, x):
+        heads = nn.LayerNorm()(nn.DenseGeneral((2, 3), name="split")(x))
+        return nn.DenseGeneral(3, axis=(-2, -1), name="join")(heads)
+
+
+def test_a_users_own_model_is_made_again_where_it_can_be_imported(tmp_path):
+    params = Own().init(jax.random.key(0), jnp.ones((1, 6)))["params"]
+    found = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
+    found["split"]["kernel"] = found["split"]["kernel"].at[:3].set(False)
+    about = {"model": f"{__name__}:Own", "num_classes": 3, "image_shape": [6]}
+    text = shown(saved(tmp_path / "a.npz", found, about))
+    assert rows(text)["split"] == ["6x6", "36", "18", "50.00", "-", "-"]
+    assert "Density 66.67%. Paths through a model of your own are not known." in text
+    assert "dense 108; sparse 72, 66.67%." in text
+    with pytest.raises(UserError, match="'gone:Own', which cannot be imported"):
+        shown(saved(tmp_path / "b.npz", found, about | {"model": "gone:Own"}))
 
 
 def test_layers_without_weights_and_without_paths_are_named(tmp_path):
