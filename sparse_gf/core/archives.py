@@ -28,13 +28,7 @@ class UnfitError(ValueError):
 
 
 class Header(NamedTuple):
-    """What an ``.npy`` file says of its array.
-
-    Attributes:
-        shape: The array's shape.
-        fortran_order: Whether its first axis is the innermost.
-        dtype: Its type, which has no Python objects.
-    """
+    """What an ``.npy`` file says of its array, which has no Python objects."""
 
     shape: tuple[int, ...]
     fortran_order: bool

@@ -42,10 +42,6 @@ _WRITTEN = re.compile(r"([\w.]+):([\w.]+)(\(.*\))?", re.DOTALL)
 def name(place: str, thing: Any) -> str:
     """The name of a function, a class, a ``functools.partial`` or an object.
 
-    Args:
-        place: Where it was given, for messages.
-        thing: Of which there is a name.
-
     Raises:
         UserError: If it holds a value that cannot be written down.
     """

@@ -50,11 +50,7 @@ def unknown(
 ) -> UserError:
     """Makes the error for a name that is not one of the allowed ones; see ``one_of``.
 
-    Args:
-        place: See ``one_of``, likewise ``value`` and ``allowed``.
-        value: Likewise.
-        allowed: Likewise.
-        like: What the nearest is sought for; the value if left out.
+    The nearest is sought for ``like``, or for the value if that is left out.
 
     Returns:
         The error, to be raised by the caller, with the nearest match if any.

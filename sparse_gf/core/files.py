@@ -91,9 +91,7 @@ _REMEDIES = {
 def explained(error: OSError, path: str | os.PathLike[str] | None = None) -> str:
     """One line about an error of the system: the path, the reason, what helps.
 
-    Args:
-        error: What was raised.
-        path: What was to be used, where the error does not say it.
+    ``path`` is what was to be used, where the error does not say it.
     """
     named = error.filename2 or error.filename or path
     if error.errno is None or named is None:

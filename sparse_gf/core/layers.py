@@ -78,12 +78,7 @@ class Inside:
 
 @jax.tree_util.register_pytree_with_keys_class
 class Labelled:
-    """Params in other containers that know their layers.
-
-    Attributes:
-        params: As they were given.
-        layers: Their description.
-    """
+    """Params in other containers that know their layers."""
 
     def __init__(self, params: Any, layers: Layers):
         self.params = params
@@ -106,8 +101,7 @@ def by_name(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Layer]:
     Two axes are inputs and outputs; more are a window before them, and the heads of
     attention where the layers are called as Flax's are.
 
-    Args:
-        shapes: Those of all kernels, by path.
+    ``shapes`` are those of all kernels, by path.
 
     Raises:
         UserError: If a name leaves open what the axes are.
@@ -152,9 +146,7 @@ def names(path: str, shape: tuple[int, ...], layer: Layer) -> Iterator[str]:
 def split(array: Any, layer: Layer) -> list[Any]:
     """The layers in one array, each ``[*window, inputs, outputs]``.
 
-    Args:
-        array: Of JAX, NumPy, or a ``jax.ShapeDtypeStruct``.
-        layer: Its description.
+    Arrays are of JAX, NumPy, or a ``jax.ShapeDtypeStruct``.
     """
     if layer == Layer():
         return [array]

@@ -167,10 +167,7 @@ def draw_kernels(
     One draw for all of them, cut into pieces: a generator is compiled once, not once
     per layer, which took most of the time before the first step.
 
-    Args:
-        key: Consumed.
-        params: Gives the shapes.
-        draw: Called as ``draw(key, shape)``.
+    ``key`` is consumed, by ``draw(key, shape)``.
     """
     shapes = {path: jnp.shape(kernel) for path, kernel in kernels(params).items()}
     ends = list(itertools.accumulate(math.prod(shape) for shape in shapes.values()))

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,42 +42,43 @@ class Layout:
         return (*self.train, self.test)
 
 
+def _versions(
+    number: int,
+    folders: tuple[str, str],
+    train: Sequence[str],
+    test: str,
+    labels: tuple[str, ...],
+) -> tuple[Layout, ...]:
+    """The binary and the Python version of a data set."""
+    return tuple(
+        Layout(
+            version,
+            archive=f"cifar-{number}-{version}.tar.gz",
+            folder=folder,
+            train=tuple(name + suffix for name in train),
+            test=test + suffix,
+            labels=labels,
+        )
+        for version, folder, suffix in zip(
+            ("binary", "python"), folders, (".bin", ""), strict=True
+        )
+    )
+
+
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
-    "cifar10": (
-        Layout(
-            version="binary",
-            archive="cifar-10-binary.tar.gz",
-            folder="cifar-10-batches-bin",
-            train=tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
-            test="test_batch.bin",
-            labels=("labels",),
-        ),
-        Layout(
-            version="python",
-            archive="cifar-10-python.tar.gz",
-            folder="cifar-10-batches-py",
-            train=tuple(f"data_batch_{number}" for number in range(1, 6)),
-            test="test_batch",
-            labels=("labels",),
-        ),
+    "cifar10": _versions(
+        10,
+        ("cifar-10-batches-bin", "cifar-10-batches-py"),
+        [f"data_batch_{number}" for number in range(1, 6)],
+        "test_batch",
+        ("labels",),
     ),
-    "cifar100": (
-        Layout(
-            version="binary",
-            archive="cifar-100-binary.tar.gz",
-            folder="cifar-100-binary",
-            train=("train.bin",),
-            test="test.bin",
-            labels=("coarse_labels", "fine_labels"),
-        ),
-        Layout(
-            version="python",
-            archive="cifar-100-python.tar.gz",
-            folder="cifar-100-python",
-            train=("train",),
-            test="test",
-            labels=("coarse_labels", "fine_labels"),
-        ),
+    "cifar100": _versions(
+        100,
+        ("cifar-100-binary", "cifar-100-python"),
+        ["train"],
+        "test",
+        ("coarse_labels", "fine_labels"),
     ),
 }
 

@@ -28,7 +28,7 @@ class DatasetInfo:
         test_size: Number of test images in the official files, or ``NO_LIMIT``.
         crop_padding: Black pixels added on every side before a random crop.
         flip: Whether a mirrored image still shows its class.
-        url: Where the official files are published.
+        url: Where the official files are published; empty for one's own data.
         in_tfds: Whether tensorflow-datasets can provide it.
         dtype: Of the examples: bytes, or features that are standardised.
         fingerprint: Of the content, where it is known before it is read: of one's own
@@ -43,8 +43,8 @@ class DatasetInfo:
     test_size: int
     crop_padding: int
     flip: bool
-    url: str
-    in_tfds: bool = True
+    url: str = ""
+    in_tfds: bool = False
     dtype: str = "uint8"
     fingerprint: str = ""
 
@@ -92,7 +92,6 @@ INFO: dict[str, DatasetInfo] = {
         crop_padding=1,
         flip=False,
         url="https://archive.ics.uci.edu/ml/datasets/Optical+Recognition+of+Handwritten+Digits",
-        in_tfds=False,
     ),
     "fashion_mnist": DatasetInfo(
         name="fashion_mnist",
@@ -104,6 +103,7 @@ INFO: dict[str, DatasetInfo] = {
         crop_padding=4,
         flip=True,
         url="https://github.com/zalandoresearch/fashion-mnist",
+        in_tfds=True,
     ),
     "cifar10": DatasetInfo(
         name="cifar10",
@@ -115,6 +115,7 @@ INFO: dict[str, DatasetInfo] = {
         crop_padding=4,
         flip=True,
         url="https://www.cs.toronto.edu/~kriz/cifar.html",
+        in_tfds=True,
     ),
     "cifar100": DatasetInfo(
         name="cifar100",
@@ -126,6 +127,7 @@ INFO: dict[str, DatasetInfo] = {
         crop_padding=4,
         flip=True,
         url="https://www.cs.toronto.edu/~kriz/cifar.html",
+        in_tfds=True,
     ),
     "tinyimagenet": DatasetInfo(
         name="tinyimagenet",
@@ -137,7 +139,6 @@ INFO: dict[str, DatasetInfo] = {
         crop_padding=8,
         flip=True,
         url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-        in_tfds=False,
     ),
 }
 
@@ -169,8 +170,6 @@ def info(name: str) -> DatasetInfo:
             test_size=int(test),
             crop_padding=int(crop),
             flip=bool(flip),
-            url="",
-            in_tfds=False,
             dtype=dtype,
             fingerprint=digest,
         )
@@ -216,6 +215,4 @@ def image_folder(image_size: int, num_classes: int) -> DatasetInfo:
         test_size=NO_LIMIT,
         crop_padding=image_size // 8,
         flip=True,
-        url="",
-        in_tfds=False,
     )

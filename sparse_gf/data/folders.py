@@ -36,10 +36,6 @@ def read(info: DatasetInfo, path: pathlib.Path) -> Arrays:
     wanted size, and cropped to the central square, as torchvision's
     ``Resize(size)`` and ``CenterCrop(size)`` do by default.
 
-    Args:
-        info: From ``datasets.image_folder``.
-        path: Of the folder.
-
     Returns:
         Images class by class, in torchvision's order: of the paths of their folders,
         then of their names. Classes are numbered in the sorted order of their names.

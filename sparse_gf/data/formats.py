@@ -16,6 +16,7 @@ from jaxtyping import Int32, UInt8
 from sparse_gf.core import archives
 from sparse_gf.core.archives import Npz, UnfitError
 from sparse_gf.core.errors import UserError
+from sparse_gf.core.types import Dataset
 from sparse_gf.data.datasets import DatasetInfo
 
 SPLITS = ("train", "test")
@@ -25,6 +26,7 @@ IDX_FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+_JPEG = "JPEG npz file"
 PIP_COMMAND = 'pip install -e ".[data]"'
 
 
@@ -44,6 +46,19 @@ class Arrays(NamedTuple):
             digest.update(f"{array.dtype} {array.shape} ".encode())
             digest.update(array.data)
         return digest.hexdigest()[:16]
+
+
+def dataset(info: DatasetInfo, arrays: Arrays, source: str) -> Dataset:
+    """Completes checked arrays to a data set."""
+    arrays = Arrays(*map(np.ascontiguousarray, arrays))
+    return Dataset(
+        name=info.name,
+        title=f"{info.title} (JPEG)" if source == _JPEG else info.title,
+        **arrays._asdict(),
+        num_classes=info.num_classes,
+        source=source,
+        fingerprint=info.fingerprint or arrays.fingerprint,
+    )
 
 
 def wrong(info: DatasetInfo, path: object, problem: str) -> UserError:
@@ -68,12 +83,7 @@ def reading(info: DatasetInfo, path: object, expected: str) -> Iterator[None]:
 
 
 def read_bytes(info: DatasetInfo, path: pathlib.Path, limit: int) -> bytes:
-    """The content of a file, decompressed if it is gzipped, whatever its name.
-
-    Args:
-        info: What the file belongs to.
-        path: The file's.
-        limit: The most bytes that it may hold, decompressed.
+    """The content of a file of at most ``limit`` bytes, unpacked if it is gzipped.
 
     Raises:
         UserError: If there is no such file, or it is damaged or larger.
@@ -133,14 +143,14 @@ def fashion_mnist(info: DatasetInfo, paths: list[pathlib.Path]) -> Arrays:
     return Arrays(*arrays)
 
 
-def npz(info: DatasetInfo, path: pathlib.Path) -> tuple[Arrays, bool]:
+def npz(info: DatasetInfo, path: pathlib.Path) -> tuple[Arrays, str]:
     """Reads an ``.npz`` of plain arrays or of joined JPEG files.
 
     Other arrays in it are not looked at, and none is unpacked before its header has
     been found right.
 
     Returns:
-        The arrays, and whether they were decoded from JPEG.
+        The arrays, and their source in words.
     """
     with (
         reading(info, path, "an .npz file without pickled objects"),
@@ -162,7 +172,7 @@ def npz(info: DatasetInfo, path: pathlib.Path) -> tuple[Arrays, bool]:
                 problem = f"expected one label per image, found {len(labels)} labels"
                 raise wrong(info, place, f"{problem} and {len(images)} images")
             arrays += [images, labels]
-    return Arrays(*arrays), from_jpeg
+    return Arrays(*arrays), _JPEG if from_jpeg else "npz file"
 
 
 def _is_joined(info: DatasetInfo, path: pathlib.Path, file: Npz) -> bool:

@@ -2,10 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +16,6 @@ from sparse_gf.core.types import Dataset
 from sparse_gf.data import cifar, datasets, folders, formats, own, tfds, tiny_imagenet
 from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.data.formats import Arrays
-
-_JPEG_SOURCE = "JPEG npz file"
 
 
 def load(name: str | DatasetInfo, data_dir: str = "") -> Dataset:
@@ -45,9 +44,9 @@ def load(name: str | DatasetInfo, data_dir: str = "") -> Dataset:
     if data_dir and not reads_files(info):
         raise own.unread(info, data_dir)
     if info.name == "digits":
-        return _dataset(info, _digits(info), "embedded")
+        return formats.dataset(info, _digits(info), "embedded")
     if not data_dir and info.in_tfds:
-        return _dataset(info, *tfds.arrays(info))
+        return formats.dataset(info, *tfds.arrays(info))
     if not data_dir:
         problem = f"it must name local files of {info.title}"
         raise UserError(f"config.data_dir is empty; {problem}. {info.remedy}")
@@ -55,8 +54,8 @@ def load(name: str | DatasetInfo, data_dir: str = "") -> Dataset:
     if info.name == datasets.IMAGE_FOLDER:
         folder = os.path.basename(os.path.abspath(path))
         info = dataclasses.replace(info, title=f"{info.title} {folder}")
-        return _dataset(info, folders.read(info, path), "image files")
-    return _dataset(info, *_local(info, path))
+        return formats.dataset(info, folders.read(info, path), "image files")
+    return formats.dataset(info, *_local(info, path))
 
 
 def reads_files(info: DatasetInfo) -> bool:
@@ -87,19 +86,6 @@ def where(name: str, data_dir: str = "") -> str:
         prepared = tfds.folder(info)
         return str(prepared) if info.in_tfds and prepared.is_dir() else ""
     return ""
-
-
-def _dataset(info: DatasetInfo, arrays: Arrays, source: str) -> Dataset:
-    """Completes checked arrays to a data set."""
-    arrays = Arrays(*map(np.ascontiguousarray, arrays))
-    return Dataset(
-        name=info.name,
-        title=f"{info.title} (JPEG)" if source == _JPEG_SOURCE else info.title,
-        **arrays._asdict(),
-        num_classes=info.num_classes,
-        source=source,
-        fingerprint=arrays.fingerprint,
-    )
 
 
 def _digits(info: DatasetInfo) -> Arrays:
@@ -143,14 +129,10 @@ def _local(info: DatasetInfo, path: pathlib.Path) -> tuple[Arrays, str]:
 
 
 def _as_file(info: DatasetInfo, path: pathlib.Path) -> Iterator[_Candidate]:
-    """What a single file may be."""
+    """What a single file may be: an ``.npz``, or what its folder may hold."""
     if path.suffix == ".npz":
         yield _npz(info, path)
-    for layout in cifar.LAYOUTS.get(info.name, ()):
-        if path.name == layout.archive:
-            yield _cifar_archive(info, layout, path)
-    if info.name == "tinyimagenet" and path.name == tiny_imagenet.ARCHIVE:
-        yield _tiny_imagenet_archive(info, path)
+    yield from (own for own in _in_folder(info, path.parent) if own.files == (path,))
 
 
 def _in_folder(info: DatasetInfo, path: pathlib.Path) -> Iterator[_Candidate]:
@@ -160,22 +142,20 @@ def _in_folder(info: DatasetInfo, path: pathlib.Path) -> Iterator[_Candidate]:
         yield _idx_files(info, path)
         yield _idx_files(info, path / info.name)
     for layout in cifar.LAYOUTS.get(info.name, ()):
-        yield _cifar_archive(info, layout, path / layout.archive)
-        yield _cifar_folder(info, layout, path / layout.folder)
-        yield _cifar_folder(info, layout, path)
+        names = layout.archive, layout.folder, layout.files
+        readers = cifar.archive, cifar.folder
+        yield from _official(
+            path, f"CIFAR {layout.version}", names, readers, info, layout
+        )
     if info.name == "tinyimagenet":
-        yield _tiny_imagenet_archive(info, path / tiny_imagenet.ARCHIVE)
-        yield _tiny_imagenet_folder(info, path / tiny_imagenet.FOLDER)
-        yield _tiny_imagenet_folder(info, path)
+        names = tiny_imagenet.ARCHIVE, tiny_imagenet.FOLDER, tiny_imagenet.LISTS
+        readers = tiny_imagenet.archive, tiny_imagenet.folder
+        yield from _official(path, "TinyImageNet", names, readers, info)
     yield _npz(info, path / f"{info.name}_jpeg.npz")
 
 
 def _npz(info: DatasetInfo, path: pathlib.Path) -> _Candidate:
-    def read() -> tuple[Arrays, str]:
-        arrays, from_jpeg = formats.npz(info, path)
-        return arrays, _JPEG_SOURCE if from_jpeg else "npz file"
-
-    return _Candidate((path,), read)
+    return _Candidate((path,), lambda: formats.npz(info, path))
 
 
 def _idx_files(info: DatasetInfo, folder: pathlib.Path) -> _Candidate:
@@ -192,27 +172,24 @@ def _idx_files(info: DatasetInfo, folder: pathlib.Path) -> _Candidate:
     return _Candidate((*packed, *plain), read)
 
 
-def _cifar_archive(
-    info: DatasetInfo, layout: cifar.Layout, path: pathlib.Path
-) -> _Candidate:
-    source = f"CIFAR {layout.version} archive"
-    return _Candidate((path,), lambda: (cifar.archive(info, layout, path), source))
+def _official(
+    path: pathlib.Path,
+    source: str,
+    names: tuple[str, str, tuple[str, ...]],
+    readers: tuple[Callable[..., Arrays], Callable[..., Arrays]],
+    *known: Any,
+) -> Iterator[_Candidate]:
+    """An official archive in a folder, its own folder there, or its files themselves.
 
-
-def _cifar_folder(
-    info: DatasetInfo, layout: cifar.Layout, path: pathlib.Path
-) -> _Candidate:
-    files = tuple(path / name for name in layout.files)
-    source = f"CIFAR {layout.version} files"
-    return _Candidate(files, lambda: (cifar.folder(info, layout, path), source))
-
-
-def _tiny_imagenet_archive(info: DatasetInfo, path: pathlib.Path) -> _Candidate:
-    source = "TinyImageNet archive"
-    return _Candidate((path,), lambda: (tiny_imagenet.archive(info, path), source))
-
-
-def _tiny_imagenet_folder(info: DatasetInfo, path: pathlib.Path) -> _Candidate:
-    files = tuple(path / name for name in tiny_imagenet.LISTS)
-    source = "TinyImageNet files"
-    return _Candidate(files, lambda: (tiny_imagenet.folder(info, path), source))
+    ``names`` are those of the archive, of the folder in it, and of the files in that;
+    ``readers`` are of the archive and of a folder, and get the path after what is
+    ``known``.
+    """
+    archive, (read_archive, read_folder) = path / names[0], readers
+    yield _Candidate(
+        (archive,), lambda: (read_archive(*known, archive), f"{source} archive")
+    )
+    for folder in (path / names[1], path):
+        files = tuple(folder / name for name in names[2])
+        read = functools.partial(read_folder, *known, folder)
+        yield _Candidate(files, lambda read=read: (read(), f"{source} files"))

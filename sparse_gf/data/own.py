@@ -16,7 +16,7 @@ from sparse_gf.core import archives, errors, own
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.files import user_path
 from sparse_gf.core.types import Dataset
-from sparse_gf.data import datasets, tfds
+from sparse_gf.data import datasets, formats, tfds
 from sparse_gf.data.datasets import DatasetInfo
 from sparse_gf.data.formats import Arrays
 
@@ -137,7 +137,7 @@ def from_tfds(name: str) -> str:
         return _names[called]
     arrays, source = tfds.any_arrays(name)
     places = tuple(f"tfds:{name} ({key})" for key in KEYS[1])
-    return _keep(called, source, places, arrays, 0, 0, False)
+    return _keep(called, source, places, arrays)
 
 
 def from_huggingface(
@@ -181,7 +181,7 @@ def from_huggingface(
                 # Of images that differ in size there is no array.
                 given.append(np.stack([*map(np.asarray, splits[split][place])]))
     own.check_name("name", name, datasets.NAMES)
-    return _keep(name, "Hugging Face datasets", places, tuple(given), 0, 0, False)
+    return _keep(name, "Hugging Face datasets", places, tuple(given))
 
 
 def named(place: str, value: Any) -> str:
@@ -272,9 +272,9 @@ def _keep(
     source: str,
     places: Any,
     given: tuple[Any, ...],
-    num_classes: int,
-    crop_padding: int,
-    flip: bool,
+    num_classes: int = 0,
+    crop_padding: int = 0,
+    flip: bool = False,
 ) -> str:
     """Checks arrays, and keeps them as a data set; gives the text for it."""
     errors.in_range("num_classes", num_classes, 0, None)
@@ -309,14 +309,7 @@ def _keep(
             f"crop_padding is {crop_padding} and flip {flip}, which are for uint8 "
             f"images; examples of {name!r} are {_kind(train_x[0])}."
         )
-    _kept[info.text] = Dataset(
-        name=name,
-        title=name,
-        **arrays._asdict(),
-        num_classes=num_classes,
-        source=source,
-        fingerprint=info.fingerprint,
-    )
+    _kept[info.text] = formats.dataset(info, arrays, source)
     _names[name] = info.text
     return info.text
 

@@ -13,10 +13,7 @@ def stratified(
 ) -> Dataset:
     """Keeps the first images of each class, in the order of the files.
 
-    Args:
-        dataset: The whole.
-        train_examples: Training images to keep, in 1..size; 0 for all.
-        test_examples: Likewise, test images.
+    Sizes are in 1..size; 0 keeps all.
 
     Returns:
         The part, whose title says how many of how many images it has, or ``dataset``

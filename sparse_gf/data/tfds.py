@@ -85,9 +85,6 @@ def arrays(
 def any_arrays(name: str) -> tuple[tuple[np.ndarray, ...], str]:
     """Reads a data set of images and classes that tensorflow-datasets knows.
 
-    Args:
-        name: As it calls the data set.
-
     Returns:
         Images and labels for training and for testing, which are the split ``test``
         or, without one, ``validation``; and their source. What was prepared for random

@@ -57,10 +57,6 @@ def folder(info: DatasetInfo, path: pathlib.Path) -> Arrays:
 def archive(info: DatasetInfo, path: pathlib.Path) -> Arrays:
     """Reads the official archive, without writing anything to disk.
 
-    Args:
-        info: The facts about the data set.
-        path: Of the archive.
-
     Returns:
         The training images, and the validation images as test images, each in the
         order of their paths (training images class by class). Grey images become RGB.

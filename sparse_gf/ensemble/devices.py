@@ -78,9 +78,6 @@ def network_bytes(shapes: training.TrainState) -> float:
 
     Its state, gradients like the params, and half as much again for activations and
     temporaries.
-
-    Args:
-        shapes: Shapes of one network's state.
     """
     return 1.5 * (num_bytes(shapes) + num_bytes(shapes.params))
 

@@ -103,11 +103,8 @@ def prepare(
 ) -> Progress:
     """Starts compiling, and gives an ensemble's progress as shapes only.
 
-    Args:
-        ensemble: The networks.
-        data: On the devices.
-        points: Number of measurements that the history has room for.
-        init: Whether there are networks to be made.
+    The history has room for so many ``points``; without ``init`` there are no networks
+    to be made.
 
     Returns:
         The progress, its state with the sharding that the programs give it.
@@ -131,9 +128,7 @@ def prepare(
 def planned_bytes(ensemble: Ensemble, data: training.Data) -> float:
     """Most bytes of a device that training or measuring needs, says the compiler.
 
-    Args:
-        ensemble: The networks, which need not have been made.
-        data: On the devices, or its shapes.
+    The networks need not have been made, and of the data shapes are enough.
 
     Returns:
         The number, after compiling; infinite if the compiler refuses.
@@ -179,10 +174,7 @@ def begin(ensemble: Ensemble, data: training.Data, shapes: Progress) -> Progress
     One network at a time on each device: its random numbers need more memory than it
     does.
 
-    Args:
-        ensemble: The networks.
-        data: On the devices.
-        shapes: From ``prepare``.
+    ``shapes`` are those of ``prepare``.
 
     Raises:
         UserError: If a network cannot be made.
@@ -260,11 +252,8 @@ def part(
 ) -> Progress:
     """The progress of some of an ensemble's networks, in memory of the host.
 
-    Args:
-        ensemble: The networks.
-        progress: Theirs.
-        own: An ensemble of some of them.
-        chosen: Of each of its groups, the group of ``ensemble`` and the networks there.
+    ``own`` is an ensemble of some of them; of each of its groups ``chosen`` has the
+    group of ``ensemble`` and the networks there.
     """
 
     def pick(group: int, networks: slice, into: Places) -> tuple[Any, Any]:

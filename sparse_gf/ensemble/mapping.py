@@ -157,10 +157,7 @@ def programs(
     Equal arguments give the same programs: nothing is compiled twice in a process,
     whatever the members' arrays hold.
 
-    Args:
-        recipes: One per group.
-        init: Of ``Ensemble``.
-        mapping: ``SIDE_BY_SIDE`` or ``ONE_BY_ONE``.
+    ``mapping`` is ``SIDE_BY_SIDE`` or ``ONE_BY_ONE``.
     """
     return Programs(_making(init), *_training(recipes, mapping))
 

@@ -20,12 +20,7 @@ class Program:
     """
 
     def __init__(self, function: Callable[..., Any], **options: Any):
-        """Wraps a function.
-
-        Args:
-            function: Traced and compiled as by ``jax.jit``.
-            **options: Of ``jax.jit``.
-        """
+        """Wraps a function, traced and compiled as by ``jax.jit`` with its options."""
         self._jitted = jax.jit(function, **options)
         self._prepared: dict[
             Hashable, tuple[Any, concurrent.futures.Future[jax.stages.Compiled]]
@@ -34,8 +29,7 @@ class Program:
     def prepare(self, *arguments: Any) -> Any:
         """Starts compiling for arguments like these and does not wait for it.
 
-        Args:
-            *arguments: Pytrees of arrays or of ``jax.ShapeDtypeStruct``.
+        Arguments are pytrees of arrays or of ``jax.ShapeDtypeStruct``.
 
         Returns:
             The result's shapes and types.

@@ -190,14 +190,8 @@ def init_network(
     same, padded or narrow. The two networks of a pair are different draws from the same
     distributions.
 
-    Args:
-        recipe: At the maximum width.
-        initializer: One of ``initializers.NAMES``.
-        of_weights: How the weights that were drawn are rescaled; None for not at all.
-        input_dim: Entries of an image.
-        seed: The network's seed.
-        member: The network.
-        data: What rescaling learns from.
+    ``recipe`` is at the maximum width; rescaling by ``of_weights``, None for none,
+    learns from ``data``.
     """
     model = recipe.model
     init_key, mask_key = (

@@ -35,11 +35,7 @@ class Checkpoints:
     def __init__(
         self, folder: pathlib.Path, note: Callable[[str], None] = logging.warning
     ):
-        """Opens the folder, or makes it.
-
-        Args:
-            folder: Of this ensemble alone.
-            note: Is told of steps that are damaged.
+        """Opens the folder of one ensemble, or makes it; ``note`` is told of damage.
 
         Raises:
             UserError: If it cannot be used.
@@ -85,8 +81,7 @@ class Checkpoints:
     def restore(self, shapes: Progress) -> Progress | None:
         """Reads the newest step that is whole, and deletes those that are damaged.
 
-        Args:
-            shapes: Shapes and types of what was saved, and the state's sharding.
+        ``shapes`` are the shapes and types of what was saved, and the state's sharding.
 
         Returns:
             The progress, its state on the devices, or None if there is nothing.
@@ -189,10 +184,7 @@ def _check_readable(folder: pathlib.Path) -> None:
 def folder(workdir: pathlib.Path, config_hash: str, environment: str) -> pathlib.Path:
     """Where the checkpoints of a cell are.
 
-    Args:
-        workdir: The work directory.
-        config_hash: Of the cell.
-        environment: Names everything else that its bits depend on: data, versions.
+    ``environment`` names everything that its bits depend on besides: data, versions.
     """
     return workdir / "checkpoints" / f"{config_hash}-{environment}.{_FORMAT}"
 
@@ -206,9 +198,7 @@ def others(own: pathlib.Path) -> list[pathlib.Path]:
 def remove(own: pathlib.Path, note: Callable[[str], None]) -> None:
     """Removes all checkpoints of a finished cell, in whatever environment made.
 
-    Args:
-        own: The folder of those that were made here.
-        note: Is told of others.
+    Those in ``own`` were made here; ``note`` is told of others.
     """
     for found in (own, *others(own)):
         if found != own:

@@ -26,12 +26,6 @@ def train_all(
 ) -> tuple[list[dict[str, Any]], float]:
     """Trains chunk after chunk.
 
-    Args:
-        job: What is to be done.
-        dataset: What networks are trained on.
-        workdir: A prepared work directory.
-        monitor: Is told how far the run is.
-
     Returns:
         A row per network, and which share of the training was done here: the rest
         came from checkpoints.
@@ -153,8 +147,7 @@ def _start(
 class _Keeper:
     """Writes masks, networks and logs of a chunk, as far as they are wanted.
 
-    Attributes:
-        logs: Of all its networks; to be closed.
+    Its ``logs``, of all networks, are to be closed.
     """
 
     def __init__(

@@ -83,10 +83,7 @@ def choose(
 ) -> Callable[..., None]:
     """An engine by name, to be called as ``local`` is.
 
-    Args:
-        name: One of ``ENGINES``.
-        ray_address: Of the cluster, for the engine that wants one.
-        slurm_job: Parameters of SLURM jobs, likewise; see ``slurm.on_slurm``.
+    ``ray_address`` and ``slurm_job`` are for the engine that wants them.
 
     Raises:
         UserError: If there is no such engine.

@@ -17,10 +17,6 @@ KINDS: dict[type[Cell], Callable[[Any, RunSpec], Job]] = {
 def job(cell: Cell, options: RunSpec) -> Job:
     """What is to be done for a cell.
 
-    Args:
-        cell: The cell.
-        options: How it is run.
-
     Raises:
         UserError: If something is wrong that shows only beside the model: a layer that
             is unknown, a count out of range, a mask file of another network, something

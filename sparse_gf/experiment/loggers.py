@@ -152,10 +152,8 @@ def tabulate(
 ) -> None:
     """Shows the networks of a finished cell in one table, where a tool has tables.
 
-    Args:
-        names: Of ``WRITERS``.
-        folder: ``logs`` in that of the cell.
-        rows: As ``results.write_cell`` takes them.
+    ``folder`` is ``logs`` in that of the cell, ``rows`` are what ``results.write_cell``
+    takes.
     """
     for name in names:
         if name in TABLES:

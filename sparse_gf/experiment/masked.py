@@ -125,10 +125,7 @@ def ensemble_of(
 ) -> ensemble.Ensemble:
     """The networks of groups, to be trained.
 
-    Args:
-        cell: The cell.
-        groups: Of its networks.
-        workdir: Where the masks of tickets are; None for masks of ones in their place.
+    ``workdir`` has the masks of tickets; None for masks of ones in their place.
     """
     own = recipe(cell)
     return ensemble.Ensemble(
@@ -177,15 +174,7 @@ def init_network(
     member: Member,
     data: training.Data,
 ) -> training.TrainState:
-    """Draws the weights of one network and makes its first mask.
-
-    Args:
-        cell: The cell.
-        recipe: The cell's.
-        seed: The network's seed.
-        member: The network.
-        data: What scores are computed on.
-    """
+    """Draws the weights of one network and makes its first mask."""
     key = streams.key(seed, Purpose.INIT)
     own = recipe.model, recipe.ghosts, cell.info.image_shape, cell.dtype
     variables = shapes.variables(*own, key)

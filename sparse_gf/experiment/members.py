@@ -84,13 +84,7 @@ def name(groups: Groups) -> str:
 
 
 def recipe(cell: Cell, model: nn.Module, **of_kind: Any) -> training.Recipe:
-    """The static part of the programs of a cell's networks.
-
-    Args:
-        cell: The cell.
-        model: Of these networks.
-        **of_kind: What only one kind of cell says.
-    """
+    """The static part of the programs of a cell's networks, which have one model."""
     info = cell.info
     l2, l1 = cell.penalties
     return training.Recipe(
@@ -136,9 +130,7 @@ def pack(
     A group too large for one is cut into parts of equal size, which are parts of the
     cell by themselves: one program serves them all.
 
-    Args:
-        groups: All networks of the cell.
-        share: Of what may be trained at once that a group takes.
+    ``share(group)`` is what a group takes of what may be trained at once.
     """
     packed: list[Groups] = []
     room = 0.0

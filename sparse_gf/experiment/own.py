@@ -104,9 +104,7 @@ def _check_optimizer(text: str) -> None:
 def check_model(cell: MaskedSpec, make: Callable[[], Any]) -> None:
     """Calls a network with inputs of the data set, one of which is a user's own.
 
-    Args:
-        cell: The cell.
-        make: Gives the shapes of the network's variables.
+    ``make`` gives the shapes of the network's variables.
 
     Raises:
         UserError: If it cannot be called, or gives no logits of the classes.

@@ -80,10 +80,6 @@ def total(projections: Iterable[Projection]) -> Projection:
 def project(job: Job, target: Target) -> Projection:
     """Counts what a cell takes on one device, and its time at the device's roofline.
 
-    Args:
-        job: Of the cell.
-        target: The device.
-
     Raises:
         UserError: If the device has no products of the cell's precision.
     """

@@ -39,13 +39,9 @@ def on_ray(
     and the work directory and the data under the same paths; locks on files must hold
     across machines.
 
-    Args:
-        cells: None of them finished when this is called.
-        options: How cells are run.
-        workdir: A prepared work directory.
-        watch: Is told what happens.
-        address: Of the cluster, HOST:PORT; ``"auto"`` for the one in the environment
-            variable RAY_ADDRESS, or else the one that this machine belongs to.
+    ``address`` is the cluster's HOST:PORT; ``"auto"`` stands for the one in the
+    environment variable RAY_ADDRESS, or else the one that this machine belongs to. The
+    rest is as for ``engines.local``.
 
     Raises:
         UserError: If Ray is missing, if the cluster or a data set cannot be used, or

@@ -42,11 +42,7 @@ def make(
 
     Measures of a user's own are beside them, in JSON.
 
-    Args:
-        job: Of the cell.
-        dataset: What it was trained on.
-        identities: One per row.
-        history: Arrays [points, networks].
+    ``history`` has arrays [points, networks].
     """
     shared = _shared_columns(job, dataset)
     for identity in identities:
@@ -94,12 +90,7 @@ def newest(
 ) -> Iterator[tuple[Identity, dict[str, float]]]:
     """What was just measured of each network of a group, as flat numbers.
 
-    Args:
-        dataset: What they are trained on.
-        identities: Of the group's networks.
-        epoch: The newest.
-        point: Its place in the history.
-        history: Arrays [points, networks].
+    ``point`` is the epoch's place in the history, whose arrays are [points, networks].
     """
     for identity in identities:
         if point not in identity.points:

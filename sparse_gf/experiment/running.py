@@ -109,13 +109,8 @@ def train_cell(
 ) -> None:
     """Trains one cell, or what is missing of it, up to its result file; see ``run``.
 
-    Args:
-        cell: What to train.
-        options: How.
-        dataset: The cell's ``part``.
-        workdir: A prepared work directory.
-        monitor: Is told how far the run is.
-        wait: Whether to wait for another process that is training the cell.
+    ``dataset`` is the cell's ``part``, and the work directory is prepared. With
+    ``wait``, another process that is training the cell is waited for.
     """
     with results.lock(workdir, cell.hash, wait):
         if results.cell_path(workdir, cell.hash).exists():

@@ -123,10 +123,7 @@ def _read(path: pathlib.Path) -> Network:
 def save_network(folder: pathlib.Path, job: Job, network: Network) -> None:
     """Writes one network of a cell below ``networks`` in the cell's folder.
 
-    Args:
-        folder: The cell's.
-        job: Of the cell.
-        network: Its ``about`` says which network of the cell it is, and the epoch.
+    The network's ``about`` says which one of the cell it is, and the epoch.
     """
     about = {
         **_of_cell(job),
@@ -142,11 +139,7 @@ def save_masks(
 ) -> None:
     """Writes the masks of one network below ``masks`` in the cell's folder.
 
-    Args:
-        folder: The cell's.
-        job: Of the cell.
-        masks: Of the network.
-        about: Which network of the cell it is, and the epoch.
+    ``about`` says which network of the cell they are of, and the epoch.
     """
     # The density that was wanted, where there is one: whole weights may miss it.
     own = _of_cell(job) | {"density": masks_lib.density(masks)} | dict(about)

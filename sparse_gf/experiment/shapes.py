@@ -70,11 +70,8 @@ def network(
 ) -> Network:
     """What the networks of a recipe are made of.
 
-    Args:
-        recipe: Theirs.
-        image_shape: Of what the model takes.
-        dtype: Of the params.
-        counts: Like those that the recipe's pruning is given; None if it is given none.
+    ``counts`` are like those that the recipe's pruning is given; None if it is given
+    none.
     """
     leaves, structure = jax.tree.flatten(counts)
     alike = structure, tuple(leaf.shape for leaf in leaves)
@@ -84,12 +81,7 @@ def network(
 
 
 class Traced(NamedTuple):
-    """What a model's initialisation has shown.
-
-    Attributes:
-        variables: Their shapes and types.
-        output_bytes: Of all layers' outputs, for one image.
-    """
+    """Shapes and types of a model's variables, and bytes of its layers' outputs."""
 
     variables: Any
     output_bytes: int

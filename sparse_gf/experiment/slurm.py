@@ -31,14 +31,9 @@ def on_slurm(
     the work directory and the data under the same paths; locks on files must hold
     across machines. What jobs print is in ``slurm/`` of the work directory.
 
-    Args:
-        cells: None of them finished when this is called.
-        options: How cells are run.
-        workdir: A prepared work directory.
-        watch: Is told what happens.
-        parameters: Of submitit, ``"timeout_min=240,slurm_partition=gpu"``; beside them
-            ``cluster``: ``local`` for processes of this machine, ``debug`` for this
-            process, in the place of SLURM.
+    ``parameters`` are submitit's, ``"timeout_min=240,slurm_partition=gpu"``; beside
+    them ``cluster``: ``local`` for processes of this machine, ``debug`` for this
+    process, in the place of SLURM. The rest is as for ``engines.local``.
 
     Raises:
         UserError: If submitit or SLURM is missing, if parameters or a data set cannot

@@ -95,9 +95,6 @@ def dead_units(reachable: Masks) -> dict[str, int]:
     out always. A unit of a residual block that is dead here may still hand on what its
     skip connection brings, and one whose output several layers read is alive if one of
     them uses it. A unit of a convolution is a channel.
-
-    Args:
-        reachable: What ``reachable`` has returned.
     """
     return {
         path: int(trees.isolated_units(mask))
@@ -106,12 +103,7 @@ def dead_units(reachable: Masks) -> dict[str, int]:
 
 
 class Operations(NamedTuple):
-    """Multiply-adds of one layer for one image.
-
-    Attributes:
-        dense: Those of all weights.
-        sparse: Those of the active weights.
-    """
+    """Multiply-adds of one layer for one image, by all weights and by active ones."""
 
     dense: int
     sparse: int
@@ -173,13 +165,7 @@ def _axes(features: int | Sequence[int]) -> Sequence[int]:
 
 
 class Overlap(NamedTuple):
-    """How many active weights two masks of one layer share.
-
-    Attributes:
-        first: Weights active in the first mask.
-        second: Weights active in the second.
-        both: Weights active in both.
-    """
+    """How many weights of one layer are active in two masks, and in both."""
 
     first: int
     second: int

@@ -73,10 +73,7 @@ _UNREADABLE = (
 class _Leaf:
     """One leaf of masks as it is in a file.
 
-    Attributes:
-        path: The leaf's path.
-        shape: The leaf's shape.
-        bits: The packed mask, uint8 [ceil(size / 8)]; None if it is no kernel.
+    Of a kernel ``bits`` is the packed mask, uint8 [ceil(size / 8)]; else None.
     """
 
     path: str

@@ -74,11 +74,6 @@ def by_rules(
 ) -> dict[str, str]:
     """The pairs that names, numbers in names, and shapes leave no doubt about.
 
-    Args:
-        place: The tensors' origin, for messages.
-        kernels: Shapes of the network's kernels, by path.
-        tensors: Shapes in the kernels' layout, by the names of tensors.
-
     Returns:
         Names by path, for all kernels.
 

@@ -160,11 +160,7 @@ def apply(params: Params, masks: Masks) -> Params:
 
 
 def check(masks: Masks, params: Params) -> None:
-    """Makes sure that masks belong to a network.
-
-    Args:
-        masks: The masks.
-        params: The network's params; only shapes are read.
+    """Makes sure that masks belong to a network, of whose params only shapes are read.
 
     Raises:
         UserError: If they do not, or are not bool: names the first path that differs,

@@ -115,11 +115,7 @@ def convolve(
     is up to 15 times slower than the convolution, inside a loop above all; on
     accelerators JAX misses what they have for the kernels of many networks.
 
-    Args:
-        x: The images.
-        kernel: Of odd size.
-        strides: Along both axes.
-        precision: What accelerators may leave of the factors; CPUs leave all.
+    Accelerators may leave ``precision`` of the factors; CPUs leave all.
     """
     return _convolve(x, kernel, strides, 1, precision)
 
@@ -166,11 +162,7 @@ def kernel_gradient_by_xla(
     know. What JAX makes of it by itself is a convolution with a window as large as the
     image, and so it does in derivatives of this gradient.
 
-    Args:
-        form: Strides, rows of the kernel, and what is left of the factors.
-        groups: Of the convolution.
-        x: Its images.
-        gradient: Of its output.
+    ``form`` are strides, rows of the kernel, and what is left of the factors.
     """
 
     @jax.custom_batching.custom_vmap

@@ -40,9 +40,8 @@ PROJECTION_WEIGHT = 1e-4
 class Gates(NamedTuple):
     """Values of the ghosts in one epoch; None where there are none.
 
-    Attributes:
-        beta: The beta of the PSwish that takes the place of every ReLU.
-        alpha: What ghost skips are multiplied by.
+    ``beta`` is that of the PSwish in place of every ReLU, ``alpha`` what ghost skips
+    are multiplied by.
     """
 
     beta: Float[Array, ""] | None = None
@@ -51,12 +50,7 @@ class Gates(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Ghosts:
-    """Schedules of a network's ghosts.
-
-    Attributes:
-        beta: The ramp of ghost soft neurons; None for none.
-        alpha: The ramp of ghost skips; None for none.
-    """
+    """Schedules of a network's ghosts, as of its ``Gates``; None for none."""
 
     beta: Ramp | None = None
     alpha: Ramp | None = None
@@ -89,11 +83,7 @@ def num_params(params: Params) -> int:
 
 
 def without(tree_of_params: Any) -> Any:
-    """A network's params, or running statistics, without those of its ghosts.
-
-    Args:
-        tree_of_params: Nested dicts.
-    """
+    """Nested dicts of params, or running statistics, without those of ghosts."""
     if not isinstance(tree_of_params, Mapping):
         return tree_of_params
     return {

@@ -67,11 +67,6 @@ class GhostProjection(nn.Module):
     """A dense 1x1 convolution with BatchNorm, as released for ghost skips.
 
     Its weights are no ``kernel``: no mask, score or gradient flow counts them.
-
-    Attributes:
-        features: Output channels.
-        strides: Strides along both axes of images.
-        param_dtype: Type of the weights.
     """
 
     features: int
@@ -134,12 +129,6 @@ def activate(name: str, param_dtype: DTypeLike, x: Array, gates: Gates | None) -
     """Applies an activation, or ghost soft neurons in its place, and shows the result.
 
     Called inside an ``@nn.compact`` method.
-
-    Args:
-        name: One of ``activations.NAMES``.
-        param_dtype: The type of learned activations.
-        x: Pre-activations.
-        gates: The epoch's gates.
     """
     if gates is not None and gates.beta is not None:
         y = activations.pswish(x, gates.beta.astype(x.dtype))

@@ -29,10 +29,7 @@ class SeparableBlock(nn.Module):
     With ``style.skip``, the input is added before the last activation where the shapes
     agree; the paper's has none.
 
-    Attributes:
-        features: Output channels.
-        strides: Strides of the depthwise convolution.
-        style: The style of all layers.
+    The depthwise convolution has the strides.
     """
 
     features: int

@@ -93,9 +93,8 @@ def dot_general(
 def rounded(bits: int | None, bilinear: Product) -> Product:
     """Rounds the factors of a function, and those of its gradients.
 
-    Args:
-        bits: Of the mantissa that are left; None for all.
-        bilinear: A function that is linear in each of two arrays.
+    ``bits`` of the mantissa are left, None for all; ``bilinear`` is linear in each of
+    two arrays.
     """
     if bits is None:
         return bilinear

@@ -17,10 +17,7 @@ class PreActivationBlock(nn.Module):
     input after the first normalisation and activation, as in the authors' code. Ghost
     skips go around each convolution alone, so that they too end before an activation.
 
-    Attributes:
-        features: Output channels.
-        strides: Strides of the first convolution and the shortcut.
-        style: The style of all layers.
+    The first convolution and the shortcut have the strides.
     """
 
     features: int

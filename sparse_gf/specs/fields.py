@@ -38,10 +38,8 @@ def one_of(default: str, allowed: Collection[str]) -> Any:
 def own(default: str, named: Rule) -> Any:
     """A field that holds a name, or a text that stands for a user's own thing.
 
-    Args:
-        default: A name of the package's own.
-        named: Gives what a value goes by; see ``core.own``. The default stands for
-            itself.
+    ``named`` gives what a value goes by; see ``core.own``. The default, a name of the
+    package's own, stands for itself.
     """
 
     def rule(place: str, value: Any) -> Any:
@@ -127,10 +125,7 @@ _KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
 def typed(place: str, value: Any, hint: Any) -> Any:
     """The rule of fields that have no other: a value is of its field's type.
 
-    Args:
-        place: Where it comes from.
-        value: What was given.
-        hint: One of bool, int, float and str, a tuple of one of them, or a spec.
+    ``hint`` is one of bool, int, float and str, a tuple of one of them, or a spec.
 
     Raises:
         UserError: If it is not.

@@ -28,11 +28,7 @@ NAMES = tuple(_MAKERS)
 
 
 def get(name: str, scale: str = "paper") -> Study:
-    """One table or figure at a scale.
-
-    Args:
-        name: One of ``NAMES``.
-        scale: One of ``SCALES``.
+    """One of ``NAMES``, a table or a figure, at one of ``SCALES``.
 
     Raises:
         UserError: If there is no such study or scale.

@@ -3,7 +3,11 @@
 import csv
 import functools
 import importlib.resources
-from typing import NamedTuple
+import typing
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+Row = TypeVar("Row")
 
 
 class PValue(NamedTuple):
@@ -35,16 +39,7 @@ class PValue(NamedTuple):
 def p_values() -> tuple[PValue, ...]:
     """Every p-value of Tables 3 to 6, table by table, row by row."""
     return tuple(
-        PValue(
-            f"table{row['table']}",
-            row["dataset"],
-            int(row["hidden_layers"]),
-            float(row["learning_rate"]),
-            row["axis"],
-            row["optimizer"],
-            row["variant"],
-            float(row["p_value"]),
-        )
+        _made(PValue, row, study=f"table{row['table']}", value=float(row["p_value"]))
         for row in _read("wilcoxon_p_values")
     )
 
@@ -124,11 +119,7 @@ class Accuracy(NamedTuple):
 
 @functools.cache
 def accuracies(study: str) -> tuple[Accuracy, ...]:
-    """The accuracies that were printed for a study, row by row.
-
-    Args:
-        study: Such as ``"tost_table2"``; none for one that has no accuracies.
-    """
+    """The accuracies printed for a study such as ``"tost_table2"``; none for others."""
     if study not in ACCURACIES:
         return ()
     return tuple(
@@ -162,9 +153,7 @@ class ActivationSparsity(NamedTuple):
 def activation_sparsities() -> tuple[ActivationSparsity, ...]:
     """Table 1, row by row."""
     return tuple(
-        ActivationSparsity(
-            row["activation"], int(row["layer"]), float(row["activation_sparsity"])
-        )
+        _made(ActivationSparsity, row, percent=float(row["activation_sparsity"]))
         for row in _read("tost_table1")
     )
 
@@ -199,16 +188,11 @@ class Gain(NamedTuple):
 def gains() -> tuple[Gain, ...]:
     """Table 5, then the gains that the text names."""
     return tuple(
-        Gain(
-            row["architecture"],
-            _DATASETS.get(row["dataset"], row["dataset"]),
-            row["mask"],
-            float(row["sparsity"]),
-            row["tweak"],
-            row.get("against", "plain"),
-            row.get("relation", "equal"),
-            float(row["gain"]),
-            row["source"],
+        _made(
+            Gain,
+            {"against": "plain", "relation": "equal", **row},
+            dataset=_DATASETS.get(row["dataset"], row["dataset"]),
+            value=float(row["gain"]),
         )
         for file in ("tost_table5", "tost_gains")
         for row in _read(file)
@@ -218,12 +202,7 @@ def gains() -> tuple[Gain, ...]:
 class Fact(NamedTuple):
     """A number that Tessera et al. 2021, or their slides, name of their experiments.
 
-    Attributes:
-        name: What it is of.
-        value: As printed.
-        unit: Of the value; may be empty.
-        dataset: Which it is said of; may be empty.
-        source: Where it stands.
+    Values are as printed; unit and data set may be empty.
     """
 
     name: str
@@ -236,10 +215,13 @@ class Fact(NamedTuple):
 @functools.cache
 def facts() -> tuple[Fact, ...]:
     """Sizes, widths, rates and epochs of the first paper's experiments."""
-    return tuple(
-        Fact(**{**row, "value": float(row["value"])})
-        for row in _read("tessera2021_facts")
-    )
+    return tuple(_made(Fact, row) for row in _read("tessera2021_facts"))
+
+
+@functools.cache
+def claims() -> tuple[dict[str, str], ...]:
+    """What both papers claim, in our words: fields of ``claims.Claim`` as texts."""
+    return _read("claims")
 
 
 def _recipe(row: dict[str, str]) -> tuple[str, str]:
@@ -248,6 +230,16 @@ def _recipe(row: dict[str, str]) -> tuple[str, str]:
         mask, _, tweak = row["recipe"].partition(" + ")
         return mask, tweak or "plain"
     return row["mask"], {"no": "plain", "yes": "ToST"}[row["tost"]]
+
+
+def _made(kind: Callable[..., Row], row: dict[str, str], **fields: Any) -> Row:
+    """A row of a file as a named tuple, some of whose fields have values of their own.
+
+    Others are columns of the file, and of their field's type.
+    """
+    types = typing.get_type_hints(kind)
+    read = {name: types[name](row[name]) for name in types if name not in fields}
+    return kind(**read, **fields)
 
 
 def _read(name: str) -> tuple[dict[str, str], ...]:

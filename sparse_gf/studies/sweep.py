@@ -151,11 +151,7 @@ def paper(name: str, setting: str) -> Any:
 
 
 def listing(name: str) -> Iterator[str]:
-    """The studies of a paper, a line each: name, cells, title.
-
-    Args:
-        name: One of ``studies.PAPERS``.
-    """
+    """The studies of a paper of ``studies.PAPERS``, a line each: name, cells, title."""
     own = studies.PAPERS[name]
     width = max(map(len, own.studies))
     yield own.title
@@ -247,14 +243,7 @@ def _study(values: dict[str, Any]) -> Study:
 
 def _entry(values: dict[str, Any], varied: list[str]) -> Entry:
     """A cell at its place: optimizers are rows, all else that varies is a column."""
-    nested: dict[str, Any] = {}
-    for name, value in values.items():
-        group, *inner = _PLACES[name]
-        if inner:
-            nested.setdefault(group, {})[inner[0]] = value
-        else:
-            nested[group] = value
-    cell: Any = specs.from_config(nested)[0]
+    cell: Any = specs.from_config(_nested(values))[0]
     column = [_spoken(axis, values[axis]) for axis in varied if axis != "optimizer"]
     row = own_lib.plain(cell.optimizer.name)
     return Entry(row, ", ".join(column) or cell.variant, cell)
@@ -327,7 +316,7 @@ def _changed(study: Study, changes: Mapping[str, Any]) -> Study:
     for name in changes:
         errors.one_of(f"config key of {study.name}", name, own)
     entries = tuple(
-        entry._replace(cell=_with(entry.cell, own, changes)) for entry in study.entries
+        entry._replace(cell=_with(entry.cell, changes)) for entry in study.entries
     )
     changed = study._replace(entries=entries)
     if len(changed.cells) < len(study.cells):
@@ -339,18 +328,22 @@ def _changed(study: Study, changes: Mapping[str, Any]) -> Study:
     return changed
 
 
-def _with(
-    cell: Cell, own: Mapping[str, tuple[str, ...]], changes: Mapping[str, Any]
-) -> Cell:
+def _with(cell: Cell, changes: Mapping[str, Any]) -> Cell:
     """A cell with some values changed."""
-    fields: dict[str, Any] = {}
-    inner: dict[str, dict[str, Any]] = {}
-    for name, value in changes.items():
-        group, *rest = own[name]
-        if rest:
-            inner.setdefault(group, {})[rest[0]] = value
-        else:
-            fields[group] = value
-    for group, values in inner.items():
-        fields[group] = getattr(cell, group).replaced(**values)
+    fields = _nested(changes)
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            fields[name] = getattr(cell, name).replaced(**value)
     return cell.replaced(**fields)
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by the fields of cells; those within a spec of the cell are a dict."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        group, *inner = _PLACES[name]
+        if inner:
+            found.setdefault(group, {})[inner[0]] = value
+        else:
+            found[group] = value
+    return found

@@ -105,10 +105,7 @@ def networks_at_once(recipe: Recipe, state: TrainState, data: Data) -> int:
     Their images are no more than those of a step, so that what training needs is enough
     memory for measuring.
 
-    Args:
-        recipe: The networks' recipe.
-        state: Of all networks, [networks, ...].
-        data: The data set.
+    ``state`` is that of all networks, [networks, ...].
     """
     probe = data.train_labels[: recipe.probe_size].shape[0]
     images = min(recipe.evaluation_batch, max(probe, data.test_labels.shape[0]))

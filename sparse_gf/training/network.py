@@ -152,13 +152,8 @@ class Data(NamedTuple):
 
     Features that are floats are standardised before they come here.
 
-    Attributes:
-        train_images: Training images.
-        train_labels: Their classes.
-        test_images: Test images.
-        test_labels: Their classes.
-        mean: Mean per channel of training images / 255; its type is the networks'.
-        std: Standard deviation per channel of training images / 255.
+    Labels are classes; ``mean`` and ``std`` are per channel of training images / 255,
+    in the networks' type.
     """
 
     train_images: Num[Array, "train ..."]
@@ -192,12 +187,7 @@ def normalised(given: np.ndarray, mean: np.ndarray, std: np.ndarray, dtype: str)
 
 
 def arrays(dataset: Dataset, dtype: str) -> dict[str, np.ndarray]:
-    """The fields of ``Data``, in host memory.
-
-    Args:
-        dataset: The data set.
-        dtype: The networks' type.
-    """
+    """The fields of ``Data``, in host memory, in the networks' type."""
     mean, std = dataset.channel_statistics()
 
     def images(given: np.ndarray) -> np.ndarray:
@@ -251,14 +241,8 @@ def create(
 ) -> TrainState:
     """Makes the state before the first step; ``params`` are masked here.
 
-    Args:
-        recipe: The network's recipe.
-        params: The new network's params.
-        masks: The network's masks.
-        batch_stats: BatchNorm's, if there are any.
-        learning_rate: The step size.
-        pruning: Facts of this network that ``recipe.pruning`` needs, its final counts
-            for example.
+    ``pruning`` has facts of this network that the recipe's pruning needs, its final
+    counts for example.
     """
     params = masks_lib.apply(params, masks)
     dtype = jax.tree.leaves(params)[0].dtype
@@ -286,11 +270,7 @@ def in_phase(
     The epochs without ghosts have a program of their own, that of the plain network:
     nothing of a ghost is left in its numbers, and none of its cost.
 
-    Args:
-        recipe: The network's recipe.
-        number: The epoch, from 1, that schedules go by.
-        function: A function of the network and the gates.
-        argument: The function's argument.
+    ``number`` is the epoch, from 1, that schedules go by.
     """
     ghosts = recipe.ghosts
     if ghosts is None:

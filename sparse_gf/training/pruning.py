@@ -32,11 +32,7 @@ def smallest(
 ) -> Masks:
     """Masks without the active weights of smallest magnitude.
 
-    Args:
-        params: The network's params.
-        masks: The network's masks; no weight comes back.
-        num_active: Number of weights that stay; see ``masks.from_scores``.
-        dense_layers: Paths of kernels that are kept whole.
+    No weight comes back; so many stay as ``masks.from_scores`` is told.
     """
     alive = jax.tree.map(
         lambda score, mask: jnp.where(mask, score, -jnp.inf),
@@ -310,10 +306,8 @@ class Dynamic(Static):
 def moved(state: TrainState, growth: scores.Scores, share: Float[Array, ""]) -> Masks:
     """Masks in which a share of every layer's connections has moved.
 
-    Args:
-        state: The network.
-        growth: Scores, at least 0, of the weights that may be grown.
-        share: Share of the active weights, in 0..1.
+    ``growth`` are scores, at least 0, of the weights that may be grown; ``share`` is in
+    0..1.
     """
     magnitudes = tree.kernels(scores.magnitude(state.params))
     growths = tree.kernels(growth)

@@ -49,11 +49,7 @@ class Trend:
 
 @dataclasses.dataclass(frozen=True)
 class Onset:
-    """The capacity from which on a contrast is positive.
-
-    Attributes:
-        contrast: Sparse minus dense.
-    """
+    """The capacity from which on a contrast, sparse minus dense, is positive."""
 
     contrast: Contrast
 
@@ -266,6 +262,18 @@ def change(measure: str, before: Where, after: Where, **shared: Any) -> Contrast
 def advantage(**where: Any) -> Contrast:
     """Accuracy of sparse networks minus that of dense ones of equal size (Eq. 4)."""
     return change("accuracy", {"arm": "dense"}, {"arm": "sparse"}, **where)
+
+
+def interaction(
+    before: Where, after: Where, here: Where, there: Where, **shared: Any
+) -> Contrast:
+    """What a change does to the accuracy of some networks, minus that of others."""
+    terms = tuple(
+        (sign * weight, {**place, **end, **shared})
+        for sign, place in ((1.0, here), (-1.0, there))
+        for weight, end in ((1.0, after), (-1.0, before))
+    )
+    return Contrast("accuracy", terms)
 
 
 def change_of_advantage(before: Where, after: Where, **shared: Any) -> Contrast:

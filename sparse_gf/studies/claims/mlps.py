@@ -5,11 +5,11 @@ by saying that they hold on CIFAR-10 and Fashion-MNIST too, so every data set ge
 verdict of its own.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from sparse_gf.studies.claims.kinds import (
-    Claim,
     Contrast,
     Part,
     Region,
@@ -32,17 +32,8 @@ LOW, HIGH = 0.001, 0.1
 BEST_VARIANTS = ("DA_SC_BN", "DA_L2_SC_BN")
 """What activations are compared on; see ``studies.tessera2021``."""
 
-LOW_TABLES = ("table3a", "table4", "table5a", "table6a")
-HIGH_TABLES = ("table3b", "table5b")
-ACTIVATION_TABLES = ("table3c", "table6b")
-
 MLP: dict[str, Any] = {"kind": "capacity"}
 RELU: dict[str, Any] = {**MLP, "activation": "relu"}
-
-
-def claim(name: str, section: str, meaning: str, **fields: Any) -> Claim:
-    """A claim of the first paper."""
-    return Claim(f"tessera2021.{name}", "tessera2021", section, meaning, **fields)
 
 
 def parts(
@@ -66,15 +57,12 @@ def parts(
     """
     rates = tuple(rates)
     found = []
-    for rate in rates:
-        for optimizer in optimizers:
-            for name in names:
-                for arm in arms:
-                    own = {"name": name} if name else {}
-                    own |= {"arm": arm} if arm else {}
-                    said = (optimizer, name, f"{rate:g}" * (len(rates) > 1), arm)
-                    statistic = make(optimizer=optimizer, learning_rate=rate, **own)
-                    found.append(Part(", ".join(filter(None, said)), statistic, region))
+    for rate, optimizer, name, arm in itertools.product(rates, optimizers, names, arms):
+        own = {"name": name} if name else {}
+        own |= {"arm": arm} if arm else {}
+        said = (optimizer, name, f"{rate:g}" * (len(rates) > 1), arm)
+        statistic = make(optimizer=optimizer, learning_rate=rate, **own)
+        found.append(Part(", ".join(filter(None, said)), statistic, region))
     return tuple(found)
 
 

@@ -8,12 +8,7 @@ from sparse_gf.studies.claims.kinds import Claim, Where, fits, selections
 
 
 def cells(claim: Claim, scale: str = "paper") -> tuple[Any, ...]:
-    """The cells that a claim reads, each once, in the order of its studies.
-
-    Args:
-        claim: A claim.
-        scale: Of its studies.
-    """
+    """The cells that a claim reads, each once, in the order of its studies."""
     wanted = [where for part in claim.parts for where in selections(part.statistic)]
     found = {
         entry.cell: None
