@@ -12,6 +12,7 @@ import stat
 import tarfile
 import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, NamedTuple
 
@@ -21,6 +22,20 @@ from sparse_gf.core import words
 
 _GZIP = b"\x1f\x8b"
 _PIECE = 2**20
+
+
+UNREADABLE = (
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy, zlib and checks raise for a damaged or foreign file. Running out of
+memory is none of these."""
 
 
 class UnfitError(ValueError):

@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from sparse_gf.core import tree
@@ -26,7 +25,5 @@ def of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
 
 def of_leaves(pytree: Any) -> dict[str, str]:
     """By path the name of each leaf, which may be on devices; one at a time is here."""
-    return {
-        tree.path_name(path): of_array(np.asarray(leaf))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(pytree)
-    }
+    leaves = tree.by_path(pytree).items()
+    return {path: of_array(np.asarray(leaf)) for path, leaf in leaves}

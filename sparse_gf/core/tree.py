@@ -33,6 +33,12 @@ def path_name(path: tuple[Any, ...]) -> str:
     return "/".join(names(path))
 
 
+def by_path(pytree: Any) -> dict[str, Any]:
+    """All leaves by the names of their paths, in the order of the tree."""
+    leaves = jax.tree_util.tree_leaves_with_path(pytree)
+    return {path_name(path): leaf for path, leaf in leaves}
+
+
 def is_kernel(path: tuple[Any, ...], leaf: Any) -> bool:
     """Whether a leaf is one *layer* in the sense of the papers.
 

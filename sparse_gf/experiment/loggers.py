@@ -179,13 +179,7 @@ class Logs:
     """The logs of all networks of an ensemble; opened when first written."""
 
     def __init__(self, names: tuple[str, ...], folder: pathlib.Path, epoch: int):
-        """Opens nothing yet.
-
-        Args:
-            names: Of ``WRITERS``.
-            folder: ``logs`` in that of the cell.
-            epoch: Epochs that were trained before.
-        """
+        """Opens nothing; ``folder`` is the cell's ``logs``, ``epoch`` the last one."""
         self._names = names
         self._folder = folder
         self._epoch = epoch

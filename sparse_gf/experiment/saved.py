@@ -9,14 +9,12 @@ them, which older files do not have.
 import io
 import json
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import numpy as np
+from flax import traverse_util
 
 from sparse_gf import masks as masks_lib
 from sparse_gf import specs
@@ -32,20 +30,6 @@ PARTS = ("params", "masks", "batch_stats")
 
 _LARGEST = 2**33
 """Most bytes of an array."""
-
-# What NumPy and zlib raise for a damaged or foreign file. Running out of memory is none
-# of these.
-_UNREADABLE = (
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 class Network(NamedTuple):
@@ -67,9 +51,9 @@ class Network(NamedTuple):
 def save(path: pathlib.Path, network: Network) -> None:
     """Writes a file in one piece."""
     arrays: dict[str, Any] = {
-        f"{part}/{tree.path_name(place)}": np.asarray(leaf)
+        f"{part}/{path}": np.asarray(leaf)
         for part in PARTS
-        for place, leaf in jax.tree_util.tree_leaves_with_path(getattr(network, part))
+        for path, leaf in tree.by_path(getattr(network, part)).items()
     }
     arrays["about"] = np.array(json.dumps(network.about))
     buffer = io.BytesIO()
@@ -88,7 +72,7 @@ def load(path: pathlib.Path) -> Network:
         return _read(path)
     except OSError as error:
         raise UserError(files.explained(error, path)) from error
-    except _UNREADABLE as error:
+    except archives.UNREADABLE as error:
         raise UserError(
             f"{path} is damaged or no file of a network ({errors.first_line(error)})."
         ) from error
@@ -110,14 +94,8 @@ def _read(path: pathlib.Path) -> Network:
     if expected is not None and str(expected) != checksums.of_arrays(arrays):
         raise ValueError("its arrays are not those that were written")
     about = dict(files.from_json(str(arrays.pop("about"))))
-    parts: dict[str, Any] = {part: {} for part in PARTS}
-    for name, array in arrays.items():
-        *folders, leaf = name.split("/")
-        place = parts
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[leaf] = array
-    return Network(parts["params"], parts["masks"], parts["batch_stats"], about)
+    parts = traverse_util.unflatten_dict(arrays, sep="/")
+    return Network(*(parts.get(part, {}) for part in PARTS), about)
 
 
 def save_network(folder: pathlib.Path, job: Job, network: Network) -> None:

@@ -64,11 +64,7 @@ def reachable(apply_fn: ApplyFn, masks: Masks, input_shape: Sequence[int]) -> Ma
         )
         total, grads = jax.value_and_grad(outputs)(params)
         signal = tree.kernels(grads)
-        found = tree.map_kernels(
-            lambda path, mask: mask & (signal[path] > 0),
-            lambda leaf: jnp.ones(leaf.shape, bool),
-            masks,
-        )
+        found = trees.of_kernels(lambda path, mask: mask & (signal[path] > 0), masks)
         return total, found
 
     with jax.enable_x64(True):

@@ -33,14 +33,13 @@ import json
 import math
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 from sparse_gf.core import archives, errors, files, tree
 from sparse_gf.core.errors import UserError
@@ -54,19 +53,6 @@ MOST_WEIGHTS = 2**30
 """Entries of the largest masks that are read unless more are allowed."""
 
 _LONGEST_MANIFEST = 2**26
-
-# What NumPy, zlib and the checks here raise for a damaged or foreign file. Running out
-# of memory is none of these.
-_UNREADABLE = (
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,14 +173,8 @@ def _check_keys(path: str, keys: tuple[Any, ...]) -> None:
 
 def _nested(leaves: list[_Leaf]) -> Masks:
     """The masks of checked leaves, in NumPy."""
-    masks: dict[str, Any] = {}
-    for leaf in leaves:
-        *above, last = leaf.path.split("/")
-        node = masks
-        for name in above:
-            node = node.setdefault(name, {})
-        node[last] = _unpack(leaf)
-    return masks
+    unpacked = {leaf.path: _unpack(leaf) for leaf in leaves}
+    return traverse_util.unflatten_dict(unpacked, sep="/")
 
 
 def _unpack(leaf: _Leaf) -> np.ndarray:
@@ -284,7 +264,7 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
         if error.errno is None:
             raise UserError(f"{str(path)!r} is damaged: {error}") from error
         raise UserError(files.explained(error, path)) from error
-    except _UNREADABLE as error:
+    except archives.UNREADABLE as error:
         lacks = "it lacks " if isinstance(error, KeyError) else ""
         raise UserError(
             f"{str(path)!r} is damaged or no mask file of this version: {lacks}"

@@ -18,7 +18,7 @@ from sparse_gf.core import errors, tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.layers import Labelled, LabelledDict
 from sparse_gf.core.types import Masks, Params
-from sparse_gf.masks import pairing, torch_weights
+from sparse_gf.masks import pairing, torch_weights, trees
 from sparse_gf.masks.files import num_bytes
 
 
@@ -119,7 +119,7 @@ def from_jaxpruner(state: Any, params: Params) -> Masks:
             f"the state holds {len(found)} attributes called 'masks'; give jaxpruner's "
             "SparseState, or a state that holds one."
         )
-    given, leaves = _by_path(found[0]), _by_path(params)
+    given, leaves = tree.by_path(found[0]), tree.by_path(params)
     if extra := [path for path in given if path not in leaves]:
         raise UserError(
             f"the state has a mask for {extra[0]!r}, which the network does not have; "
@@ -192,9 +192,8 @@ def _from_torch_weights(
         errors.one_of("a path of flattened", path, kernels)
         if path in masks:
             masks[path] = _reorder_rows(path, masks[path], image)
-    return tree.map_kernels(
+    return trees.of_kernels(
         lambda path, kernel: jnp.asarray(masks.get(path, np.ones(kernel.shape, bool))),
-        lambda leaf: jnp.ones(jnp.shape(leaf), bool),
         params,
     )
 
@@ -253,8 +252,3 @@ def _attributes(state: Any, name: str) -> Iterator[Any]:
         parts = [getattr(state, field.name) for field in dataclasses.fields(state)]
     for part in parts:
         yield from _attributes(part, name)
-
-
-def _by_path(pytree: Any) -> dict[str, Any]:
-    leaves = jax.tree_util.tree_leaves_with_path(pytree)
-    return {tree.path_name(path): leaf for path, leaf in leaves}

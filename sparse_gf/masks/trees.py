@@ -6,7 +6,7 @@ True at leaves that are not pruned. Masked weights are stored as exact zeros.
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,6 +21,11 @@ from sparse_gf.core.types import Count, Masks, Params
 def ones(params: Params) -> Masks:
     """The mask of a dense network."""
     return jax.tree.map(lambda leaf: jnp.ones(jnp.shape(leaf), bool), params)
+
+
+def of_kernels(mask: Callable[[str, Any], Array], params: Params) -> Masks:
+    """The masks ``mask(name, kernel)`` of kernels, all True at other leaves."""
+    return tree.map_kernels(mask, lambda leaf: jnp.ones(jnp.shape(leaf), bool), params)
 
 
 def random(
@@ -85,11 +90,7 @@ def from_scores(scores: Params, num_active: Mapping[str, Count] | Count) -> Mask
             stop = start + kernel.size
             kept[path] = keep[start:stop].reshape(kernel.shape)
             start = stop
-    return tree.map_kernels(
-        lambda path, _: kept[path],
-        lambda leaf: jnp.ones(jnp.shape(leaf), bool),
-        scores,
-    )
+    return of_kernels(lambda path, _: kept[path], scores)
 
 
 def n_of_m(scores: Params, n: int, m: int, dense_layers: Sequence[str] = ()) -> Masks:
@@ -126,7 +127,7 @@ def n_of_m(scores: Params, n: int, m: int, dense_layers: Sequence[str] = ()) -> 
         kept = (rank < n).reshape(flat.shape)[: len(inputs)]
         return kept.reshape(kernel.shape)
 
-    return tree.map_kernels(keep, lambda leaf: jnp.ones(jnp.shape(leaf), bool), scores)
+    return of_kernels(keep, scores)
 
 
 def blocks(params: Params, widths: Mapping[str, tuple[Count, Count]]) -> Masks:
@@ -144,7 +145,7 @@ def blocks(params: Params, widths: Mapping[str, tuple[Count, Count]]) -> Masks:
         column = jnp.arange(kernel.shape[1])[None, :] < columns
         return row & column
 
-    return tree.map_kernels(block, lambda leaf: jnp.ones(jnp.shape(leaf), bool), params)
+    return of_kernels(block, params)
 
 
 def apply(params: Params, masks: Masks) -> Params:
@@ -187,8 +188,7 @@ def placed(masks: Masks, params: Params) -> Masks:
         UserError: If the paths or shapes differ, as ``check`` says it.
     """
     _check_shapes(masks, params)
-    leaves = jax.tree_util.tree_leaves_with_path(masks)
-    found = {tree.path_name(path): leaf for path, leaf in leaves}
+    found = tree.by_path(masks)
     return jax.tree_util.tree_map_with_path(
         lambda path, _: found[tree.path_name(path)], params
     )
@@ -248,13 +248,8 @@ def _sortable(scores: Real[Array, "*shape"]) -> Integer[Array, "*shape"]:
     return jnp.where(jnp.isnan(scores), lowest, ordered)
 
 
-def _by_path(pytree: Params) -> dict[str, Any]:
-    leaves = jax.tree_util.tree_leaves_with_path(pytree)
-    return {tree.path_name(path): leaf for path, leaf in leaves}
-
-
 def _check_shapes(masks: Masks, params: Params) -> None:
-    given, network = _by_path(masks), _by_path(params)
+    given, network = tree.by_path(masks), tree.by_path(params)
     found = {path: jnp.shape(leaf) for path, leaf in given.items()}
     expected = {path: jnp.shape(leaf) for path, leaf in network.items()}
     for path in tree.in_order(found | expected):

@@ -16,8 +16,12 @@ from sparse_gf.models.ghosts import PROJECTION_WEIGHT, Gates
 Images = Float[Array, "_ _ _ _"]
 
 
-def _batch_norm(param_dtype: DTypeLike, train: bool) -> nn.Module:
-    # torch's momentum 0.1. Two passes: the fast variance loses digits.
+def batch_norm(param_dtype: DTypeLike, train: bool) -> nn.Module:
+    """BatchNorm with torch's momentum 0.1, and Flax's biased running variance.
+
+    torch keeps n / (n - 1) of it, 0.8% more at a batch of 128.
+    """
+    # Two passes: the fast variance loses digits.
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
@@ -41,7 +45,7 @@ def _group_norm(groups: int) -> Callable[[DTypeLike, bool], nn.Module]:
 
 
 NORMS: Mapping[str, Callable[[DTypeLike, bool], nn.Module]] = {
-    "batch_norm": _batch_norm,
+    "batch_norm": batch_norm,
     # Wu and He 2018; 16 divides the channels of every model here.
     "group_norm": _group_norm(16),
     # Over an image's channels and pixels together.
@@ -84,7 +88,7 @@ class GhostProjection(nn.Module):
         )
         pixels = _every(x, self.strides)
         y = jnp.tensordot(pixels, weight, 1, precision="highest")
-        return _batch_norm(self.param_dtype, train)(y)  # pyright: ignore
+        return batch_norm(self.param_dtype, train)(y)  # pyright: ignore
 
 
 def ghost_skip(

@@ -74,16 +74,7 @@ class MLP(nn.Module):
         for layer in range(self.hidden_layers):
             h = self._dense(self.width, layer)(x)
             if self.variant.batch_norm:
-                # torch's momentum 0.1. Two passes: the fast variance loses digits.
-                # The running variance is Flax's biased one; torch keeps n / (n - 1)
-                # of it, 0.8% more at a batch of 128.
-                h = nn.BatchNorm(
-                    use_running_average=not train,
-                    momentum=0.9,
-                    epsilon=1e-5,
-                    param_dtype=self.param_dtype,
-                    use_fast_variance=False,
-                )(h)
+                h = layers.batch_norm(self.param_dtype, train)(h)
             if self.variant.layer_norm:
                 h = nn.LayerNorm(
                     epsilon=1e-5, param_dtype=self.param_dtype, use_fast_variance=False

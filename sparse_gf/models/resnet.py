@@ -10,12 +10,12 @@ from sparse_gf.models.layers import Style
 Images = Float[Array, "_ _ _ _"]
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around which the input is added, then the activation.
+class Block(nn.Module):
+    """What both kinds of blocks are told.
 
     Attributes:
-        features: Output channels.
-        strides: Strides of the first convolution.
+        features: Channels; the output of a ``Bottleneck`` has four times as many.
+        strides: Strides of the first 3x3 convolution.
         style: The style of all layers.
         shortcut: The form where input and output differ in shape: ``"projection"``, a
             1x1 convolution with normalisation (option B), or ``"padding"``, strided
@@ -27,6 +27,10 @@ class BasicBlock(nn.Module):
     strides: int
     style: Style
     shortcut: str
+
+
+class BasicBlock(Block):
+    """Two 3x3 convolutions around which the input is added, then the activation."""
 
     @nn.compact
     def __call__(self, x: Images, train: bool, gates: Gates | None = None) -> Images:
@@ -40,23 +44,12 @@ class BasicBlock(nn.Module):
         return style.activate(y, gates)
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Block):
     """1x1, 3x3 and 1x1 convolutions, the last to four times the channels.
 
     The 3x3 convolution has the stride, as in torchvision; He et al. have it in the
     first 1x1.
-
-    Attributes:
-        features: Channels of the first two; the block's output has four times as many.
-        strides: Strides of the second convolution.
-        style: The style of all layers.
-        shortcut: The shortcut's form; see ``BasicBlock``.
     """
-
-    features: int
-    strides: int
-    style: Style
-    shortcut: str
 
     @nn.compact
     def __call__(self, x: Images, train: bool, gates: Gates | None = None) -> Images:
@@ -72,9 +65,7 @@ class Bottleneck(nn.Module):
         return style.activate(y, gates)
 
 
-def _shortcut(
-    block: BasicBlock | Bottleneck, x: Images, features: int, train: bool
-) -> Images:
+def _shortcut(block: Block, x: Images, features: int, train: bool) -> Images:
     """The block's input in the shape of its output."""
     if block.strides == 1 and x.shape[-1] == features:
         return x
@@ -95,7 +86,7 @@ class ResNet(nn.Module):
         blocks: Blocks of each stage; every stage but the first halves the image.
         widths: ``features`` of each stage's blocks.
         bottleneck: Whether blocks are ``Bottleneck``.
-        shortcut: The blocks' form of shortcuts; see ``BasicBlock``.
+        shortcut: The blocks' form of shortcuts; see ``Block``.
         stem: One of ``layers.STEMS``.
         style: The style of all layers.
     """

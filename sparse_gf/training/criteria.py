@@ -57,6 +57,8 @@ class Protocol:
 
 
 _TEN_PER_CLASS = Protocol("snip", examples=10, per_class=True)
+_GRASP = dataclasses.replace(_TEN_PER_CLASS, score="grasp", temperature=200.0)
+_EGF = dataclasses.replace(_TEN_PER_CLASS, score="egf", rounds=100)
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "random": Protocol("random", distribution="uniform"),
@@ -70,30 +72,19 @@ PROTOCOLS: Mapping[str, Protocol] = {
     # De Jorge et al. 2021 (Iter-SNIP); weights once removed stay so.
     "snip_iterative": dataclasses.replace(_TEN_PER_CLASS, rounds=100),
     # Wang et al. 2020, and their code: 10 images per class in two batches, T = 200.
-    "grasp": dataclasses.replace(
-        _TEN_PER_CLASS, score="grasp", batches=2, temperature=200.0
-    ),
-    "grasp_tanaka": dataclasses.replace(
-        _TEN_PER_CLASS, score="grasp", batch_norm="eval", temperature=200.0
-    ),
+    "grasp": dataclasses.replace(_GRASP, batches=2),
+    "grasp_tanaka": dataclasses.replace(_GRASP, batch_norm="eval"),
     # Tanaka et al. 2020, Algorithm 1.
     "synflow": Protocol("synflow", rounds=100, batch_norm="eval"),
     "synflow_once": Protocol("synflow", batch_norm="eval"),
     # Ours: no source has these. Rounds as in SynFlow.
-    "egf": dataclasses.replace(_TEN_PER_CLASS, score="egf", rounds=100),
-    "egf_normalised": dataclasses.replace(
-        _TEN_PER_CLASS, score="egf", rounds=100, layer_normalised=True
-    ),
+    "egf": _EGF,
+    "egf_normalised": dataclasses.replace(_EGF, layer_normalised=True),
     "snip_normalised": dataclasses.replace(
         _TEN_PER_CLASS, rounds=100, layer_normalised=True
     ),
     "grasp_normalised": dataclasses.replace(
-        _TEN_PER_CLASS,
-        score="grasp",
-        batches=2,
-        temperature=200.0,
-        rounds=100,
-        layer_normalised=True,
+        _GRASP, batches=2, rounds=100, layer_normalised=True
     ),
 }
 """Protocols by name."""

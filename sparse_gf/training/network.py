@@ -53,29 +53,30 @@ class Static:
         del recipe, number
         return state
 
-    def after_step(
-        self,
-        recipe: "Recipe",
-        before: "TrainState",
-        after: "TrainState",
-        dense_grads: Params,
-        number: Int[Array, ""],
-        steps: int,
-        seed: Int[Array, ""],
-    ) -> "TrainState":
-        """Changes a network after a step, or replaces the step.
+    def after_step(self, recipe: "Recipe", step: "Step") -> "TrainState":
+        """Changes a network after a step, or replaces the step."""
+        del recipe
+        return step.after
 
-        Args:
-            recipe: The network's recipe.
-            before: The network before the step.
-            after: The network after the optimizer's step.
-            dense_grads: The gradient at ``before``, of all weights, not masked.
-            number: The step's number, from 1 through the whole run.
-            steps: Number of steps of an epoch.
-            seed: The network's seed.
-        """
-        del recipe, before, dense_grads, number, steps, seed
-        return after
+
+class Step(NamedTuple):
+    """A step of training, as it is told to methods that change masks.
+
+    Attributes:
+        before: The network before it.
+        after: The network after the optimizer's step.
+        dense_grads: The gradient at ``before``, of all weights, not masked.
+        number: From 1 through the whole run.
+        per_epoch: Number of steps of an epoch.
+        seed: The network's seed.
+    """
+
+    before: "TrainState"
+    after: "TrainState"
+    dense_grads: Params
+    number: Int[Array, ""]
+    per_epoch: int
+    seed: Int[Array, ""]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sparse_gf import schedules, scores
 from sparse_gf.core import streams, tree
 from sparse_gf.core.streams import Purpose
 from sparse_gf.core.types import Masks, Params
-from sparse_gf.training.network import Recipe, Static, TrainState
+from sparse_gf.training.network import Recipe, Static, Step, TrainState
 
 NUM_ACTIVE = "num_active"
 """Key in ``TrainState.pruning``: final counts per kernel path, or of all together."""
@@ -123,25 +123,16 @@ class Gradual(Static):
         """Whether ``after_step`` does anything: always."""
         return True
 
-    def after_step(
-        self,
-        recipe: Recipe,
-        before: TrainState,
-        after: TrainState,
-        dense_grads: Params,
-        number: Int[Array, ""],
-        steps: int,
-        seed: Int[Array, ""],
-    ) -> TrainState:
+    def after_step(self, recipe: Recipe, step: Step) -> TrainState:
         """Prunes after the step, if it is time."""
-        del before, dense_grads, seed
+        number, steps = step.number, step.per_epoch
         first, last = max(self.start * steps, 1), self.end * steps
         due = ((number - first) % self.every == 0) & (first <= number)
         # The last time, also where the steps between do not divide the whole.
         due = (due & (number < last)) | (number == last)
         left = schedules.cubic_density(number, first, last, 1.0, 0.0)
         prune = functools.partial(self._prune, recipe, left)
-        return jax.lax.cond(due, prune, lambda state: state, after)
+        return jax.lax.cond(due, prune, lambda state: state, step.after)
 
     def _prune(
         self, recipe: Recipe, left: Float[Array, ""], state: TrainState
@@ -265,25 +256,17 @@ class Dynamic(Static):
         """Whether ``after_step`` does anything: always."""
         return True
 
-    def after_step(
-        self,
-        recipe: Recipe,
-        before: TrainState,
-        after: TrainState,
-        dense_grads: Params,
-        number: Int[Array, ""],
-        steps: int,
-        seed: Int[Array, ""],
-    ) -> TrainState:
+    def after_step(self, recipe: Recipe, step: Step) -> TrainState:
         """Moves connections in place of the step, if it is time."""
-        last = self.end * steps
+        before, number = step.before, step.number
+        last = self.end * step.per_epoch
         due = (number % self.every == 0) & (number < last)
 
         def move(after: TrainState) -> TrainState:
             if self.by_gradient:
-                growth = jax.tree.map(jnp.abs, dense_grads)
+                growth = jax.tree.map(jnp.abs, step.dense_grads)
             else:
-                key = streams.key(seed, Purpose.GROWTH, number)
+                key = streams.key(step.seed, Purpose.GROWTH, number)
                 growth = scores.random(key, before.params)
             masks = moved(before, growth, self.share(number / last))
             # What the forward pass left, but for the step.
@@ -292,14 +275,10 @@ class Dynamic(Static):
             )
             return with_masks(recipe, unmoved, masks)
 
-        return jax.lax.cond(due, move, lambda state: state, after)
+        return jax.lax.cond(due, move, lambda state: state, step.after)
 
     def share(self, done: Float[Array, ""]) -> Float[Array, ""]:
-        """The share of a layer's active weights that moves.
-
-        Args:
-            done: Share of the time in which they move that is over, in 0..1.
-        """
+        """The share of a layer's active weights that moves when so much is done."""
         return self.drop / 2 * (1 + jnp.cos(math.pi * done))
 
 

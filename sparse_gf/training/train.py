@@ -17,7 +17,7 @@ from sparse_gf.core.types import Params
 from sparse_gf.data import augment
 from sparse_gf.models.ghosts import Gates
 from sparse_gf.training import logits
-from sparse_gf.training.network import Data, Recipe, TrainState, in_phase
+from sparse_gf.training.network import Data, Recipe, Step, TrainState, in_phase
 
 
 def step(
@@ -128,9 +128,9 @@ def epoch(
         labels = data.train_labels[index]
         after, dense_grads = step(recipe, state, images, labels, key, factor, gates)
         if recipe.pruning.changes_in_steps:
-            after = recipe.pruning.after_step(
-                recipe, state, after, dense_grads, first_step + step_number, steps, seed
-            )
+            done = first_step + step_number
+            told = Step(state, after, dense_grads, done, steps, seed)
+            after = recipe.pruning.after_step(recipe, told)
         return after, None
 
     def run(state: TrainState, gates: Gates | None) -> TrainState:

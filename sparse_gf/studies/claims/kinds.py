@@ -186,13 +186,7 @@ NOT_BETTER = Region(high=MARGIN)
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One thing that a claim says, such as of one optimizer.
-
-    Attributes:
-        name: In words.
-        statistic: That decides it.
-        region: The values that agree.
-    """
+    """One thing that a claim says, such as of one optimizer, and what agrees."""
 
     name: str
     statistic: Statistic
