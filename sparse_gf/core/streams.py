@@ -26,13 +26,7 @@ class Purpose(enum.IntEnum):
 def key(
     seed: int | Int[Array, ""], purpose: Purpose, *data: int | Int[Array, ""]
 ) -> PRNGKeyArray:
-    """Returns the key of one stream.
-
-    Args:
-        seed: The network's seed.
-        purpose: What the numbers are for.
-        *data: Integers that split the stream further, for example the epoch.
-    """
+    """The key of one stream, which ``data`` splits further, for example by epoch."""
     stream = jax.random.fold_in(jax.random.key(seed), purpose)
     for datum in data:
         stream = jax.random.fold_in(stream, datum)

@@ -34,10 +34,8 @@ class Dataset:
         title: The name to print, for example ``"CIFAR-10 (JPEG)"``.
         train_images: uint8 [examples, height, width, channels], or features of one's
             own: uint8 or floats [examples, ...].
-        train_labels: int32 [examples], in ``range(num_classes)``.
-        test_images: The same of the test set.
-        test_labels: The same of the test set.
-        num_classes: Number of classes.
+        train_labels: int32 [examples], in ``range(num_classes)``; those for testing
+            are likewise.
         source: The arrays' origin, to be recorded with every result.
         fingerprint: The first 16 hex digits of a SHA-256 over the four arrays.
     """

@@ -5,8 +5,8 @@
     sharpness, direction = pairs.values[0], pairs.vectors
 
 ``loss_fn(params)`` is the mean loss per example; ``masks`` say which weights make the
-space in which the Hessian is taken, None all of them. BatchNorm's mode is what
-``loss_fn`` makes of it. In evaluation and in training:
+space in which the Hessian is taken, None all of them; a ``key`` is consumed.
+BatchNorm's mode is what ``loss_fn`` makes of it. In evaluation and in training:
 
     state, batch_stats = {"batch_stats": variables["batch_stats"]}, ["batch_stats"]
     evaluated = lambda p: loss(model.apply({"params": p} | state, x, train=False))

@@ -22,9 +22,7 @@ Batches = Any
 class BatchedLoss:
     """What ``mean_over_batches`` makes: a loss function that knows its batches.
 
-    Attributes:
-        loss_fn: Params and one batch to the mean loss per example.
-        batches: A pytree of arrays [batches, ...].
+    ``batches`` are arrays [batches, ...].
     """
 
     loss_fn: Callable[[Params, Any], Float[Array, ""]]
@@ -107,9 +105,7 @@ def in_batches(examples: Any, batch_size: int) -> Batches:
 def average(loss_fn: LossFn, measure: Callable[[LossFn], Measured]) -> Measured:
     """What is measured of a loss function, batch by batch where it has batches.
 
-    Args:
-        loss_fn: Params to the mean loss.
-        measure: Linear in the loss function, as derivatives are.
+    ``measure`` is linear in the loss function, as derivatives are.
     """
     if isinstance(loss_fn, BatchedLoss):
         return loss_fn.average(measure)

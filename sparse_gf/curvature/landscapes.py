@@ -30,11 +30,8 @@ def along(
 
     Along the top eigenvector of the Hessian that is Figure 8 of Jaiswal et al. (2022).
 
-    Args:
-        loss_fn: Params to the mean loss.
-        params: The point at distance 0: a pytree of any arrays, images for example.
-        direction: A pytree like the params. It is not normalised.
-        distances: Multiples of the direction.
+    The point at distance 0 is a pytree of any arrays, images for example, and the
+    direction one like it, which is not normalised.
     """
     return jax.lax.map(
         lambda distance: loss_fn(_moved(params, distance, direction)),
@@ -48,13 +45,7 @@ def surface(
     directions: tuple[Params, Params],
     distances: Distances,
 ) -> Float[Array, "points points"]:
-    """The loss in a plane.
-
-    Args:
-        loss_fn: Params to the mean loss.
-        params: The origin of the plane.
-        directions: Two, like the params. They are not normalised.
-        distances: Along both directions.
+    """The loss in a plane through params, of two directions that are not normalised.
 
     Returns:
         Entry i, j is the loss at ``params + distances[i] * directions[0] +

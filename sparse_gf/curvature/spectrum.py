@@ -152,12 +152,7 @@ def estimate_trace(
     as in PyHessian (Yao et al. 2020). Signs have the smallest variance there is: that
     of a sample is twice the sum of squares off the diagonal.
 
-    Args:
-        loss_fn: Params to the mean loss; see ``mean_over_batches`` for many examples.
-        params: The point at which the Hessian is taken, after masking.
-        masks: Which weights are active; None for all.
-        num_samples: Number of random vectors, one Hessian-vector product each.
-        key: Consumed.
+    Each of ``num_samples`` random vectors takes one Hessian-vector product.
 
     Raises:
         UserError: If ``num_samples`` is below 1.

@@ -52,11 +52,8 @@ def random_crop_and_flip(
 ) -> UInt8[Array, "batch height width channels"]:
     """Draws a crop, and if asked for a flip, for every image independently.
 
-    Args:
-        key: Consumed.
-        images: The batch.
-        padding: All (2 * padding + 1)^2 crops are equally likely.
-        flip: Whether half of the images are mirrored, on average.
+    All (2 ``padding`` + 1)^2 crops are equally likely; half of the images are mirrored,
+    on average. ``key`` is consumed.
 
     Returns:
         The changed batch.

@@ -20,12 +20,10 @@ class DatasetInfo:
 
     Attributes:
         name: The key it is configured by.
-        title: The name to print.
         image_shape: Height, width and channels; of one's own data the shape of an
             example, whatever it is.
-        num_classes: Number of classes.
-        train_size: Number of training images in the official files, or ``NO_LIMIT``.
-        test_size: Number of test images in the official files, or ``NO_LIMIT``.
+        train_size: Training images in the official files, or ``NO_LIMIT``; likewise
+            ``test_size``.
         crop_padding: Black pixels added on every side before a random crop.
         flip: Whether a mirrored image still shows its class.
         url: Where the official files are published; empty for one's own data.
@@ -81,6 +79,19 @@ class DatasetInfo:
         return f"{download} at it; tensorflow-datasets does not have it."
 
 
+_CIFAR10 = DatasetInfo(
+    name="cifar10",
+    title="CIFAR-10",
+    image_shape=(32, 32, 3),
+    num_classes=10,
+    train_size=50_000,
+    test_size=10_000,
+    crop_padding=4,
+    flip=True,
+    url="https://www.cs.toronto.edu/~kriz/cifar.html",
+    in_tfds=True,
+)
+
 INFO: dict[str, DatasetInfo] = {
     "digits": DatasetInfo(
         name="digits",
@@ -105,29 +116,9 @@ INFO: dict[str, DatasetInfo] = {
         url="https://github.com/zalandoresearch/fashion-mnist",
         in_tfds=True,
     ),
-    "cifar10": DatasetInfo(
-        name="cifar10",
-        title="CIFAR-10",
-        image_shape=(32, 32, 3),
-        num_classes=10,
-        train_size=50_000,
-        test_size=10_000,
-        crop_padding=4,
-        flip=True,
-        url="https://www.cs.toronto.edu/~kriz/cifar.html",
-        in_tfds=True,
-    ),
-    "cifar100": DatasetInfo(
-        name="cifar100",
-        title="CIFAR-100",
-        image_shape=(32, 32, 3),
-        num_classes=100,
-        train_size=50_000,
-        test_size=10_000,
-        crop_padding=4,
-        flip=True,
-        url="https://www.cs.toronto.edu/~kriz/cifar.html",
-        in_tfds=True,
+    "cifar10": _CIFAR10,
+    "cifar100": dataclasses.replace(
+        _CIFAR10, name="cifar100", title="CIFAR-100", num_classes=100
     ),
     "tinyimagenet": DatasetInfo(
         name="tinyimagenet",

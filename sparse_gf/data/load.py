@@ -66,9 +66,7 @@ def reads_files(info: DatasetInfo) -> bool:
 def where(name: str, data_dir: str = "") -> str:
     """Says where ``load`` would find a data set, without reading or downloading it.
 
-    Args:
-        name: One of the keys of ``INFO``.
-        data_dir: See ``load``.
+    ``name`` is one of the keys of ``INFO``, ``data_dir`` as in ``load``.
 
     Returns:
         A few words; empty if it would have to be downloaded, or is not there.

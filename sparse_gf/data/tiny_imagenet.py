@@ -90,13 +90,8 @@ def _parse(info: DatasetInfo, store: _Store) -> Arrays:
     """Checks that all files are there, then decodes the images."""
     wnids = _wnids(info, store)
     splits = [_train_files(info, store, wnids), _test_files(info, store, wnids)]
-    (train, train_labels), (test, test_labels) = splits
-    return Arrays(
-        _decode(info, store, train),
-        train_labels,
-        _decode(info, store, test),
-        test_labels,
-    )
+    decoded = [(_decode(info, store, files), labels) for files, labels in splits]
+    return Arrays(*decoded[0], *decoded[1])
 
 
 def _wnids(info: DatasetInfo, store: _Store) -> list[str]:

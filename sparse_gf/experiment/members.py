@@ -117,7 +117,7 @@ def rescaled(
     seed: Int[Array, ""],
 ) -> Params:
     """Rescales the initial weights of one network; see ``rescaling``."""
-    own = masks if spec.is_masked else None
+    own = masks if spec.preset == "masked" else None
     of_network = recipe, params, batch_stats, own, data, seed
     return rescaling.rescale_network(spec.settings, spec.batch_size, *of_network)[0]
 

@@ -41,8 +41,6 @@ class Projection(NamedTuple):
     """What training takes; of several cells, their sums and their most.
 
     Attributes:
-        cells: Number of cells.
-        networks: Number of networks.
         at_once: Most networks that are trained at once.
         parts: Parts into which memory divides the cells.
         memory: Most bytes that the networks of a part take, by the planner's estimate.

@@ -133,10 +133,8 @@ def n_of_m(scores: Params, n: int, m: int, dense_layers: Sequence[str] = ()) -> 
 def blocks(params: Params, widths: Mapping[str, tuple[Count, Count]]) -> Masks:
     """Masks under which a wide network *is* a narrow dense one.
 
-    Args:
-        params: The wide network's params.
-        widths: Per path of a kernel [in, out] the number of leading rows and columns
-            that are active.
+    Of each kernel [in, out] ``widths`` has the number of leading rows and columns that
+    are active.
     """
 
     def block(path: str, kernel: Array) -> Bool[Array, "rows columns"]:
@@ -180,9 +178,7 @@ def placed(masks: Masks, params: Params) -> Masks:
 
     Masks in plain dicts become an NNX state if the params are one, for example.
 
-    Args:
-        masks: The masks, by the same paths as the params.
-        params: The network's params; only containers and shapes are read.
+    Paths are those of the params, of which only containers and shapes are read.
 
     Raises:
         UserError: If the paths or shapes differ, as ``check`` says it.

@@ -18,12 +18,6 @@ from sparse_gf.specs.optimizer import OptimizerSpec
 from sparse_gf.specs.run import RunSpec
 
 
-def _nested_specs(kind: type[Spec]) -> dict[str, Spec]:
-    """The fields of a spec that are specs themselves, with their defaults."""
-    found = {field.name: field.default for field in dataclasses.fields(kind)}
-    return {name: own for name, own in found.items() if isinstance(own, Spec)}
-
-
 def _keys(*kinds: type[Spec]) -> dict[str, Any]:
     """What configs of these kinds may hold, nested keys with a dot, and defaults."""
     found: dict[str, Any] = {}
@@ -84,9 +78,8 @@ class Config(ConfigDict):
 def new_config(kind: type[Cell]) -> Any:
     """Makes a config of a kind of cell, of defaults alone, to be changed.
 
-    Args:
-        kind: ``CapacitySpec`` or ``MaskedSpec``, whose docstrings, and that of
-            ``RunSpec``, say what the keys mean.
+    ``kind`` is ``CapacitySpec`` or ``MaskedSpec``, whose docstrings, and that of
+    ``RunSpec``, say what the keys mean.
 
     Returns:
         A ``ConfigDict`` that takes things of a user's own, too.
@@ -114,8 +107,10 @@ def from_config(config: Any) -> tuple[Cell, RunSpec]:
     kind = MaskedSpec if "model" in values else CapacitySpec
     allowed = _keys(kind, RunSpec)
     fields = {f.name: f for f in dataclasses.fields(kind)}
-    for name, default in _nested_specs(kind).items():
-        values[name] = _nested(name, values.get(name, {}), default, allowed)
+    for name, field in fields.items():
+        if isinstance(field.default, Spec):
+            given = values.get(name, {})
+            values[name] = _nested(name, given, field.default, allowed)
     for key in values:
         if key not in fields:
             errors.one_of("config key", key, allowed)

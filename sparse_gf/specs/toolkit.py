@@ -93,11 +93,6 @@ class LrsiSpec(fields.Spec):
     clip: float = fields.rate(1.0)
 
     @property
-    def is_masked(self) -> bool:
-        """Whether gradient, norm and step are those of the masked network."""
-        return self.preset == "masked"
-
-    @property
     def settings(self) -> rescaling.Settings:
         """The constants."""
         own = {field.name for field in dataclasses.fields(rescaling.Settings)}

@@ -213,11 +213,6 @@ def _table3(scale: str) -> Iterator[Entry]:
         yield from _entries(scale, *place, mask, TINY_DENSITIES, tweak)
 
 
-def _table4(scale: str) -> Iterator[Entry]:
-    for tweak in TWEAKS:
-        yield from _entries(scale, *_TICKETS, TWEAK_DENSITIES, tweak)
-
-
 def _table5(scale: str) -> Iterator[Entry]:
     """Ghosts at 0, 20, 75 and 95% removed; the paper prints gains alone."""
     for tweak in ("plain", "GSk", "GSw"):
@@ -231,15 +226,14 @@ def _figure2(scale: str) -> Iterator[Entry]:
     yield from _entries(scale, *_TICKETS[:2], "dense", (1.0,))
 
 
-def _tweaks_at_90(scale: str) -> Iterator[Entry]:
-    """Each tweak alone, and all; of Figure 10 the paper says each alone."""
-    for tweak in TWEAKS:
-        yield from _entries(scale, *_TICKETS, (0.1,), tweak)
-
-
-def _figure9(scale: str) -> Iterator[Entry]:
-    for tweak in PLAIN_AND_ALL:
-        yield from _entries(scale, *_TICKETS, (0.1,), tweak)
+def _tickets(
+    scale: str,
+    tweaks: Iterable[str] = tuple(TWEAKS),
+    densities: Iterable[float] = (0.1,),
+) -> Iterator[Entry]:
+    """Each tweak alone, and all, on tickets; of Figure 10 the paper says each alone."""
+    for tweak in tweaks:
+        yield from _entries(scale, *_TICKETS, densities, tweak)
 
 
 def _figure6(scale: str) -> Iterator[Entry]:
@@ -293,14 +287,20 @@ _STUDIES: dict[str, tuple[str, Callable[[str], Iterator[Entry]]]] = {
     "table1": ("ToST, Table 1: activations of sparse networks", _table1),
     "table2": ("ToST, Table 2: accuracy under five masks", _table2),
     "table3": ("ToST, Table 3: accuracy on TinyImageNet", _table3),
-    "table4": ("ToST, Table 4: each tweak alone, and all", _table4),
+    "table4": (
+        "ToST, Table 4: each tweak alone, and all",
+        functools.partial(_tickets, densities=TWEAK_DENSITIES),
+    ),
     "table5": ("ToST, Table 5: ghosts at low and high sparsity", _table5),
     "figure2": ("ToST, Figure 2: curvature along training", _figure2),
     "figure6": ("ToST, Figure 6: ghosts, permanent tweaks, ablations", _figure6),
     "figure7": ("ToST, Figure 7: VGG-16 and MobileNet", _figure7),
-    "figure8": ("ToST, Figure 8: loss along the top eigenvector", _tweaks_at_90),
-    "figure9": ("ToST, Figure 9: curvature and gradient flow", _figure9),
-    "figure10": ("ToST, Figure 10: loss against the input", _tweaks_at_90),
+    "figure8": ("ToST, Figure 8: loss along the top eigenvector", _tickets),
+    "figure9": (
+        "ToST, Figure 9: curvature and gradient flow",
+        functools.partial(_tickets, tweaks=PLAIN_AND_ALL),
+    ),
+    "figure10": ("ToST, Figure 10: loss against the input", _tickets),
     "resnet104": (
         "ToST: ResNet-104 under five masks",
         functools.partial(_table2, architectures=("ResNet-104",)),

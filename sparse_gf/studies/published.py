@@ -1,4 +1,7 @@
-"""What papers printed, read from the files beside the package's code."""
+"""What papers printed, read from the files beside the package's code.
+
+Data sets go by their names in ``data.INFO``.
+"""
 
 import csv
 import functools
@@ -15,9 +18,6 @@ class PValue(NamedTuple):
 
     Attributes:
         study: The table that it stands in, such as ``"table4"``.
-        dataset: One of ``data.INFO``.
-        hidden_layers: Of the networks.
-        learning_rate: Likewise.
         axis: What the columns of its table are: ``"regularization"`` or
             ``"activation"``.
         optimizer: Its row as printed.
@@ -48,7 +48,6 @@ class Correlation(NamedTuple):
     """A row of Table 1 of Tessera et al. 2021: mean |tau| over cells of a data set.
 
     Attributes:
-        dataset: One of ``data.INFO``.
         measure: A column of the results: gf1, gf2, egf1 or egf2.
         values: By (arm, column of the results that it is correlated with).
     """
@@ -94,9 +93,7 @@ class Accuracy(NamedTuple):
     """A test accuracy of Jaiswal et al. 2022, in percent over 3 runs.
 
     Attributes:
-        architecture: As the paper names it.
-        dataset: One of ``data.INFO``.
-        mask: As the paper names it; ``"dense"`` for none.
+        mask: As the paper names it, like the architecture; ``"dense"`` for none.
         tweak: Likewise; ``"plain"`` for none.
         sparsity: Removed share of the weights, as printed.
         mean: Of the runs.
@@ -139,7 +136,6 @@ class ActivationSparsity(NamedTuple):
     """A number of Table 1 of Jaiswal et al. 2022: ResNet-18, LTH at 90%, CIFAR-100.
 
     Attributes:
-        activation: As the paper names it.
         layer: What the paper calls a layer is a stage of the network, 1 to 4.
         percent: Share of the activations that counts as 0.
     """
@@ -162,15 +158,10 @@ class Gain(NamedTuple):
     """A gain in accuracy that Jaiswal et al. 2022 print or name, in points.
 
     Attributes:
-        architecture: As the paper names it.
-        dataset: One of ``data.INFO``.
-        mask: As the paper names it.
         sparsity: Removed share of the weights.
         tweak: What gains.
         against: Over what.
         relation: ``"equal"``, ``"about"``, ``"above"`` or ``"below"`` the value.
-        value: Of the gain.
-        source: Where it stands.
     """
 
     architecture: str

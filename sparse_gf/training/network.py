@@ -174,11 +174,7 @@ class Data(NamedTuple):
 def normalised(given: np.ndarray, mean: np.ndarray, std: np.ndarray, dtype: str) -> Any:
     """Images, or features, as networks take them.
 
-    Args:
-        given: uint8 images, or features as a data set has them.
-        mean: See ``Dataset.channel_statistics``.
-        std: Likewise; 0 counts as 1.
-        dtype: The networks' type.
+    In the networks' type; ``mean`` and ``std`` are ``Dataset.channel_statistics``.
     """
     if given.dtype == np.uint8:
         own = mean.astype(dtype), std.astype(dtype)

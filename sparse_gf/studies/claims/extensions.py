@@ -9,31 +9,25 @@ from sparse_gf.studies.claims.kinds import (
     Contrast,
     Onset,
     Part,
+    Where,
     advantage,
     change,
     interaction,
+    under,
 )
 from sparse_gf.studies.claims.mlps import RELU, parts
 
 L2 = 5e-4
 """Section 3.4."""
 
-_RANDOM: dict[str, Any] = {
-    "mask_method": "random",
-    "mask_schedule": "init",
-    "kind": "masks",
-}
-_MAGNITUDE: dict[str, Any] = {
-    "mask_method": "magnitude",
-    "mask_schedule": "one_shot",
-    "kind": "masks",
-}
+_RANDOM = under("random", "init")
+_MAGNITUDE = under("magnitude", "one_shot")
 _WITHOUT, _WITH = {"l2": 0.0}, {"l2": L2}
 _SOME = ("adagrad", "adam")
 _NAMED = {"adagrad": "Adagrad", "adam": "Adam", "momentum": "Mom"}
 
 
-def _l2(measure: str, mask: dict[str, Any], optimizer: str) -> Contrast:
+def _l2(measure: str, mask: Where, optimizer: str) -> Contrast:
     shared = {**mask, "activation": "relu", "optimizer": optimizer}
     return change(measure, _WITHOUT, _WITH, **shared)
 

@@ -248,6 +248,11 @@ def fits(value: Any, wanted: Any) -> bool:
     return bool(value == wanted)
 
 
+def under(method: str, schedule: str) -> Where:
+    """Networks under the masks of a method."""
+    return {"kind": "masks", "mask_method": method, "mask_schedule": schedule}
+
+
 def change(measure: str, before: Where, after: Where, **shared: Any) -> Contrast:
     """The change of a measure from some networks to others that have something else."""
     return Contrast(measure, ((1.0, {**shared, **after}), (-1.0, {**shared, **before})))

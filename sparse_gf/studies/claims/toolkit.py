@@ -17,17 +17,15 @@ from sparse_gf.studies.claims.kinds import (
     Where,
     change,
     interaction,
+    under,
 )
 
 MASKS: dict[str, Where] = {
-    name: {"kind": "masks", "mask_method": method, "mask_schedule": schedule}
-    for name, method, schedule in (
-        ("Random Pruning", "random", "init"),
-        ("SNIP", "snip", "init"),
-        ("GraSP", "grasp", "init"),
-        ("SynFlow", "synflow", "init"),
-        ("LTH", "magnitude", "ticket"),
-    )
+    "Random Pruning": under("random", "init"),
+    "SNIP": under("snip", "init"),
+    "GraSP": under("grasp", "init"),
+    "SynFlow": under("synflow", "init"),
+    "LTH": under("magnitude", "ticket"),
 }
 """By the paper's name, which columns tell."""
 
