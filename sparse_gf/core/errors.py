@@ -75,8 +75,8 @@ def unknown(
     return UserError(f"{place} is {value!r}; it must be one of {spelled}.{hint}")
 
 
-def one_of(place: str, value: object, allowed: Collection[str]) -> None:
-    """Refuses a name that is not one of those allowed.
+def one_of(place: str, value: Any, allowed: Collection[str]) -> Any:
+    """Gives a name back, or refuses one that is not allowed.
 
     Args:
         place: Where the value came from, for example ``"config.activation"``.
@@ -88,6 +88,7 @@ def one_of(place: str, value: object, allowed: Collection[str]) -> None:
     """
     if not isinstance(value, str) or value not in allowed:
         raise unknown(place, value, allowed)
+    return value
 
 
 def in_range(place: str, value: Any, low: int, high: int | None) -> None:
@@ -102,8 +103,8 @@ def in_range(place: str, value: Any, low: int, high: int | None) -> None:
         raise UserError(f"{place} is {value!r}; it must be an integer {wanted}.")
 
 
-def rate(place: str, value: Any, below: float = float("inf")) -> None:
-    """Refuses what is no number at least 0 and below a limit."""
+def rate(place: str, value: Any, below: float = float("inf")) -> float:
+    """Gives a number back, or refuses what is none, below 0, or not below a limit."""
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
@@ -111,10 +112,11 @@ def rate(place: str, value: Any, below: float = float("inf")) -> None:
     ):
         wanted = "finite number" if below == float("inf") else f"number below {below}"
         raise UserError(f"{place} is {value!r}; it must be a {wanted}, at least 0.")
+    return float(value)
 
 
-def distinct(place: str, values: Any, low: int, high: int) -> None:
-    """Refuses what is no tuple of distinct integers in low..high."""
+def distinct(place: str, values: Any, low: int, high: int) -> Any:
+    """Gives a tuple of distinct integers in low..high back, or refuses it."""
     if not isinstance(values, tuple) or not values:
         raise UserError(
             f"{place} is {values!r}; it must be a tuple of at least one integer."
@@ -128,6 +130,7 @@ def distinct(place: str, values: Any, low: int, high: int) -> None:
             )
     if len(set(values)) != len(values):
         raise UserError(f"{place} is {values!r}; its values must be distinct.")
+    return values
 
 
 def first_line(error: BaseException) -> str:

@@ -45,9 +45,7 @@ def write(
 def read(path: pathlib.Path, *known: str) -> tuple[pa.Table, dict[str, str]]:
     """Reads a table that ``write`` has written.
 
-    Args:
-        path: The file's.
-        *known: Keys of metadata that it may have.
+    Its metadata may have ``known`` keys.
 
     Returns:
         The table without metadata, and the metadata that are known.

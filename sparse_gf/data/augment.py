@@ -77,11 +77,8 @@ def normalise(
     Features that are no bytes were standardised before (``training.arrays``), and only
     change their type.
 
-    Args:
-        images: Any number of images.
-        mean: Of the training images divided by 255.
-        std: Likewise.
-        dtype: In which the result is computed and returned.
+    ``mean`` and ``std`` are those of training images divided by 255; ``dtype`` is the
+    type in which the result is computed and returned.
 
     Returns:
         An array like ``images``.

@@ -36,10 +36,7 @@ def divide(
 ) -> tuple[Places, ...]:
     """Divides groups of networks over devices.
 
-    Args:
-        sizes: Networks of each group.
-        costs: Of one network of each group, in any unit.
-        devices: Their number.
+    ``costs`` are those of one network of each group, in any unit.
 
     Returns:
         Per group, the networks' places. A device's share of a group is rounded down

@@ -49,11 +49,7 @@ def _layers(
 class Network(NamedTuple):
     """What a network is made of.
 
-    Attributes:
-        recipe: Its recipe.
-        image_shape: Of what its model takes.
-        state: Shapes of its state.
-        output_bytes: Of all its layers' outputs, for one image.
+    ``output_bytes`` are those of all its layers' outputs, for one image.
     """
 
     recipe: training.Recipe

@@ -114,10 +114,7 @@ def multiply_adds(
     the margin of zeros, as is usual. Biases, normalisation, activations and pooling are
     not counted. Nothing is computed.
 
-    Args:
-        model: A module that is called with images alone.
-        masks: The network's; only those of kernels are looked at.
-        image_shape: One image's shape.
+    The model is called with images alone; only masks of kernels are looked at.
 
     Raises:
         UserError: If a kernel is not that of a Conv, Dense or DenseGeneral.

@@ -27,12 +27,7 @@ def ruled(default: Any, rule: Rule) -> Any:
 
 def one_of(default: str, allowed: Collection[str]) -> Any:
     """A field that holds one of some names."""
-
-    def rule(place: str, value: Any) -> Any:
-        errors.one_of(place, value, allowed)
-        return value
-
-    return ruled(default, rule)
+    return ruled(default, functools.partial(errors.one_of, allowed=allowed))
 
 
 def own(default: str, named: Rule) -> Any:
@@ -77,34 +72,21 @@ def at_least(default: int, low: int, most: int = MOST) -> Any:
 
 def rate(default: float, below: float = float("inf")) -> Any:
     """A field that holds a finite number, at least 0 and below a limit."""
+    return ruled(default, functools.partial(errors.rate, below=below))
+
+
+def optional_rate() -> Any:
+    """A field that holds a finite number, at least 0, or None, as it does at first."""
 
     def rule(place: str, value: Any) -> Any:
-        errors.rate(place, value, below)
-        return float(value)
+        return None if value is None else errors.rate(place, value)
 
-    return ruled(default, rule)
-
-
-def optional_rate(default: float | None = None) -> Any:
-    """A field that holds a finite number, at least 0, or None."""
-
-    def rule(place: str, value: Any) -> Any:
-        if value is None:
-            return None
-        errors.rate(place, value)
-        return float(value)
-
-    return ruled(default, rule)
+    return ruled(None, rule)
 
 
 def distinct(default: tuple[int, ...], low: int, high: int) -> Any:
     """A field that holds a tuple of distinct integers in low..high."""
-
-    def rule(place: str, value: Any) -> Any:
-        errors.distinct(place, value, low, high)
-        return value
-
-    return ruled(default, rule)
+    return ruled(default, functools.partial(errors.distinct, low=low, high=high))
 
 
 _KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {

@@ -22,10 +22,10 @@ NAMES = ("gsw", "gsk", "lrsi", "ls")
 
 
 def _above_zero(place: str, value: Any) -> float:
-    errors.rate(place, value)
-    if value == 0:
+    found = errors.rate(place, value)
+    if found == 0:
         raise UserError(f"{place} is 0, where PSwish is x / 2; it must be above.")
-    return float(value)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -130,9 +130,7 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
 def paper(name: str, setting: str) -> Any:
     """Makes the config of a paper's study, to be overridden by flags.
 
-    Args:
-        name: One of ``studies.PAPERS``.
-        setting: ``STUDY`` or ``STUDY,SCALE``; empty for the list of studies.
+    ``setting`` is ``STUDY`` or ``STUDY,SCALE``; empty for the list of studies.
 
     Raises:
         UserError: If there is no such study or scale.
@@ -167,9 +165,8 @@ def listing(name: str) -> Iterator[str]:
 def expand(config: Any) -> Sweep:
     """Lists what a sweep stands for.
 
-    Args:
-        config: A ``ConfigDict`` made by ``config``, with some values overridden, or
-            the ``config`` of a ``Sweep``.
+    ``config`` is a ``ConfigDict`` of ``config``, with some values overridden, or the
+    ``config`` of a ``Sweep``.
 
     Raises:
         UserError: If a value is not allowed or no cell is left.

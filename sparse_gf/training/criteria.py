@@ -165,16 +165,8 @@ def prune(
 ) -> tuple[Masks, Bool[Array, ""]]:
     """Makes the mask of one network before training.
 
-    Args:
-        protocol: The score, and how it is computed.
-        selection: The rule by which weights are kept.
-        model: The network.
-        params: The network's initial params, not masked.
-        batch_stats: The network's initial running statistics.
-        data: The data set.
-        num_classes: The data set's number of classes.
-        seed: The network's; decides images and random scores.
-        counts: Active weights after each round; see ``budgets.in_rounds``.
+    ``params`` are the initial ones, not masked. The seed decides images and random
+    scores; ``counts`` are active weights after each round, see ``budgets.in_rounds``.
 
     Returns:
         The masks, and whether all scores were finite.

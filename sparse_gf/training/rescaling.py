@@ -140,15 +140,8 @@ def rescale_network(
     The loss is that of training: smoothed, with ghosts as in the first epoch. Images
     are not augmented.
 
-    Args:
-        settings: The constants.
-        batch_size: Examples of each of the two batches that share half of theirs.
-        recipe: The network's recipe.
-        params: The network's initial params.
-        batch_stats: The network's initial running statistics.
-        masks: The network's masks, or None; see ``rescale``.
-        data: The data set.
-        seed: The network's, which decides the batches.
+    The seed decides the batches, of ``batch_size`` examples, two of which share half of
+    theirs; without masks as in ``rescale``.
     """
     half = batch_size // 2
     examples = data.train_labels.shape[0]

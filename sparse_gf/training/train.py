@@ -35,14 +35,8 @@ def step(
     optimizer sees it, so that moments stay 0 where weights are masked; the params
     are masked again after it, whatever the optimizer added.
 
-    Args:
-        recipe: The network's recipe.
-        state: The network.
-        images: The batch.
-        labels: The batch's classes.
-        dropout_key: Consumed.
-        factor: Multiplier of the learning rate; None for 1.
-        gates: The ghosts' gates; None for the plain network.
+    ``dropout_key`` is consumed; ``factor`` multiplies the learning rate, None for 1;
+    ``gates`` are the ghosts', None for the plain network.
 
     Returns:
         The network after the step, and the gradient of all weights before it.
@@ -93,12 +87,7 @@ def epoch(
     Order, augmentation and dropout depend on the seed and the epoch alone: both arms
     of a pair, and all widths, see the same.
 
-    Args:
-        recipe: The network's recipe.
-        state: The network.
-        data: The data set.
-        seed: The network's seed.
-        number: The epoch, from 1.
+    ``number`` is the epoch, from 1.
     """
     size = data.train_labels.shape[0]
     steps = size // recipe.batch_size
