@@ -95,7 +95,8 @@ def _read(path: pathlib.Path) -> Network:
         raise ValueError("its arrays are not those that were written")
     about = dict(files.from_json(str(arrays.pop("about"))))
     parts = traverse_util.unflatten_dict(arrays, sep="/")
-    return Network(*(parts.get(part, {}) for part in PARTS), about)
+    params, masks, batch_stats = (parts.get(part, {}) for part in PARTS)
+    return Network(params, masks, batch_stats, about)
 
 
 def save_network(folder: pathlib.Path, job: Job, network: Network) -> None:

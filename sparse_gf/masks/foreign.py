@@ -154,7 +154,7 @@ def from_nonzero(weights: Params, params: Params) -> Masks:
     """
     kernels = tree.kernel_leaves(params)
     if isinstance(params, Labelled | LabelledDict):
-        found = {p: leaf for p, leaf in _by_path(weights).items() if p in kernels}
+        found = {p: leaf for p, leaf in tree.by_path(weights).items() if p in kernels}
     else:
         found = tree.kernel_leaves(weights)
     for path in tree.in_order(kernels | found):
