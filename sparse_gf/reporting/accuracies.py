@@ -46,9 +46,7 @@ further apart."""
 def compare(entries: Iterable[Entry], rows: pd.DataFrame) -> pd.DataFrame:
     """Sets every accuracy that was published for entries of a study beside ours.
 
-    Args:
-        entries: Of the study, their rows as ``"ARCHITECTURE, DATA SET, MASK"``.
-        rows: One row per network, of any cells.
+    The entries' rows are ``"ARCHITECTURE, DATA SET, MASK"``; ``rows`` are of any cells.
 
     Returns:
         ``COLUMNS``, and as numbers in percent ``published_mean``, ``published_std``,
@@ -81,10 +79,6 @@ def compare(entries: Iterable[Entry], rows: pd.DataFrame) -> pd.DataFrame:
 def found(entries: Iterable[Entry], rows: pd.DataFrame) -> pd.DataFrame:
     """Accuracies of a study, without published ones beside them.
 
-    Args:
-        entries: Of the study.
-        rows: One row per network, of any cells.
-
     Returns:
         ``OWN_COLUMNS`` and the numbers of ours as in ``compare``, a line for every
         entry and density.
@@ -103,12 +97,7 @@ def found(entries: Iterable[Entry], rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def layout(sweep: Sweep, rows: pd.DataFrame) -> render.Table:
-    """What is finished of a sweep as a table, beside what was published of it.
-
-    Args:
-        sweep: Whose entries become the table.
-        rows: One row per network under masks, of any cells.
-    """
+    """What is finished of a sweep as a table, beside what was published of it."""
     study = sweep.study
     if any(entry.accuracies for entry in study.entries):
         frame, headings = compare(study.entries, rows), dict(COLUMNS)
@@ -170,18 +159,11 @@ def _spread(mean: float, std: float) -> str:
     return f"{mean:.2f}" + (f"±{std:.2f}" if std == std else "")
 
 
-def _same_signs(frame: pd.DataFrame) -> list[str]:
+def _same_signs(frame: pd.DataFrame) -> pd.Series:
     """For every line, whether its tweak's gain has the same sign in both."""
     where = ["architecture", "dataset", "mask", "sparsity"]
-    plain = frame[frame["tweak"] == "plain"].set_index(where)
-    signs = []
-    for _, line in frame.iterrows():
-        place = tuple(line[where])
-        if line["tweak"] == "plain" or place not in plain.index:
-            signs.append("")
-            continue
-        without = plain.loc[place]
-        gains = [line[name] - without[name] for name in ("published_mean", "mean")]
-        product = np.sign(gains).prod()
-        signs.append({1.0: "yes", -1.0: "no"}.get(float(product), ""))
-    return signs
+    means = ["published_mean", "mean"]
+    plain = frame[frame["tweak"] == "plain"].set_index(where)[means]
+    gains = frame[means] - frame[where].join(plain, on=where)[means]
+    signs = np.sign(gains).prod(axis=1, skipna=False)
+    return signs.map({1.0: "yes", -1.0: "no"}).fillna("")

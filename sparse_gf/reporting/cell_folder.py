@@ -1,8 +1,7 @@
 """The folder of one finished cell: its table, figures and config."""
 
 import pathlib
-from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import pandas as pd
 
@@ -11,55 +10,24 @@ from sparse_gf.core import errors, files
 from sparse_gf.reporting import comparison, densities, render
 from sparse_gf.reporting import figures as plots
 
-
-@runtime_checkable
-class Found(Protocol):
-    """What is shown of one finished cell, whatever its kind."""
-
-    def layout(self, spelling: str = "text") -> render.Table:
-        """Its table; ``spelling`` is a field of ``gradient_flow.Measure``."""
-        ...
-
-    def lines(self) -> list[str]:
-        """What stands below the table at a terminal."""
-        ...
-
-    def brief(self, rows: pd.DataFrame) -> str:
-        """The most important of it, in one line."""
-        ...
-
-    def figures(
-        self, rows: pd.DataFrame, measurements: pd.DataFrame
-    ) -> Iterator[tuple[str, Any]]:
-        """Names and Matplotlib figures."""
-        ...
+Found = comparison.Comparison | densities.Summary
+"""What is shown of one finished cell: table, lines, figures, and it all in brief."""
 
 
 def look(
     rows: pd.DataFrame, method: str = "auto", zero_method: str = "wilcox"
 ) -> Found:
-    """Looks at one finished cell.
-
-    Args:
-        rows: One row per network, of the cell.
-        method: See ``stats.wilcoxon_greater``, for a comparison.
-        zero_method: Likewise.
-    """
+    """Looks at one finished cell; for options see ``stats.wilcoxon_greater``."""
     if results.under_masks(rows).all():
         return densities.summarise(rows)
     return comparison.compare(rows, method, zero_method)
 
 
 def write(workdir: pathlib.Path, found: Found, rows: pd.DataFrame) -> pathlib.Path:
-    """Writes table, figures and config of one finished cell.
-
-    Args:
-        workdir: The work directory.
-        found: Of the cell.
-        rows: One row per network, of the cell.
+    """Writes ``table.md``, ``config.py`` and figures of one finished cell.
 
     Returns:
-        The folder with ``table.md``, figures as PNG and SVG, and ``config.py``.
+        The folder that has them.
     """
     first = rows.iloc[0]
     measurements = results.read_measurements(workdir, first["config_hash"])

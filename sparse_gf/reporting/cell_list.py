@@ -22,17 +22,7 @@ from sparse_gf.reporting.render import Cell, Piece
 
 
 class Details(NamedTuple):
-    """What is shown of one cell.
-
-    Attributes:
-        hash: Its name, and with ``cell-`` before it its anchor.
-        title: What it is.
-        figures: Charts.
-        table: Its table as HTML.
-        lines: Sentences.
-        config: The file that trains it.
-        environment: What it was trained on.
-    """
+    """What is shown of one cell; figures and table are HTML, ``config`` is a file."""
 
     hash: str
     title: str
@@ -57,7 +47,7 @@ def compared(findings: Findings) -> Block:
             for arm in columns.ARMS
         ),
     )
-    rows = [(cell.spec.hash, tuple(_compared(cell, shown))) for cell in cells]
+    rows = [(cell.spec.hash, *_compared(cell, shown)) for cell in cells]
     note = (
         "Means over all networks of an arm. Sparse \u2212 dense: mean paired "
         "difference of accuracy in points and its 95% bootstrap interval; p: Wilcoxon "
@@ -68,7 +58,12 @@ def compared(findings: Findings) -> Block:
         texts=[note],
         table=render.html(_listed(headings, rows, "lccccc" + "c" * 99)),
         filters=("Data set", "Optimizer", "Variant", "Activation"),
-        cells=[_details_of_compared(cell, findings.measurements) for cell in cells],
+        cells=[
+            _details(
+                *(WIDTH, cell.rows, cell.rows, cell.comparison, findings.measurements)
+            )
+            for cell in cells
+        ],
     )
 
 
@@ -79,11 +74,14 @@ def under_masks(findings: Findings) -> Block:
     lines = densities.with_lines(findings.masked)
     for config_hash, own in lines.groupby("config_hash", sort=False):
         rows += [
-            (config_hash, tuple(_masked(part, shown)))
+            (config_hash, *_masked(part, shown))
             for _, part in own.groupby("density", sort=False)
         ]
         whole = findings.masked[findings.masked["config_hash"] == config_hash]
-        details.append(_details_of_masked(whole, findings.masked_measurements))
+        lines_of, found = densities.with_lines(whole), densities.summarise(whole)
+        details.append(
+            _details(DENSITY, whole, lines_of, found, findings.masked_measurements)
+        )
     headings = (
         *("Cell", "Data set", "Model", "Mask", "Opti\u00admizer", "Rate", "Epochs"),
         *("Density %", "Active weights", "Seeds", "Test accuracy %", "Test loss"),
@@ -107,16 +105,12 @@ def environment(row: Any) -> str:
 
 
 def _listed(
-    headings: tuple[str, ...], rows: list[tuple[str, tuple[Cell, ...]]], aligned: str
+    headings: tuple[str, ...], rows: list[tuple[str | Cell, ...]], aligned: str
 ) -> render.Table:
     """The table of a list, whose names lead to details."""
-    corner, *others = headings
-    return render.Table(
-        *("cells", "", tuple(others), (render.Block("", "", tuple(rows)),)),
-        corner=corner,
-        aligned=aligned[: len(others)],
-        names_lead_to="#cell-",
-    )
+    aligned = aligned[: len(headings) - 1]
+    table = render.plain("cells", "", headings, rows, aligned=aligned)
+    return table._replace(names_lead_to="#cell-")
 
 
 def _order(cell: Finished) -> tuple:
@@ -129,18 +123,17 @@ def _order(cell: Finished) -> tuple:
     )
 
 
-def _text(value: Any, small: str = "") -> Cell:
-    pieces = (Piece("text", str(value)), *([Piece("soft", small)] if small else []))
-    return Cell((pieces,), ())
+def _with_small(value: str, small: str) -> Cell:
+    return Cell(((Piece("text", value), Piece("soft", small)),), ())
 
 
-def _dataset(row: Any) -> Cell:
+def _dataset(row: Any) -> str | Cell:
     name, _, is_part = row["dataset_title"].partition(", ")
     part = f"{row['train_examples']:,} train, {row['test_examples']:,} test"
-    return _text(name, part if is_part else "")
+    return _with_small(name, part) if is_part else name
 
 
-def _compared(cell: Finished, shown: Iterable[str]) -> Iterator[Cell]:
+def _compared(cell: Finished, shown: Iterable[str]) -> Iterator[Any]:
     spec, row, by_arm = cell.spec, cell.rows.iloc[0], cell.rows.groupby("arm")
     accuracy: Any = 100 * by_arm["test_accuracy"].mean()
     # A diverged network's NaN shows: it must not be left out of a mean.
@@ -149,61 +142,45 @@ def _compared(cell: Finished, shown: Iterable[str]) -> Iterator[Cell]:
     mean, low, high = cell.comparison.difference
     p = cell.comparison.wilcoxon.p_value
     yield _dataset(row)
-    yield _text(spec.hidden_layers)
-    yield _text(row["optimizer"])
-    yield _text(f"{spec.optimizer.learning_rate:g}")
-    yield from map(_text, (spec.variant, row["activation"], spec.epochs))
-    yield from (_text(f"{accuracy[arm]:.2f}") for arm in columns.ARMS)
-    yield _text(f"{mean:+.2f}", f"{low:+.2f} to {high:+.2f}")
-    yield _text(f"{p:.3g}")._replace(background=p_values.colour(p))
-    yield _text(sum(cell.comparison.num_diverged.values()))
+    yield from (spec.hidden_layers, row["optimizer"])
+    yield f"{spec.optimizer.learning_rate:g}"
+    yield from (spec.variant, row["activation"], spec.epochs)
+    yield from (f"{accuracy[arm]:.2f}" for arm in columns.ARMS)
+    yield _with_small(f"{mean:+.2f}", f"{low:+.2f} to {high:+.2f}")
+    yield render.cell(f"{p:.3g}")._replace(background=p_values.colour(p))
+    yield sum(cell.comparison.num_diverged.values())
     for name in shown:
-        values = [
-            f"{flow.loc[a, name]:.3g}" if name in has else "" for a in columns.ARMS
-        ]
-        yield from map(_text, values)
+        for arm in columns.ARMS:
+            yield f"{flow.loc[arm, name]:.3g}" if name in has else ""
 
 
-def _masked(rows: pd.DataFrame, shown: Iterable[str]) -> Iterator[Cell]:
+def _masked(rows: pd.DataFrame, shown: Iterable[str]) -> Iterator[Any]:
     """A density of a cell."""
-    row = rows.iloc[0]
+    row, has = rows.iloc[0], columns.every(rows)
     yield _dataset(row)
-    yield from map(_text, (row["model"], row["line"], row["optimizer"]))
-    yield _text(f"{row['learning_rate']:g}")
-    yield _text(row["epochs"])
-    yield _text(f"{100 * row['density']:.3g}")
-    yield _text(f"{rows['num_active'].mean():.0f}")
-    yield _text(len(rows))
-    yield _text(columns.spread(100 * rows["test_accuracy"]))
-    yield _text(columns.spread(rows["test_loss"], ".3f", ".2g"))
+    yield from (row["model"], row["line"], row["optimizer"])
+    yield f"{row['learning_rate']:g}"
+    yield row["epochs"]
+    yield f"{100 * row['density']:.3g}"
+    yield f"{rows['num_active'].mean():.0f}"
+    yield len(rows)
+    yield columns.spread(100 * rows["test_accuracy"])
+    yield columns.spread(rows["test_loss"], ".3f", ".2g")
     for name in shown:
-        has = name in columns.every(rows)
-        yield _text(columns.spread(rows[name], ".3g", ".1g") if has else "")
-    yield _text(int(rows["diverged"].sum()))
-
-
-def _details_of_compared(cell: Finished, measured: pd.DataFrame | None) -> Details:
-    return _details(WIDTH, cell.rows, cell.rows, cell.comparison, measured)
-
-
-def _details_of_masked(rows: pd.DataFrame, measured: pd.DataFrame | None) -> Details:
-    lines = densities.with_lines(rows)
-    return _details(DENSITY, rows, lines, densities.summarise(rows), measured)
+        yield columns.spread(rows[name], ".3g", ".1g") if name in has else ""
+    yield int(rows["diverged"].sum())
 
 
 def _details(
     axis: Axis, rows: pd.DataFrame, lines: pd.DataFrame, found: Any, measured: Any
 ) -> Details:
     row = rows.iloc[0]
-    own = (
-        []
-        if measured is None
-        else measured[measured["config_hash"] == row["config_hash"]]
-    )
     drawn = (*columns.DRAWN, *columns.own(rows))
     figures = [cell_charts.by_place(axis, lines, found.title, drawn)]
-    if len(own):
-        figures.append(cell_charts.over_epochs(axis, own, found.title, drawn))
+    if measured is not None:
+        own = measured[measured["config_hash"] == row["config_hash"]]
+        if len(own):
+            figures.append(cell_charts.over_epochs(axis, own, found.title, drawn))
     return Details(
         hash=row["config_hash"],
         title=found.title,

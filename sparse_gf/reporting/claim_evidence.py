@@ -40,13 +40,9 @@ class Evidence(NamedTuple):
 def of(
     statistic: Statistic, values: pd.Series, region: Region, level: float
 ) -> Evidence:
-    """Tests whether a statistic lies in a region.
+    """Tests whether ``claim_values.values`` of a statistic lie in a claim's region.
 
-    Args:
-        statistic: What it is.
-        values: As ``claim_values.values`` gives them.
-        region: The values that agree.
-        level: At which an onset counts as one.
+    An onset counts as one at the level.
     """
     if values.empty:
         return Evidence()
@@ -58,29 +54,18 @@ def of(
 
 
 def _located(values: np.ndarray, region: Region) -> Evidence:
-    lower, upper = _beyond(values, region.low), _beyond(-values, -region.high)
-    ends = math.isfinite(region.low) + math.isfinite(region.high)
-    return Evidence(
-        *_mean_interval(values),
-        p_for=max(lower.p_inside, upper.p_inside),
-        p_against=min(1.0, ends * min(lower.p_outside, upper.p_outside)),
-    )
+    low, high = region.low, region.high
+    inside = max(_p_above(values, low), _p_above(-values, -high))
+    outside = min(_p_above(-values, -low), _p_above(values, high))
+    ends = math.isfinite(low) + math.isfinite(high)
+    return Evidence(*_mean_interval(values), inside, min(1.0, ends * outside))
 
 
-class _End(NamedTuple):
-    """P-values of being inside and outside of one end of a region."""
-
-    p_inside: float
-    p_outside: float
-
-
-def _beyond(values: np.ndarray, end: float) -> _End:
-    """Tests whether values are above an end, or below it."""
-    if end == -math.inf:
-        return _End(0.0, 1.0)
-    ends = np.full_like(values, end)
-    inside = stats.wilcoxon_greater(values, ends).p_value
-    return _End(inside, stats.wilcoxon_greater(ends, values).p_value)
+def _p_above(values: np.ndarray, end: float) -> float:
+    """The p-value of the test that values are above an end, which may be infinite."""
+    if math.isinf(end):
+        return float(end > 0)
+    return stats.wilcoxon_greater(values, np.full_like(values, end)).p_value
 
 
 def _mean_interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -111,12 +96,8 @@ def _tau_interval(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     """Tau with a percentile bootstrap interval over pairs; 0 where it has none."""
     drawn = np.random.default_rng(0).integers(0, x.size, (RESAMPLES, x.size))
     taus = np.nan_to_num(stats.kendall_taus(x[drawn], y[drawn]))
-    low, high = np.quantile(taus, (0.025, 0.975))
-    return (
-        float(np.nan_to_num(stats.kendall_taus([x], [y])[0])),
-        float(low),
-        float(high),
-    )
+    low, high = np.quantile(taus, (0.025, 0.975)).tolist()
+    return float(np.nan_to_num(stats.kendall_taus([x], [y])[0])), low, high
 
 
 def _onset(values: pd.Series, level: float) -> Evidence:
@@ -127,11 +108,11 @@ def _onset(values: pd.Series, level: float) -> Evidence:
     means = np.array([numbers[width == own].mean() for own in widths])
     corrected = stats.holm(
         [
-            _beyond(numbers[width >= own], 0.0).p_inside if (means[i:] > 0).all() else 1
+            _p_above(numbers[width >= own], 0.0) if (means[i:] > 0).all() else 1
             for i, own in enumerate(widths)
         ]
     )
-    lost = _beyond(numbers, 0.0).p_outside if means[-1] < 0 else 1.0
+    lost = _p_above(-numbers, 0.0) if means[-1] < 0 else 1.0
     found = np.flatnonzero(corrected < level)
     if not found.size:
         return Evidence(

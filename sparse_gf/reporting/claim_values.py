@@ -5,18 +5,17 @@ of in one of them. ``studies.claims.kinds`` says what the statistics are, ``clai
 what verdict they lead to.
 """
 
-import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from sparse_gf import stats
-from sparse_gf.specs import RunSpec
+from sparse_gf import specs, stats
+from sparse_gf.reporting import settings
 from sparse_gf.studies.claims import kinds
 from sparse_gf.studies.claims.kinds import (
     Association,
@@ -43,30 +42,13 @@ _KEPT = frozenset(
 )
 """Columns that are compared, counted, or said."""
 
-_RUN = frozenset(field.name for field in dataclasses.fields(RunSpec))
 _MEMBERS = frozenset({"seeds", "dense_widths", "mask.density"})
 """Keys of a config that say which networks a cell has; rows say it of each."""
 
-_KEYS: Mapping[str, tuple[str, ...]] = {
-    "optimizer": ("optimizer.name", "optimizer.weight_decay"),
-    "activation": ("activation", "mask.search_activation"),
-    "learning_rate": ("optimizer.learning_rate",),
-    "weight_decay": ("optimizer.weight_decay",),
-    "mask_method": ("mask.",),
-    "mask_schedule": ("mask.",),
-    "tost": ("tost", "gsw.", "gsk.", "lrsi.", "ls."),
-    "gsw.schedule": ("gsw.",),
-    "gsk.schedule": ("gsk.",),
-    "gsw.last_epoch": ("gsw.",),
-    "gsk.last_epoch": ("gsk.",),
-}
-"""Keys of a config, or how they begin, that a column stands for; others are called
-alike."""
-
-_COMPARED = (
-    *("optimizer", "learning_rate", "variant", "activation", "tost", "mask_method"),
+_COMPARED = frozenset(
+    {"optimizer", "learning_rate", "variant", "activation", "tost", "mask_method"}
 )
-_COMPARED_UNDER_MASKS = ("l2", "data_augmentation", "norm", "skip")
+_COMPARED_UNDER_MASKS = frozenset({"l2", "data_augmentation", "norm", "skip"})
 """What networks of one setting may differ in. Of SC-SDC, the strength of L2 is part of
 the setting: the variant says whether there is any."""
 
@@ -127,11 +109,11 @@ def frames(
         return ()
     ready = _with_measures(rows, analyses)
     places = zip(ready["dataset_title"], ready["config"], strict=True)
-    settings = [f"{title} {_setting(config)}" for title, config in places]
-    groups = ready.groupby(settings, sort=False)
+    shared = [f"{title} {_setting(config)}" for title, config in places]
+    groups = ready.groupby(shared, sort=False)
     kept = [name for name in ready if name in _KEPT]
     return tuple(
-        Frame(_digest(name), part, part[kept], measurements, {})
+        Frame(_digest(str(name)), part, part[kept], measurements, {})
         for name, part in groups
     )
 
@@ -212,7 +194,7 @@ def _by_unit(rows: pd.DataFrame, changed: frozenset[str]) -> pd.DataFrame:
     A network that is in several cells is the same in all; the first cell's counts.
     """
     names = [name for name in _UNIT if name not in changed]
-    rest = [_rest(config, changed) for config in rows["config"]]
+    rest = [settings.beside(text, changed | _MEMBERS) for text in rows["config"]]
     keyed = rows.assign(rest=rest).sort_values("config_hash", kind="stable")
     return keyed.drop_duplicates([*names, "rest"]).set_index([*names, "rest"])
 
@@ -234,7 +216,8 @@ def _taus(
     """Tau of every unit over the choices that it has; 0 where a measure is constant."""
     kept = _fitting(frame, {**where, statistic.across: statistic.among})
     chosen = frame.looked_at[kept]
-    chosen = chosen.assign(rest=[_rest(config, changed) for config in chosen["config"]])
+    rest = [settings.beside(text, changed | _MEMBERS) for text in chosen["config"]]
+    chosen = chosen.assign(rest=rest)
     taus, used = {}, []
     for unit, part in chosen.groupby([*_UNIT, "rest"], sort=False):
         part = part.sort_values("config_hash").drop_duplicates(statistic.across)
@@ -294,7 +277,7 @@ def _mean_taus(points: pd.DataFrame, measure: str) -> pd.Series:
 
 def _with_measures(rows: pd.DataFrame, analyses: pd.DataFrame | None) -> pd.DataFrame:
     """Rows with the measures of claims and the keys of their configs."""
-    flat = {text: _flat(json.loads(text)) for text in rows["config"].unique()}
+    flat = {text: specs.flat(json.loads(text)) for text in rows["config"].unique()}
     keys = pd.DataFrame([flat[text] for text in rows["config"]], index=rows.index)
     ready = pd.concat([rows, keys[keys.columns.difference(rows.columns)]], axis=1)
     ready = ready.assign(
@@ -346,39 +329,12 @@ def _rise(surface: pd.DataFrame) -> pd.Series:
     return around - surface[centre].groupby(NETWORK)["value"].mean()
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested config with dots in its keys."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found
-
-
-def _digest(text: Any) -> str:
-    return hashlib.sha256(str(text).encode()).hexdigest()[:8]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _setting(config: str) -> str:
     """What networks must share to decide a claim together."""
     under_masks = "model" in json.loads(config)
-    columns = (*_COMPARED, *(_COMPARED_UNDER_MASKS if under_masks else ()))
-    return _rest(config, frozenset(columns))
-
-
-@functools.lru_cache(maxsize=100_000)
-def _rest(config: str, columns: frozenset[str]) -> str:
-    """What a config says beside some columns, which networks it has, and how it ran."""
-    free = {key for name in columns for key in _KEYS.get(name, (name,))}
-    beginnings = tuple(key for key in free if key.endswith("."))
-    kept = {
-        # A key that is younger than a result is 0, empty or false where it is missing.
-        key: value
-        for key, value in _flat(json.loads(config)).items()
-        if value
-        and key not in free | _RUN | _MEMBERS
-        and not key.startswith(beginnings)
-    }
-    return json.dumps(kept, sort_keys=True)
+    columns = _COMPARED | _COMPARED_UNDER_MASKS if under_masks else _COMPARED
+    return settings.beside(config, columns | _MEMBERS)

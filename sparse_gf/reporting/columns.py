@@ -16,6 +16,12 @@ ARMS = ("sparse", "dense")
 SHOWN = {name: measure for name, measure in MEASURES.items() if measure.shown}
 """Measures of gradient flow that tables and figures of every cell show."""
 
+
+def spelled(spelling: str) -> dict[str, str]:
+    """The measures that are shown, as a field of ``Measure`` has their names."""
+    return {name: getattr(measure, spelling) for name, measure in SHOWN.items()}
+
+
 DRAWN = ("test_accuracy", *SHOWN)
 """Columns that figures of every cell show."""
 

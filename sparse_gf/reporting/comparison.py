@@ -39,11 +39,7 @@ class Comparison:
     notes: tuple[str, ...]
 
     def layout(self, spelling: str = "text") -> render.Table:
-        """The table with its statistics as notes.
-
-        Args:
-            spelling: Of measures, a field of ``gradient_flow.Measure``.
-        """
+        """The table with its statistics as notes; see ``columns.spelled``."""
         values = self.table.itertuples(index=False)
         headings = _headings(spelling, self.table).values()
         notes = (columns.MEANS, *self.lines())
@@ -80,31 +76,18 @@ class Comparison:
     def figures(
         self, rows: pd.DataFrame, measurements: pd.DataFrame
     ) -> Iterator[tuple[str, Any]]:
-        """Draws the figures of the cell, each with its name.
-
-        Args:
-            rows: One row per network, of the cell.
-            measurements: One row per network and measured epoch.
-        """
-        for column in (*columns.DRAWN, *columns.own(rows)):
-            figure = plots.against(plots.WIDTH, rows, column, self.title)
-            yield columns.file_name(column), figure
+        """Draws the figures of the cell, each with its name."""
+        drawn = (*columns.DRAWN, *columns.own(rows))
+        yield from plots.of_columns(plots.WIDTH, rows, drawn, self.title)
         yield "layer_norms", plots.layer_norms(measurements, self.title)
 
 
 def _headings(spelling: str, table: pd.DataFrame) -> dict[str, str]:
-    """Columns of a comparison's table and how they are headed.
+    """How the columns of a comparison's table are headed.
 
     Accuracy and measures are texts, mean and standard deviation over seeds.
-
-    Args:
-        spelling: Of measures, a field of ``gradient_flow.Measure``; users' own have
-            their names.
-        table: Of the comparison.
     """
-    scores = {"accuracy": "accuracy %"} | {
-        name: getattr(measure, spelling) for name, measure in columns.SHOWN.items()
-    }
+    scores = {"accuracy": "accuracy %"} | columns.spelled(spelling)
     known = {"dense_width": "Dense width", "num_active": "Active weights"}
     for column in table.columns[2:]:
         arm, _, name = column.partition("_")

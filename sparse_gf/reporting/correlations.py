@@ -39,9 +39,6 @@ def of(rows: pd.DataFrame) -> pd.DataFrame:
     value is the same for all networks or NaN. Cells are of one group if they have the
     same data and are trained alike but for what the paper compares.
 
-    Args:
-        rows: One row per network, of any number of cells.
-
     Returns:
         One row per group and measure, ``SHOWN`` and a user's own: ``group`` (its
         number), ``dataset``, ``dataset_title``, ``epochs``, ``train_examples``,

@@ -32,8 +32,7 @@ class Summary:
     def layout(self, spelling: str = "text") -> render.Table:
         """The table; a kind of mask that all networks have stands in its title.
 
-        Args:
-            spelling: Of measures, a field of ``gradient_flow.Measure``.
+        For ``spelling`` see ``columns.spelled``.
         """
         title, table = self.title, self.table
         headings = _headings(spelling, table)
@@ -58,36 +57,23 @@ class Summary:
     def figures(
         self, rows: pd.DataFrame, measurements: pd.DataFrame | None = None
     ) -> Iterator[tuple[str, Any]]:
-        """Draws networks under masks against density, each figure with its name.
-
-        Args:
-            rows: One row per network.
-            measurements: Not drawn.
-        """
-        lines = with_lines(rows)
-        for column in (*columns.DRAWN, *columns.own(rows)):
-            figure = plots.against(plots.DENSITY, lines, column, self.title)
-            yield columns.file_name(column), figure
+        """Draws networks against density, each figure with its name."""
+        drawn = (*columns.DRAWN, *columns.own(rows))
+        yield from plots.of_columns(plots.DENSITY, with_lines(rows), drawn, self.title)
 
 
 def _headings(spelling: str, table: pd.DataFrame) -> dict[str, str]:
-    """Columns of a summary's table and how they are headed.
+    """How the columns of a summary's table are headed.
 
     Accuracy, loss and measures are texts, mean and standard deviation over seeds.
-
-    Args:
-        spelling: Of measures, a field of ``gradient_flow.Measure``; users' own have
-            their names.
-        table: The summary's.
     """
-    measures = {name: getattr(own, spelling) for name, own in columns.SHOWN.items()}
     known = {
         "mask": "Mask",
         "density": "Density %",
         "num_active": "Active weights",
         "accuracy": "Test accuracy %",
         "loss": "Test loss",
-        **measures,
+        **columns.spelled(spelling),
         "collapsed": "Empty layers",
     }
     return {column: known.get(column, column) for column in table.columns}
@@ -209,16 +195,8 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
     if diverged:
         yield f"Diverged networks: {diverged}; they count in all means."
     for line, part in rows.groupby("line", sort=False):
-        empty = sorted(
-            {
-                layer
-                for layers, counts in zip(
-                    part["layers"], part["layer_num_active"], strict=True
-                )
-                for layer, count in zip(layers, counts, strict=True)
-                if count == 0
-            }
-        )
+        layers = part.explode(["layers", "layer_num_active"])
+        empty = sorted(set(layers["layers"][layers["layer_num_active"] == 0]))
         if empty:
             more = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
             yield f"Layer collapse under {line}: {', '.join(empty[:3])}{more} empty."

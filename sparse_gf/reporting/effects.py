@@ -5,8 +5,6 @@ study are about changes of the setting, such as adding BatchNorm, and whether th
 matter more to sparse networks.
 """
 
-import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,12 +13,10 @@ import pandas as pd
 
 from sparse_gf import stats
 from sparse_gf.core import errors
-from sparse_gf.reporting import columns, render
-from sparse_gf.specs import RunSpec
+from sparse_gf.reporting import columns, render, settings
 
 _PAIRED_BY = ("arm", "dense_width", "seed")
 _PERCENT = 100.0
-_OF_RUNS = {field.name for field in dataclasses.fields(RunSpec)}
 
 
 def of(
@@ -45,8 +41,7 @@ def of(
     Returns:
         Per data set and group, for each arm, the mean change of test accuracy
         in percentage points with a 95% bootstrap interval over pairs, and the factor
-        by which EGF_2 changed (geometric mean over pairs), and other measures that are
-        shown; and for
+        by which each measure that is shown changed (geometric mean over pairs); and for
         ``advantage``, sparse change - dense change over the pairs of SC-SDC, its mean,
         interval and the p-value of a one-sided Wilcoxon test that it is positive.
 
@@ -54,7 +49,7 @@ def of(
         errors.UserError: If there is no pair.
     """
     keyed = rows[[*_PAIRED_BY, *columns.DRAWN]].assign(
-        rest=_settings(rows, list(before)),
+        rest=[settings.beside(text, frozenset(before)) for text in rows["config"]],
         data=rows["dataset_title"],
         group=_label(rows, by),
     )
@@ -76,31 +71,10 @@ def of(
 
 def _label(rows: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     """The values of some columns, in words, for each row."""
-    words = [
-        [f"{value:g}" if isinstance(value, float) else str(value) for value in row]
+    return [
+        " ".join(f"{own:g}" if isinstance(own, float) else str(own) for own in row)
         for row in rows[list(columns)].itertuples(index=False)
     ]
-    return [" ".join(row) for row in words]
-
-
-def _settings(rows: pd.DataFrame, without: Sequence[str]) -> list[str]:
-    """Each network's config without some columns' values, as text."""
-    texts = {text: _without(text, without) for text in set(rows["config"])}
-    return [texts[text] for text in rows["config"]]
-
-
-def _without(text: str, columns: Sequence[str]) -> str:
-    config = json.loads(text)
-    for column in columns:
-        if column == "optimizer":
-            # Decay belongs to an optimizer: AdamW has some by default, others none.
-            config["optimizer"] |= {"name": None, "weight_decay": None}
-        elif column == "learning_rate":
-            config["optimizer"]["learning_rate"] = None
-        else:
-            config[column] = None
-    cell = {name: value for name, value in config.items() if name not in _OF_RUNS}
-    return json.dumps(cell, sort_keys=True)
 
 
 def _summaries(pairs: pd.DataFrame) -> Iterable[dict[str, Any]]:
@@ -129,33 +103,17 @@ def _interval(name: str, x: Any, y: Any) -> dict[str, float]:
 
 def layout(found: pd.DataFrame, title: str = "") -> render.Table:
     """The result of ``of`` as a table."""
-    headings = (
-        "",
-        "Sparse change (points)",
-        "Dense change (points)",
-        "Sparse - dense",
-        "p (> 0)",
-        *(
-            f"{measure.text} factor, {arm}"
-            for measure in columns.SHOWN.values()
-            for arm in columns.ARMS
-        ),
-    )
-    rows = [
-        (
-            row["group"],
-            *(
-                f"{row[name]:+.2f} "
-                f"[{row[f'{name}_low']:+.2f}, {row[f'{name}_high']:+.2f}]"
-                for name in ("sparse", "dense", "advantage")
-            ),
-            f"{row['advantage_p']:.3f}",
-            *(
-                f"{row[f'{arm}_{name}_factor']:.2f}"
-                for name in columns.SHOWN
-                for arm in columns.ARMS
-            ),
-        )
-        for row in found.to_dict("records")
-    ]
-    return render.plain("effects", title, headings, rows)
+    shown = {"": found["group"]}
+    for name, heading in (
+        ("sparse", "Sparse change (points)"),
+        ("dense", "Dense change (points)"),
+        ("advantage", "Sparse - dense"),
+    ):
+        numbers = found[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
+        shown[heading] = ["{:+.2f} [{:+.2f}, {:+.2f}]".format(*own) for own in numbers]
+    shown["p (> 0)"] = found["advantage_p"].map("{:.3f}".format)
+    for name, measure in columns.SHOWN.items():
+        for arm in columns.ARMS:
+            factors = found[f"{arm}_{name}_factor"].map("{:.2f}".format)
+            shown[f"{measure.text} factor, {arm}"] = factors
+    return render.plain("effects", title, shown, zip(*shown.values(), strict=True))

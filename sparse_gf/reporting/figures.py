@@ -3,6 +3,7 @@
 import io
 import pathlib
 import textwrap
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,6 +119,14 @@ def against(
     return axes.figure
 
 
+def of_columns(
+    axis: Axis, rows: pd.DataFrame, drawn: Iterable[str], title: str
+) -> Iterator[tuple[str, Any]]:
+    """Draws some columns as ``against`` does, each with the name of its figure."""
+    for column in drawn:
+        yield columns.file_name(column), against(axis, rows, column, title)
+
+
 def style(number: int) -> dict[str, Any]:
     """Colour, marker and line style of the line with a number: 40 that differ."""
     color, marker = LOOKS[number % len(LOOKS)]
@@ -142,11 +151,7 @@ def legend_beside(axes: Any, title: str) -> None:
 def at_the_edge(axes: Any, values: pd.Series, scale: Scale, color: str) -> None:
     """Keeps an axis to its scale; each outlier is an arrow at its edge and a number.
 
-    Args:
-        axes: Matplotlib axes.
-        values: By place.
-        scale: Of the axis; nothing is done where it cuts nothing off.
-        color: Of the line that they belong to.
+    ``values`` are those of one line by place. Nothing is done where nothing is cut off.
     """
     if not scale.cut:
         return

@@ -1,6 +1,7 @@
 """Figures of functions, which need no training: activations and soft neurons."""
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -31,19 +32,15 @@ def activation_functions() -> Any:
     Returns:
         A Matplotlib ``Figure``: functions left, derivatives right.
     """
-    figure = new_figure(9.0, 4.4, "Activation functions and their derivatives")
-    left, right = figure.subplots(1, 2)
-    inputs = np.linspace(-5, 5, 1001, dtype=np.float32)
+    inputs, curves = np.linspace(-5, 5, 1001, dtype=np.float32), []
     for i, (name, shown) in enumerate(ACTIVATIONS.items()):
         values, derivatives, start = _activation(name, inputs)
         label = f"{shown} ({start})" if start else shown
         # Ever narrower: several are the same function of positive inputs.
         style = {"color": LOOKS[i][0], "linewidth": 4.2 - 0.5 * i, "label": label}
-        style["solid_capstyle"] = "butt"
-        left.plot(inputs, values, **style)
-        right.plot(*_cut_at_jumps(inputs, derivatives), **style)
-    _label_functions(figure, left, right, "Learned parameters at their start values")
-    return figure
+        curves.append((values, _cut_at_jumps(inputs, derivatives), style | _ENDS))
+    title = "Activation functions and their derivatives"
+    return _draw(title, inputs, curves, "Learned parameters at their start values")
 
 
 def soft_neurons() -> Any:
@@ -55,28 +52,37 @@ def soft_neurons() -> Any:
     Returns:
         A Matplotlib ``Figure``: functions left, derivatives right.
     """
-    figure = new_figure(9.0, 4.4, "Ghost soft neurons: PSwish, Swish and ReLU")
-    left, right = figure.subplots(1, 2)
-    x = np.linspace(-3, 3, 2401)
+    x, curves = np.linspace(-3, 3, 2401), []
     # Both are the same as others for most inputs: wide, with those others upon them.
     for name, color, values, derivative in (
         ("Swish", "#bdb6e8", x * _sigmoid(x), _soft_derivative(x, 1)),
         ("ReLU", "#d9d0a6", np.maximum(x, 0), np.where(x > 0, 1.0, 0.0)),
     ):
-        style = {"color": color, "linewidth": 6, "label": name}
-        style["solid_capstyle"] = "butt"
-        left.plot(x, values, **style)
-        right.plot(*_cut_at_jumps(x, derivative), **style)
+        style = {"color": color, "linewidth": 6, "label": name} | _ENDS
+        curves.append((values, _cut_at_jumps(x, derivative), style))
     for beta, (color, _) in zip(SOFT_BETAS, LOOKS, strict=False):
         style = {"color": color, "label": f"PSwish, $\\beta$ = {beta}"}
-        left.plot(x, x * _sigmoid(beta * x), **style)
-        right.plot(x, _soft_derivative(x, beta), **style)
-    _label_functions(figure, left, right)
-    return figure
+        curves.append((x * _sigmoid(beta * x), (x, _soft_derivative(x, beta)), style))
+    return _draw("Ghost soft neurons: PSwish, Swish and ReLU", x, curves)
 
 
-def _label_functions(figure: Any, left: Any, right: Any, heading: str = "") -> None:
-    """Titles, grids and one legend for functions and their derivatives."""
+_ENDS = {"solid_capstyle": "butt"}
+
+
+def _draw(title: str, x: np.ndarray, curves: Iterable[Any], heading: str = "") -> Any:
+    """Functions left and derivatives right, with one legend.
+
+    Args:
+        title: Above the figure.
+        x: Inputs of the functions.
+        curves: Values, what is drawn of the derivative, and style of each function.
+        heading: Of the legend.
+    """
+    figure = new_figure(9.0, 4.4, title)
+    left, right = figure.subplots(1, 2)
+    for values, derivative, style in curves:
+        left.plot(x, values, **style)
+        right.plot(*derivative, **style)
     left.set_title("$f(x)$", fontsize=10)
     right.set_title("$f\\,'(x)$", fontsize=10)
     for axes in (left, right):
@@ -91,6 +97,7 @@ def _label_functions(figure: Any, left: Any, right: Any, heading: str = "") -> N
         title=heading or None,
         title_fontsize=8,
     )
+    return figure
 
 
 def _activation(name: str, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:

@@ -100,9 +100,9 @@ def make(
     Args:
         sweeps: What was asked for.
         comparisons: Finished cells by config hash.
-        rows: One row per network of the finished cells.
-        masked: One row per network under masks; None if there are none.
-        analyses: As ``analyse`` writes them; None if there are none.
+        rows: Of the networks of comparisons.
+        masked: Of those under masks.
+        analyses: Of saved networks.
 
     Returns:
         ``COLUMNS``. A published p-value has one line per setting (a scale, and what
@@ -134,36 +134,30 @@ def summary(ledger: pd.DataFrame) -> pd.DataFrame:
         known = values.dropna()
         return f"{int(known.sum())} of {len(known)}" if len(known) else ""
 
-    lines = []
-    groups = ledger.groupby(["study", "scale", "differences"], sort=False, dropna=False)
-    for _, part in groups:
+    def line(part: pd.DataFrame) -> dict[str, Any]:
         first, done = part.iloc[0], part[part["status"] == "done"]
-        lines.append(
-            {
-                "study": first["study"],
-                "scale": first["scale"],
-                "trained_on": " and ".join(done["dataset"].unique()),
-                "numbers": len(part),
-                "done": len(done),
-                "not_run": int((part["status"] == "not run").sum()),
-                "same_side": agreement(part["same_side"]),
-                "same_finding": agreement(part["same_finding"]),
-                "differences": first["differences"],
-            }
-        )
-    return pd.DataFrame(lines)
+        return {
+            "study": first["study"],
+            "scale": first["scale"],
+            "trained_on": " and ".join(done["dataset"].unique()),
+            "numbers": len(part),
+            "done": len(done),
+            "not_run": int((part["status"] == "not run").sum()),
+            "same_side": agreement(part["same_side"]),
+            "same_finding": agreement(part["same_finding"]),
+            "differences": first["differences"],
+        }
+
+    groups = ledger.groupby(["study", "scale", "differences"], sort=False, dropna=False)
+    return pd.DataFrame([line(part) for _, part in groups])
 
 
 def layout(ledger: pd.DataFrame) -> render.Table:
     """How many of a ledger's numbers were run, and agree, as a table."""
     counts = printable(summary(ledger))
     texts = ("trained_on", "differences")
-    headings = [
-        "Differences from the paper"
-        if name == "differences"
-        else name.replace("_", " ").capitalize()
-        for name in counts.columns
-    ]
+    headings = [name.replace("_", " ").capitalize() for name in counts.columns]
+    headings[-1] = "Differences from the paper"
     aligned = "".join("l" if name in texts else "c" for name in counts.columns[1:])
     values = counts.itertuples(index=False)
     return render.plain("summary", "", headings, values, aligned=aligned)
@@ -197,18 +191,13 @@ def entries_layout(ledger: pd.DataFrame) -> render.Table:
     names = [name for name in SHOWN if ledger[name].notna().any()]
     shown = printable(ledger[names])
     done = ledger["status"] == "done"
-    rows = []
-    for (study, *values), run in zip(shown.itertuples(index=False), done, strict=True):
-        cells = [render.cell(value) for value in values]
-        if run and names[-1] == "config_hash" and values[-1]:
-            cells[-1] = cells[-1]._replace(href=f"#cell-{values[-1]}")
-        rows.append((study, tuple(cells)))
-    return render.Table(
-        *("entries", "", tuple(SHOWN[name] for name in names[1:])),
-        (render.Block("", "", tuple(rows)),),
-        corner="Study",
-        aligned="".join("l" if name in texts else "c" for name in names[1:]),
-    )
+    rows = [list(values) for values in shown.itertuples(index=False)]
+    for row, run in zip(rows, done, strict=True):
+        if run and names[-1] == "config_hash" and row[-1]:
+            row[-1] = render.cell(row[-1])._replace(href=f"#cell-{row[-1]}")
+    aligned = "".join("l" if name in texts else "c" for name in names[1:])
+    headings = [SHOWN[name] for name in names]
+    return render.plain("entries", "", headings, rows, aligned=aligned)
 
 
 def printable(frame: pd.DataFrame) -> pd.DataFrame:
@@ -296,22 +285,17 @@ def _p_value(
     titles: Mapping[str, str],
 ) -> dict[str, Any]:
     cell = slot.entry.cell
-    info = data.info(cell.dataset)
     theirs = math.nan if original.published is None else original.published
-    line = {
+    line = ledger_facts.waiting(cell) | {
         "study": table,
         "row": original.row,
         "column": original.column,
         "paper_dataset": data.info(original.cell.dataset).title,
         "published": theirs,
         "published_finding": finding(theirs),
-        "status": "not run",
         "scale": scale,
         "differences": correlations.differences(cell, original.cell),
-        "dataset": titles.get(cell.hash, info.title),
-        "epochs": cell.epochs,
-        "train_examples": cell.train_examples or info.train_size,
-        "test_examples": cell.test_examples or info.test_size,
+        "dataset": titles.get(cell.hash, cell.info.title),
         "config_hash": cell.hash,
         "config": json.dumps(dataclasses.asdict(cell)),
     }
@@ -323,7 +307,7 @@ def _p_value(
         "value": ours,
         "holm": slot.holm,
         "finding": finding(ours),
-        "same_side": ledger_masks.same_sign(ours - 0.5, theirs - 0.5),
+        "same_side": ledger_facts.same_sign(ours - 0.5, theirs - 0.5),
         "same_finding": None if math.isnan(ours) else finding(ours) == finding(theirs),
         "rank_biserial": slot.comparison.rank_biserial,
         "num_pairs": slot.comparison.wilcoxon.num_pairs,
@@ -365,15 +349,8 @@ def _correlation(
         "published": theirs.values[arm, metric],
     }
     if by_measure.empty:
-        return line | {
-            "status": "not run",
-            "scale": "paper",
-            "differences": "",
-            "dataset": info.title,
-            "epochs": correlations.papers_cells(theirs.dataset)[0].epochs,
-            "train_examples": info.train_size,
-            "test_examples": info.test_size,
-        }
+        waiting = ledger_facts.waiting(correlations.papers_cells(theirs.dataset)[0])
+        return line | waiting | {"scale": "paper", "differences": ""}
     own = by_measure.loc[theirs.measure]
     line |= {
         "status": "done",
@@ -381,19 +358,16 @@ def _correlation(
         "low": own[f"{name}_low"],
         "high": own[f"{name}_high"],
         "scale": None if own["differences"] else "paper",
-        "differences": own["differences"],
         "dataset": own["dataset_title"],
-        "epochs": own["epochs"],
-        "train_examples": own["train_examples"],
-        "test_examples": own["test_examples"],
-        "num_cells": own["num_cells"],
         "num_without_tau": own[f"{name}_without_tau"],
+        **own[["differences", "num_cells"]],
+        **own[["epochs", "train_examples", "test_examples"]],
     }
     if rival := _RIVALS.get(theirs.measure):
         other = published[theirs.dataset, rival, arm, metric]
         # As printed: EGF_1 of a dense network is its gradient's norm divided by the
         # number of layers, so that only rounding can tell their correlations apart.
-        line["same_side"] = ledger_masks.same_sign(
+        line["same_side"] = ledger_facts.same_sign(
             round(own[name] - by_measure.loc[rival][name], 3),
             round(line["published"] - other, 3),
         )

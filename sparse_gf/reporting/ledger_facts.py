@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from sparse_gf import data, studies
 from sparse_gf.studies import published
 from sparse_gf.studies.published import Fact
@@ -41,6 +43,23 @@ def lines() -> Iterator[dict[str, Any]]:
             "value": ours,
             "same_finding": None if ours is None else _agrees(ours, fact),
         }
+
+
+def waiting(cell: Any) -> dict[str, Any]:
+    """Columns of a line about a cell that has not been run."""
+    return {
+        "status": "not run",
+        "dataset": cell.info.title,
+        "epochs": cell.epochs,
+        "train_examples": cell.train_examples or cell.info.train_size,
+        "test_examples": cell.test_examples or cell.info.test_size,
+    }
+
+
+def same_sign(ours: float, theirs: float) -> bool | None:
+    """Whether two differences have the same sign; None if one has none."""
+    product = np.sign(ours) * np.sign(theirs)
+    return None if np.isnan(product) or not product else bool(product > 0)
 
 
 def _agrees(ours: float, fact: Fact) -> bool:

@@ -1,4 +1,9 @@
-"""Lines of the ledger about the second paper: accuracies, activations and gains."""
+"""Lines of the ledger about the second paper: accuracies, activations and gains.
+
+They have ``ledger.COLUMNS``: one per scale at which a number was run, or else one with
+the paper's own. ``value`` is the mean over seeds, with the ends of a 95% bootstrap
+interval. ``same_side``: a gain has the sign of the paper's.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sparse_gf import data, stats, studies
+from sparse_gf.reporting import ledger_facts
 from sparse_gf.specs import Cell
 from sparse_gf.studies import published
 from sparse_gf.studies.published import Gain
@@ -35,17 +41,7 @@ _NONE = pd.DataFrame({"density": [], "seed": [], "test_accuracy": []}, dtype=flo
 def lines(
     rows: pd.DataFrame, analyses: pd.DataFrame | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Sets every number of the second paper beside ours.
-
-    Args:
-        rows: One row per network under masks.
-        analyses: As ``analyse`` writes them; None if there are none.
-
-    Returns:
-        Columns of the ledger; a line per scale at which a number was run, or else one
-        with the paper's own. ``value`` is the mean over seeds, with the ends of a 95%
-        bootstrap interval. ``same_side``: a gain has the sign of the paper's.
-    """
+    """Sets every number of the second paper beside ours, of networks under masks."""
     cells = {scale: _cells(scale) for scale in SCALES}
     run = {str(name): found for name, found in rows.groupby("config_hash")}
     yield from _accuracies(run, cells)
@@ -86,7 +82,8 @@ def _accuracies(
             if not found.empty:
                 ours = _accuracy(_networks(run, cells[scale], plain))
                 line |= _done(_accuracy(found).to_numpy(), found)
-                line["same_side"] = same_sign((_accuracy(found) - ours).mean(), theirs)
+                points = (_accuracy(found) - ours).mean()
+                line["same_side"] = ledger_facts.same_sign(points, theirs)
             yield line
 
 
@@ -107,7 +104,7 @@ def _gain(
         if not found.empty and not others.empty:
             points = (_accuracy(found) - _accuracy(others)).dropna()
             line |= _done(points.to_numpy(), found)
-            line["same_side"] = same_sign(points.mean(), gain.value)
+            line["same_side"] = ledger_facts.same_sign(points.mean(), gain.value)
         yield line
 
 
@@ -180,18 +177,12 @@ def _begun(
 
 def _of_cell(study: str, place: Place, theirs: Any, ours: Any) -> dict[str, Any]:
     row, column, density = place
-    info = ours.info
-    return {
+    return ledger_facts.waiting(ours) | {
         "study": study,
         "row": row,
         "column": _column(column, density),
         "paper_dataset": theirs.info.title,
-        "status": "not run",
         "differences": _differences(ours, theirs),
-        "dataset": info.title,
-        "epochs": ours.epochs,
-        "train_examples": ours.train_examples or info.train_size,
-        "test_examples": ours.test_examples or info.test_size,
         "config_hash": ours.hash,
     }
 
@@ -220,14 +211,6 @@ def _done(values: np.ndarray, rows: pd.DataFrame) -> dict[str, Any]:
         "num_pairs": len(values),
         "num_diverged": int(rows["diverged"].sum()),
         "num_cells": 1,
-        "config": rows["config"].iloc[0],
         "dataset": rows["dataset_title"].iloc[0],
-        "train_examples": rows["train_examples"].iloc[0],
-        "test_examples": rows["test_examples"].iloc[0],
+        **rows[["config", "train_examples", "test_examples"]].iloc[0],
     }
-
-
-def same_sign(ours: float, theirs: float) -> bool | None:
-    """Whether two differences have the same sign; None if one has none."""
-    signs = np.sign([ours, theirs])
-    return None if np.isnan(signs).any() or not signs.all() else bool(signs.prod() > 0)

@@ -14,12 +14,7 @@ _TOGETHER = ["dataset_title", "model", "epochs", "train_examples"]
 
 
 def of_models(rows: pd.DataFrame, folder: pathlib.Path) -> list[Block]:
-    """Makes a block for every model, data set and length of training.
-
-    Args:
-        rows: One row per network under masks.
-        folder: Where tables and figures go.
-    """
+    """Makes a block for every model, data set and length of training."""
     made = []
     for number, (_, part) in enumerate(rows.groupby(_TOGETHER, sort=True), start=1):
         first, name = part.iloc[0], f"masks-{number}"
@@ -43,17 +38,15 @@ def filled(
         block: Takes their title where it has none.
         folder: Where tables and figures go.
         name: Of the files.
-        rows: One row per network, at least one.
+        rows: At least one.
         drawn: Columns that are drawn against density, and measures of a user's own.
     """
     summary = densities.summarise(rows)
     table = summary.layout()
     write_table(folder, name, table)
     lines, drawn = densities.with_lines(rows), [*drawn, *columns.own(rows)]
-    for column in drawn:
-        figure = plots.against(plots.DENSITY, lines, column, table.title)
-        file = f"{name}-{columns.file_name(column)}"
-        plots.write(folder / "figures", file, figure)
+    for file, figure in plots.of_columns(plots.DENSITY, lines, drawn, table.title):
+        plots.write(folder / "figures", f"{name}-{file}", figure)
     chart = cell_charts.by_place(plots.DENSITY, lines, table.title, drawn)
     return block._replace(
         title=block.title or table.title,

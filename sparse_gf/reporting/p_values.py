@@ -2,7 +2,7 @@
 
 import collections
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -40,15 +40,12 @@ class PValues(NamedTuple):
     Attributes:
         sweep: What it shows.
         dataset: What its networks were trained on, as result rows name it.
-        rows: Names of its rows, mostly optimizers, in order.
-        columns: Names of its columns, mostly variants or activations, in order.
-        slots: By (row, column); some combinations may be absent.
+        slots: By row, mostly an optimizer, and column, mostly a variant or an
+            activation, in their order; some combinations may be absent.
     """
 
     sweep: Sweep
     dataset: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
     slots: dict[tuple[str, str], Slot]
 
 
@@ -57,9 +54,8 @@ def of(sweep: Sweep, comparisons: Mapping[str, Comparison], dataset: str) -> PVa
 
     Args:
         sweep: Whose entries become the table.
-        comparisons: Finished cells by config hash; others than the sweep's may be
-            among them.
-        dataset: What its networks were trained on, as result rows name it.
+        comparisons: Finished cells by config hash, others than the sweep's too.
+        dataset: See ``PValues``.
 
     Raises:
         UserError: If two entries of the sweep have the same place.
@@ -73,52 +69,32 @@ def of(sweep: Sweep, comparisons: Mapping[str, Comparison], dataset: str) -> PVa
             "it cannot be laid out as a table of p-values."
         )
     found = [comparisons.get(entry.cell.hash) for entry in entries]
-    corrected = stats.holm(
-        [comparison.wilcoxon.p_value if comparison else np.nan for comparison in found]
-    )
+    corrected = stats.holm([one.wilcoxon.p_value if one else np.nan for one in found])
     slots = {
-        (entry.row, entry.column): Slot(
-            entry, comparison, float(holm) if comparison else None
-        )
-        for entry, comparison, holm in zip(entries, found, corrected, strict=True)
+        (entry.row, entry.column): Slot(entry, one, float(holm) if one else None)
+        for entry, one, holm in zip(entries, found, corrected, strict=True)
     }
-    return PValues(
-        sweep,
-        dataset,
-        tuple(dict.fromkeys(entry.row for entry in entries)),
-        tuple(dict.fromkeys(entry.column for entry in entries)),
-        slots,
-    )
+    return PValues(sweep, dataset, slots)
 
 
-def layout(
-    table: PValues, href: Callable[[Slot], str | None] = lambda slot: None
-) -> render.Table:
+def layout(table: PValues, linked: bool = False) -> render.Table:
     """A table of p-values as a table without markup.
 
     Args:
         table: What is shown.
-        href: Where a place's p-value leads; None for no link.
+        linked: Whether p-values lead to the cells of a page.
     """
-
-    def cell(row: str, column: str) -> render.Cell:
-        slot = table.slots.get((row, column))
-        return _cell(slot, href) if slot else render.Cell()
-
+    columns = tuple(dict.fromkeys(column for _, column in table.slots))
+    cells = {place: _cell(slot, linked) for place, slot in table.slots.items()}
     rows = tuple(
-        (row, tuple(cell(row, column) for column in table.columns))
-        for row in table.rows
+        (row, tuple(cells.get((row, column), render.Cell()) for column in columns))
+        for row in dict.fromkeys(row for row, _ in table.slots)
     )
-    return render.Table(
-        "p-values",
-        _title(table),
-        table.columns,
-        (render.Block("", "", rows),),
-        tuple(_notes(table)),
-    )
+    blocks, notes = (render.Block("", "", rows),), tuple(_notes(table))
+    return render.Table("p-values", _title(table), columns, blocks, notes)
 
 
-def _cell(slot: Slot, href: Callable[[Slot], str | None]) -> render.Cell:
+def _cell(slot: Slot, linked: bool) -> render.Cell:
     printed = slot.entry.published
     published = []
     if printed is not None:
@@ -139,7 +115,8 @@ def _cell(slot: Slot, href: Callable[[Slot], str | None]) -> render.Cell:
         others.append((render.Piece("diverged", f"{diverged} diverged"),))
         kinds.append("diverged")
     lines = ((*first, *published), *others)
-    return render.Cell(lines, tuple(kinds), colour(p), href(slot))
+    href = f"#cell-{slot.entry.cell.hash}" if linked else None
+    return render.Cell(lines, tuple(kinds), colour(p), href)
 
 
 STEPS = (

@@ -24,7 +24,8 @@ from sparse_gf.core import files, words
 from sparse_gf.reporting import (
     cell_list,
     charts,
-    claim_block,
+    claim_table,
+    claims,
     correlations,
     functions,
     ledger,
@@ -39,11 +40,7 @@ from sparse_gf.reporting.findings import Findings
 
 
 def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
-    """Writes the page and the files beside it.
-
-    Args:
-        workdir: The work directory.
-        findings: What it holds.
+    """Writes the page about a work directory, and the files beside it.
 
     Returns:
         The page. Where nothing has been trained it lists what there is to train:
@@ -71,7 +68,7 @@ def write(workdir: str | os.PathLike[str], findings: Findings) -> pathlib.Path:
 
 
 def _blocks(findings: Findings, folder: pathlib.Path) -> list[Block]:
-    made = [claim_block.block(findings, folder)]
+    made = [_claims(findings, folder)]
     made += study_blocks.of_studies(findings, folder)
     shown = study_blocks.drawn_against_density(findings)
     others = findings.masked[~findings.masked["config_hash"].isin(shown)]
@@ -96,6 +93,28 @@ def _facts(findings: Findings, rows: pd.DataFrame) -> list[tuple[int, str]]:
         *([(len(findings.refused), "refused file")] if findings.refused else []),
     ]
     return [(number, what + "s" * (number != 1)) for number, what in facts]
+
+
+def _claims(findings: Findings, folder: pathlib.Path) -> Block:
+    rows = pd.concat([findings.rows, findings.masked])
+    parts = claims.decide(rows, findings.measurements, findings.analyses)
+    claim_table.write(folder, parts)
+    write_table(folder, "claims", claim_table.layout(parts))
+    run = claim_table.is_run(parts)
+    shown, waiting = (parts[run], parts[~run]) if run.any() else (parts, parts[:0])
+    missing = words.counted(waiting["claim"].nunique(), "claim")
+    text = Markup(
+        "<code>report/claims.csv</code> has every part of every claim: its statistic, "
+        "which values agree, effect, interval and p-values. For papers: "
+        "<code>report/tables/claims.md</code>, <code>report/tables/claims.tex</code>."
+    )
+    return Block(
+        *("claims", "What the papers claim", "Claims"),
+        texts=[text],
+        table=render.html(claim_table.layout(shown)),
+        folded=[Folded(f"{missing} not run", render.html(claim_table.layout(waiting)))]
+        * (not waiting.empty),
+    )
 
 
 def _correlations(rows: pd.DataFrame, folder: pathlib.Path) -> Block:

@@ -122,21 +122,7 @@ def draw(
     line: str,
     title: str,
 ) -> Any:
-    """Draws what ``arrange`` arranges, around few lines with bands.
-
-    Args:
-        rows: See ``arrange``, likewise the others.
-        measures: Likewise.
-        panel: Likewise.
-        line: Likewise.
-        title: Above the figure.
-
-    Returns:
-        A Matplotlib ``Figure``.
-
-    Raises:
-        ValueError: See ``arrange``.
-    """
+    """Draws what ``arrange`` arranges as a ``Figure``, around few lines with bands."""
     arranged, lines = arrange(rows, measures, panel=panel, line=line)
     looks = {name: LOOKS[number] for name, number in lines.items()}
     names = [own.name for own in arranged[0]]

@@ -3,9 +3,9 @@
 Every table is first laid out as a ``Table``, free of any markup, and then rendered.
 """
 
-import html as html_lib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from html import escape
 from typing import Any, NamedTuple
 
 
@@ -79,31 +79,17 @@ def plain(
     notes: Iterable[str] = (),
     aligned: str = "r",
 ) -> Table:
-    """Lays out plain values.
-
-    Args:
-        kind: See ``Table``, likewise the others.
-        title: Likewise.
-        columns: Headings; the first is that of the names of rows.
-        rows: Values row by row; the first is the row's name.
-        notes: See ``Table``.
-        aligned: Likewise, without the names of rows.
-    """
+    """Lays out plain values, whose rows and columns begin with those of their names."""
     corner, *headings = columns
     shown = tuple((str(name), tuple(map(cell, values))) for name, *values in rows)
-    return Table(
-        kind,
-        title,
-        tuple(headings),
-        (Block("", "", shown),),
-        tuple(notes),
-        corner,
-        aligned,
-    )
+    blocks = (Block("", "", shown),)
+    return Table(kind, title, tuple(headings), blocks, tuple(notes), corner, aligned)
 
 
 def cell(value: Any) -> Cell:
-    """A place with a plain value."""
+    """A place with a plain value; what is a place already stays as it is."""
+    if isinstance(value, Cell):
+        return value
     return Cell(((Piece("text", str(value)),),), ())
 
 
@@ -124,9 +110,9 @@ def html(table: Table) -> str:
     """Renders a table as an HTML fragment."""
     sides = table.alignment
     lines = [f'<table class="{table.kind}">', *_html_caption(table)]
-    corner = f'<th scope="col">{_in_html(table.corner)}</th>'
+    corner = f'<th scope="col">{escape(table.corner)}</th>'
     heads = "".join(
-        f'<th scope="col"{_html_class((), side)}>{_in_html(name)}</th>'
+        f'<th scope="col"{_html_class((), side)}>{escape(name)}</th>'
         for name, side in zip(table.columns, sides, strict=True)
     )
     first = corner if table.corner else "<td></td>"
@@ -134,10 +120,10 @@ def html(table: Table) -> str:
     for block in table.blocks:
         lines.append("<tbody>")
         if block.heading:
-            note = f" <small>{_in_html(block.note)}</small>" if block.note else ""
+            note = f" <small>{escape(block.note)}</small>" if block.note else ""
             lines.append(
                 f'<tr><th scope="rowgroup" colspan="{len(sides) + 1}">'
-                f"{_in_html(block.heading)}{note}</th></tr>"
+                f"{escape(block.heading)}{note}</th></tr>"
             )
         for name, cells in block.rows:
             shown = "".join(map(_html_cell, cells, sides))
@@ -148,14 +134,14 @@ def html(table: Table) -> str:
 
 
 def _html_caption(table: Table) -> list[str]:
-    parts = [f"<strong>{_in_html(table.title)}</strong>"] if table.title else []
+    parts = [f"<strong>{escape(table.title)}</strong>"] if table.title else []
     if table.notes:
-        parts.append(f'<span class="notes">{_in_html(" ".join(table.notes))}</span>')
+        parts.append(f'<span class="notes">{escape(" ".join(table.notes))}</span>')
     return [f"<caption>{' '.join(parts)}</caption>"] if parts else []
 
 
 def _html_name(name: str, lead_to: str) -> str:
-    text = _in_html(name)
+    text = escape(name)
     return f'<a href="{lead_to}{text}">{text}</a>' if lead_to else text
 
 
@@ -171,7 +157,7 @@ def _html_cell(cell: Cell, side: str) -> str:
     lines = [[_html_piece(piece) for piece in line] for line in cell.lines]
     if cell.href is not None:
         # The colour of a link would not be readable on all backgrounds.
-        link = f'<a href="{_in_html(cell.href)}" style="color:inherit">'
+        link = f'<a href="{escape(cell.href)}" style="color:inherit">'
         lines[0][0] = f"{link}{lines[0][0]}</a>"
     inner = "<br>".join(" ".join(line) for line in lines)
     return f"<td{_html_class(cell.kinds, side)}{style}>{inner}</td>"
@@ -179,12 +165,8 @@ def _html_cell(cell: Cell, side: str) -> str:
 
 def _html_piece(piece: Piece) -> str:
     tag, _ = _LOOKS.get(piece.kind, _OTHER_LOOKS)
-    text = _in_html(piece.text)
+    text = escape(piece.text)
     return f'<{tag} class="{piece.kind}">{text}</{tag}>' if tag else text
-
-
-def _in_html(text: str) -> str:
-    return html_lib.escape(text)
 
 
 def markdown(table: Table) -> str:

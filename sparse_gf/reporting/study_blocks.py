@@ -188,7 +188,7 @@ def _show_p_values(group: _Group, begun: Block) -> Block:
     )
     return begun._replace(
         texts=[*begun.texts, papers, p_values.legend()],
-        table=render.html(p_values.layout(table, _href)),
+        table=render.html(p_values.layout(table, linked=True)),
         figures=list(_figures(group)),
     )
 
@@ -219,10 +219,6 @@ _SHOWN = {
     "densities": _show_densities,
 }
 """By how a study is shown, what adds it to its block."""
-
-
-def _href(slot: p_values.Slot) -> str | None:
-    return f"#cell-{slot.entry.cell.hash}" if slot.comparison else None
 
 
 def _figures(group: _Group) -> Iterator[Markup]:

@@ -7,6 +7,7 @@ from sparse_gf.specs.capacity import CapacitySpec as CapacitySpec
 from sparse_gf.specs.cell import Cell as Cell
 from sparse_gf.specs.config import KEYS as KEYS
 from sparse_gf.specs.config import Config as Config
+from sparse_gf.specs.config import flat as flat
 from sparse_gf.specs.config import from_config as from_config
 from sparse_gf.specs.config import new_config as new_config
 from sparse_gf.specs.config import text as text

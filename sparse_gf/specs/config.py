@@ -36,6 +36,16 @@ KEYS = _keys(CapacitySpec, MaskedSpec, RunSpec)
 where both kinds of cell have a key."""
 
 
+def flat(config: Any, before: str = "") -> dict[str, Any]:
+    """The values of a config, nested keys with a dot."""
+    found: dict[str, Any] = {}
+    for key in config:
+        value = config[key]
+        nested = hasattr(value, "keys")
+        found |= flat(value, f"{before}{key}.") if nested else {before + key: value}
+    return found
+
+
 _OWN: dict[str, tuple[str, dataclasses.Field[Any]]] = {
     field.name: (f"{kind.PLACE}.{field.name}", field)
     for kind in (CapacitySpec, MaskedSpec, OptimizerSpec, MaskSpec)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
+from sparse_gf import specs
 from sparse_gf.core import errors, files
 from sparse_gf.core.errors import Failed, UserError
 from sparse_gf.terminal import configs, usage
@@ -87,7 +88,7 @@ def _values(argv: Sequence[str], config: Any, keys: Mapping[str, Any]) -> Iterat
     asked = [argument for argument in argv if not re.match("--?h(elp|$)", argument)]
     if any(re.match("--?config(=|$)", argument) for argument in asked):
         parse(asked, config, keys, "")
-        yield from usage.keys("that config", usage.flat(config.value))
+        yield from usage.keys("that config", specs.flat(config.value))
     else:
         yield from usage.keys("--config=FILE, where it sets no other", keys)
 

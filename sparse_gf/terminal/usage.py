@@ -63,16 +63,6 @@ def _main_name() -> str:
     return getattr(sys.modules["__main__"].__spec__, "name", sys.argv[0])
 
 
-def flat(config: Any, before: str = "") -> dict[str, Any]:
-    """The values of a config, nested keys with a dot."""
-    found: dict[str, Any] = {}
-    for key in config:
-        value = config[key]
-        nested = hasattr(value, "keys")
-        found |= flat(value, f"{before}{key}.") if nested else {before + key: value}
-    return found
-
-
 def keys(where: str, values: Mapping[str, Any]) -> Iterator[str]:
     """Lists keys with their defaults, those of what is nested together.
 
