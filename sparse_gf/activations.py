@@ -74,39 +74,47 @@ def srelu(
     return jnp.where(x >= t_right, t_right + a_right * (x - t_right), left)
 
 
-class PReLU(nn.Module):
+class _Learned(nn.Module):
+    """An activation of the last axis that learns parameters of each unit."""
+
+    param_dtype: DTypeLike = jnp.float32
+
+    def _params(self, shape: tuple[int, ...], **starts: float) -> dict[str, Array]:
+        """Parameters by name, each with its start value everywhere."""
+        return {
+            name: self.param(
+                name, nn.initializers.constant(start), shape, self.param_dtype
+            )
+            for name, start in starts.items()
+        }
+
+
+class PReLU(_Learned):
     """PReLU with one learned slope per unit, 0.25 at first (He et al. 2015).
 
     The channel-wise form is the one that He et al. name first; Tessera et al. 2021 do
     not say which is theirs. The other reading is ``SharedPReLU``, PyTorch's default.
     """
 
-    param_dtype: DTypeLike = jnp.float32
-
     @nn.compact
     def __call__(self, x: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
         """Applies it to the last axis."""
-        start = nn.initializers.constant(0.25)
-        slope = self.param("slope", start, x.shape[-1:], self.param_dtype)
-        return prelu(x, slope)
+        return prelu(x, **self._params(x.shape[-1:], slope=0.25))
 
 
-class SharedPReLU(nn.Module):
+class SharedPReLU(_Learned):
     """PReLU with one learned slope for the layer, 0.25 at first.
 
     The channel-shared form of He et al. 2015, and ``torch.nn.PReLU()``.
     """
 
-    param_dtype: DTypeLike = jnp.float32
-
     @nn.compact
     def __call__(self, x: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
         """Applies it to all axes."""
-        start = nn.initializers.constant(0.25)
-        return prelu(x, self.param("slope", start, (1,), self.param_dtype))
+        return prelu(x, **self._params((1,), slope=0.25))
 
 
-class SReLU(nn.Module):
+class SReLU(_Learned):
     """SReLU with four learned parameters per unit.
 
     Start values: t_left 0, a_left 0.2, t_right 1, a_right 1, so that every unit
@@ -115,35 +123,20 @@ class SReLU(nn.Module):
     start keeps both arms of a comparison equal.
     """
 
-    param_dtype: DTypeLike = jnp.float32
-
     @nn.compact
     def __call__(self, x: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
         """Applies it to the last axis."""
-
-        def learned(name: str, start: float) -> Array:
-            initializer = nn.initializers.constant(start)
-            return self.param(name, initializer, x.shape[-1:], self.param_dtype)
-
-        return srelu(
-            x,
-            t_right=learned("t_right", 1.0),
-            a_right=learned("a_right", 1.0),
-            t_left=learned("t_left", 0.0),
-            a_left=learned("a_left", 0.2),
-        )
+        starts = {"t_right": 1.0, "a_right": 1.0, "t_left": 0.0, "a_left": 0.2}
+        return srelu(x, **self._params(x.shape[-1:], **starts))
 
 
-class PSwish(nn.Module):
+class PSwish(_Learned):
     """Parametric Swish with one learned beta per unit, 1 at first."""
 
-    param_dtype: DTypeLike = jnp.float32
-
     @nn.compact
     def __call__(self, x: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
         """Applies it to the last axis."""
-        beta = self.param("beta", nn.initializers.ones, x.shape[-1:], self.param_dtype)
-        return pswish(x, beta)
+        return pswish(x, **self._params(x.shape[-1:], beta=1.0))
 
 
 LEARNED: dict[str, type[nn.Module]] = {

@@ -23,9 +23,14 @@ class Interval(NamedTuple):
     high: float
 
 
-def interquartile_mean(
-    scores: ArrayLike, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Interval:
+_RESAMPLES = 2000
+"""Of a bootstrap."""
+
+_DRAWS = 5000
+"""Simulated studies of a power."""
+
+
+def interquartile_mean(scores: ArrayLike, confidence: float = 0.95) -> Interval:
     """The mean of the middle half of all scores (Agarwal et al. 2021, section 4.3).
 
     The interval is that of percentiles of a stratified bootstrap: runs are drawn anew
@@ -34,8 +39,6 @@ def interquartile_mean(
     Args:
         scores: [runs, tasks].
         confidence: In (0, 1).
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
 
     Raises:
         UserError: If the scores are no matrix, or not finite, or a number is out of
@@ -50,34 +53,15 @@ def interquartile_mean(
 
     matrix = _matrix("scores", scores)
     _check_share("confidence", confidence)
-    _check_count("resamples", resamples)
-    rng = np.random.default_rng(seed)
     runs, tasks = matrix.shape
-    chosen = rng.integers(0, runs, (resamples, runs, tasks))
-    drawn = np.take_along_axis(matrix[None], chosen, 1).reshape(resamples, -1)
+    chosen = np.random.default_rng(0).integers(0, runs, (_RESAMPLES, runs, tasks))
+    drawn = np.take_along_axis(matrix[None], chosen, 1).reshape(_RESAMPLES, -1)
     low, high = np.quantile(
         stats.trim_mean(drawn, 0.25, axis=1),
         [(1 - confidence) / 2, (1 + confidence) / 2],
     )
     value = stats.trim_mean(matrix.ravel(), 0.25)
     return Interval(float(value), float(low), float(high))
-
-
-def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
-    """The share of scores above each threshold (Agarwal et al. 2021, section 4.2).
-
-    Args:
-        scores: [runs, tasks].
-        thresholds: [points].
-
-    Returns:
-        float64 [points].
-
-    Raises:
-        UserError: If the scores are no matrix, or not finite.
-    """
-    matrix = _matrix("scores", scores)
-    return np.mean(matrix[..., None] > np.asarray(thresholds, float), axis=(0, 1))
 
 
 class Ranks(NamedTuple):
@@ -162,13 +146,7 @@ def friedman(scores: Mapping[str, ArrayLike], level: float = 0.05) -> Ranks:
     )
 
 
-def paired_power(
-    effect: float,
-    num_pairs: int,
-    level: float = 0.05,
-    draws: int = 5000,
-    seed: int = 0,
-) -> float:
+def paired_power(effect: float, num_pairs: int, level: float = 0.05) -> float:
     """How often the paired one-sided Wilcoxon test finds an effect that is there.
 
     By simulation: differences are normal, with a mean of ``effect`` standard
@@ -179,21 +157,18 @@ def paired_power(
         effect: Mean difference over the standard deviation of differences.
         num_pairs: Widths times seeds, for SC-SDC.
         level: Of the test, in (0, 1).
-        draws: Simulated studies.
-        seed: Of the simulation.
 
     Raises:
         UserError: If a number is out of range.
     """
     from scipy import stats
 
-    _check_count("num_pairs", num_pairs)
-    _check_count("draws", draws)
+    if num_pairs < 1:
+        raise UserError(f"num_pairs is {num_pairs!r}; it must be at least 1.")
     _check_share("level", level)
     if not math.isfinite(effect):
         raise UserError(f"effect is {effect}; it must be finite.")
-    rng = np.random.default_rng(seed)
-    differences = effect + rng.normal(size=(draws, num_pairs))
+    differences = effect + np.random.default_rng(0).normal(size=(_DRAWS, num_pairs))
     found: Any = stats.wilcoxon(differences, alternative="greater", axis=1)
     return float(np.mean(found.pvalue <= level))
 
@@ -242,8 +217,3 @@ def _matrix(name: str, values: ArrayLike) -> np.ndarray:
 def _check_share(name: str, value: float) -> None:
     if not 0 < value < 1:
         raise UserError(f"{name} is {value!r}; it must be between 0 and 1.")
-
-
-def _check_count(name: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"{name} is {value!r}; it must be at least 1.")

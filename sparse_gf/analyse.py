@@ -1,10 +1,8 @@
 """Looks at saved networks: ``python -m sparse_gf.analyse --workdir=results --of=...``.
 
-Networks are saved by ``--config.save_networks=last`` (or ``measured``, for what is to
-be drawn along training). Analyses: eigenvalues, trace and density of the Hessian; the
-loss along its top eigenvector (along), in a plane of the weights (weights) and of the
-input (input); the share of activations that are 0 (activity). Writes
-``analyses.parquet`` and ``report/analyses/`` in the work directory.
+Analyses: eigenvalues, trace and density of the Hessian; the loss along its top
+eigenvector (along), in a plane of the weights (weights) and of the input (input); the
+share of activations that are 0 (activity).
 """
 
 import dataclasses

@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
@@ -240,7 +239,7 @@ def in_rounds(
     After round e of n it is density^(e / n) (Tanaka et al. 2020, Algorithm 1).
 
     Args:
-        params: Only shapes are read.
+        params: See ``make``.
         density: After the last round.
         distribution: See ``make``.
         dense_layers: See ``make``.

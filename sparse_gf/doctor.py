@@ -1,9 +1,4 @@
-"""Tells what there is to train with: ``python -m sparse_gf.doctor``.
-
-Versions and extras, devices and their memory, data sets, and how many networks of some
-cells fit; with ``--plan``, what a cell or a sweep takes on a device. Nothing is trained
-or downloaded.
-"""
+"""Tells what there is to train with: ``python -m sparse_gf.doctor``."""
 
 import importlib.metadata
 import pathlib
@@ -97,12 +92,6 @@ def devices() -> Iterator[str]:
         yield f"{number}{found[0].device_kind} ({found[0].platform}), {memory} each"
 
 
-def data_sets(data_dir: str) -> Iterator[tuple[str, str]]:
-    """Each data set and where it was found; empty if it was not."""
-    for info in data.INFO.values():
-        yield info.title, data.where(info.name, data_dir)
-
-
 def room(cells: dict[str, Cell]) -> Iterator[tuple[str, int, int, int]]:
     """Each cell with its networks, how many are trained at once, and in how many parts.
 
@@ -119,12 +108,10 @@ def show(data_dir: str, console: rich.console.Console) -> None:
     ensemble.use_all_cores()
     _section(console, "Versions", versions())
     _section(console, "Devices", devices())
-    found = dict(data_sets(data_dir))
-    _section(
-        console,
-        "Data sets",
-        (f"{name}: {where or 'not found'}" for name, where in found.items()),
-    )
+    infos = data.INFO.values()
+    found = {info.title: data.where(info.name, data_dir) for info in infos}
+    lines = (f"{name}: {where or 'not found'}" for name, where in found.items())
+    _section(console, "Data sets", lines)
     if not all(found.values()) and not data_dir:
         console.print("  --data_dir=FOLDER looks for local files of the others.")
     table = rich.table.Table(

@@ -4,8 +4,9 @@
     flow = gradient_flow.measure(loss_fn, params, masks)   # flow.egf2, flow.gf2, ...
 
 ``dense_grads`` is dC/dtheta with respect to every entry of every kernel, masked or
-not; params are stored masked, so ``jax.grad`` gives it. C is the mean loss per
-example without penalties. A layer is one kernel: biases, normalisation and
+not; params are stored masked, so ``jax.grad`` gives it. ``masks`` are like the params,
+``masks.ones(params)`` for a dense network, and ``order`` is p, 1 or 2. C is the mean
+loss per example without penalties. A layer is one kernel: biases, normalisation and
 activation parameters do not count.
 """
 
@@ -29,10 +30,6 @@ def gradient_norm(dense_grads: Params, *, order: int) -> Float[Array, ""]:
     The paper's measure takes *unmasked* gradients: its Table 1 gives ``||g||_1`` and
     EGF_1 different correlations for sparse networks, and masked they would only
     differ by the factor L. For the masked measure, pass masked gradients.
-
-    Args:
-        dense_grads: Gradients like the params.
-        order: p, 1 or 2.
     """
     return _whole(_norms(dense_grads, order), order)
 
@@ -44,11 +41,6 @@ def effective_gradient_flow(
 
     The mean is over the number of layers L, as Eq. 7 says; the paper's introduction
     speaks of the number of active weights instead.
-
-    Args:
-        dense_grads: Gradients like the params.
-        masks: Which weights are active; all True for a dense network.
-        order: p, 1 or 2.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -189,10 +181,7 @@ class GradientFlow(NamedTuple):
 def measure(loss_fn: LossFn, params: Params, masks: Masks) -> GradientFlow:
     """Measures a network on whatever ``loss_fn`` averages over.
 
-    Args:
-        loss_fn: Params to the mean loss per example, a scalar.
-        params: The network's params. They are masked before the gradient is taken.
-        masks: Like the params; ``masks.ones(params)`` for a dense network.
+    The params are masked before the gradient is taken.
     """
     loss, dense_grads = jax.value_and_grad(loss_fn)(masks_lib.apply(params, masks))
     return from_gradients(loss, dense_grads, masks)
@@ -204,13 +193,7 @@ def from_gradients(
     masks: Masks,
     own_measures: Sequence[str] = (),
 ) -> GradientFlow:
-    """Computes all measures from gradients that were taken already.
-
-    Args:
-        loss: The mean loss per example.
-        dense_grads: With respect to every entry of the params.
-        masks: Like the params.
-        own_measures: Of ``OWN``, to be computed beside those of ``MEASURES``.
+    """Computes all measures, and own ones, from gradients that were taken already.
 
     Raises:
         UserError: If a measure of a user's own is no number.

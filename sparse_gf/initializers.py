@@ -86,10 +86,7 @@ def reference_fans(
 
 
 def fans(params: Params) -> dict[str, Fans]:
-    """Inputs of a unit and outputs of an input, of every kernel, by path.
-
-    Each pixel of a window counts.
-    """
+    """Inputs of a unit and outputs of an input, each pixel of a window, by path."""
     found = {}
     for path, kernel in tree.kernels(params).items():
         window = math.prod(kernel.shape[:-2])

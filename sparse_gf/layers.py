@@ -57,10 +57,7 @@ def label(
     """
     if isinstance(params, Labelled):
         params = params.params
-    leaves = {
-        tree.path_name(path): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-    }
+    leaves = _leaves(params)
     if callable(layers):
         asked = {path: layers(path, leaf) for path, leaf in leaves.items()}
         layers = {path: layer for path, layer in asked.items() if layer is not None}
@@ -170,9 +167,8 @@ _ByAxes = Callable[[int], Layer]
 
 def _of_linen(module: nn.Module) -> _ByAxes | None:
     if isinstance(module, nn.DenseGeneral):
-        features, stack = module.features, module.batch_dims
-        counts = [1 if isinstance(n, int) else len(n) for n in (features, stack)]
-        return functools.partial(_general, *counts)
+        outputs, stack = _count(module.features), _count(module.batch_dims)
+        return functools.partial(_general, outputs, stack)
     if isinstance(module, nn.ConvTranspose):
         return lambda _: _transposed(module.transpose_kernel)
     if isinstance(module, nn.Dense | nn.Conv | nn.Embed):

@@ -1,7 +1,6 @@
 """Says what masks leave of a network: ``python -m sparse_gf.mask_report FILE``.
 
-FILE is what ``masks.save`` has written. Files of this package's runs say which network
-they are of; for others, flags do.
+FILE is what ``masks.save`` has written.
 """
 
 from typing import Any

@@ -165,23 +165,16 @@ def make(
         optax.masked(add_signs(l1), penalised) if l1 else optax.identity(),
         optax.add_decayed_weights(l2, penalised) if l2 else optax.identity(),
     )
+
+    def decayed(rate: Any) -> Transform:
+        decay = optax.add_decayed_weights(rate, penalised)
+        return decay if weight_decay else optax.identity()
+
     if own.is_own(name):
-        decay: Any = -learning_rate * weight_decay
-        return optax.chain(
-            *coupled,
-            OWN.get(name)(learning_rate),
-            optax.add_decayed_weights(decay, penalised)
-            if weight_decay
-            else optax.identity(),
-        )
-    return optax.chain(
-        *coupled,
-        SCALINGS[preset][name](),
-        optax.add_decayed_weights(weight_decay, penalised)
-        if weight_decay
-        else optax.identity(),
-        optax.scale_by_learning_rate(learning_rate),
-    )
+        step = OWN.get(name)(learning_rate)
+        return optax.chain(*coupled, step, decayed(-learning_rate * weight_decay))
+    step = SCALINGS[preset][name](), decayed(weight_decay)
+    return optax.chain(*coupled, *step, optax.scale_by_learning_rate(learning_rate))
 
 
 def _penalised(params: Any, with_activations: bool) -> Any:

@@ -1,8 +1,4 @@
-"""One page about a work directory: ``python -m sparse_gf.report --workdir=W``.
-
-It writes ``W/report/index.html`` and tables and figures beside it; see
-``reporting.page``.
-"""
+"""One page about a work directory: ``python -m sparse_gf.report --workdir=W``."""
 
 import sys
 

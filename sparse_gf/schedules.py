@@ -50,40 +50,18 @@ LearningRate = Step | Cosine
 """``schedule(epoch)`` is the factor of the initial learning rate."""
 
 
-def _linear(done: Float[Array, ""], ratio: float) -> Float[Array, ""]:
-    del ratio
-    return done
-
-
-def _cosine(done: Float[Array, ""], ratio: float) -> Float[Array, ""]:
-    del ratio
-    return 0.5 * (1 - jnp.cos(math.pi * done))
-
-
 def _exponential(done: Float[Array, ""], ratio: float) -> Float[Array, ""]:
     # Nothing falls to 0 by equal factors: it falls to 1%, and that is taken off.
     ratio = ratio or 0.01
     return (ratio**done - 1) / (ratio - 1) if ratio != 1 else done
 
 
-def _step(done: Float[Array, ""], ratio: float) -> Float[Array, ""]:
-    del ratio
-    return jnp.floor(4 * done) / 4
-
-
-def _abrupt(done: Float[Array, ""], ratio: float) -> Float[Array, ""]:
-    del ratio
-    return jnp.floor(done)
-
-
-Shape = Callable[[Float[Array, ""], float], Float[Array, ""]]
-
-SHAPES: Mapping[str, Shape] = {
-    "linear": _linear,
-    "cosine": _cosine,
+SHAPES: Mapping[str, Callable[[Float[Array, ""], float], Float[Array, ""]]] = {
+    "linear": lambda done, ratio: done,
+    "cosine": lambda done, ratio: 0.5 * (1 - jnp.cos(math.pi * done)),
     "exponential": _exponential,
-    "step": _step,
-    "abrupt": _abrupt,
+    "step": lambda done, ratio: jnp.floor(4 * done) / 4,
+    "abrupt": lambda done, ratio: jnp.floor(done),
 }
 """How far a ``Ramp`` is, in 0..1, when a share of its time is over.
 
@@ -163,13 +141,7 @@ def _instead(milestones: tuple[int, ...], epochs: int) -> str:
 
 
 def parse(name: str, milestones: tuple[int, ...], factor: float, epochs: int):
-    """Makes a learning rate's schedule from the values of a config.
-
-    Args:
-        name: ``"constant"``, ``"step"`` or ``"cosine"``.
-        milestones: Of ``Step``.
-        factor: Of ``Step``.
-        epochs: Of the run.
+    """Makes a learning rate's schedule, one of ``NAMES``, from the values of a config.
 
     Returns:
         The schedule, None for a constant rate.

@@ -4,9 +4,11 @@
     sparse = masks.from_scores(scores.snip(loss_fn, params), num_active)
 
 A score is a pytree like the params; only its kernels count. ``loss_fn(params)`` is the
-mean loss per example, ``apply_fn(params, x)`` gives logits. Most scores are meant to be
-computed once; ``prune`` repeats one with fewer and fewer weights. To add a score, add a
-function here, and a protocol in ``criteria``.
+mean loss per example, whose gradient is taken at the params; ``apply_fn(params, x)``
+gives logits. ``masks`` say which weights are active, all of them if None; a masked
+weight scores 0. Most scores are meant to be computed once; ``prune`` repeats one with
+fewer and fewer weights. To add a score, add a function here, and a protocol in
+``criteria``.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,12 +32,7 @@ def magnitude(params: Params) -> Scores:
 
 
 def random(key: PRNGKeyArray, params: Params) -> Scores:
-    """Uniform in [0, 1).
-
-    Args:
-        key: Consumed.
-        params: The network's params; only shapes are read.
-    """
+    """Uniform in [0, 1); of the params only shapes are read."""
     draws = tree.draw_kernels(key, params, jax.random.uniform)
     return tree.map_kernels(lambda path, _: draws[path], jnp.zeros_like, params)
 
@@ -45,10 +42,6 @@ def snip(loss_fn: LossFn, params: Params) -> Scores:
 
     The paper divides by the sum over all weights, which changes no order. Its
     derivative is with respect to a mask of ones, which is the same product.
-
-    Args:
-        loss_fn: Params to the mean loss.
-        params: Where the gradient is taken.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -68,10 +61,6 @@ def grasp(loss_fn: LossFn, params: Params) -> Scores:
     Largest kept: removing weights of the smallest score lowers the norm of the gradient
     least. g has the kernels' gradient and zeros elsewhere, as in the authors' code. A
     temperature, theirs is 200, belongs in ``loss_fn``.
-
-    Args:
-        loss_fn: Params to the mean loss.
-        params: Where the gradient is taken.
     """
     gradient = jax.grad(loss_fn)
     direction = tree.map_kernels(lambda _, g: g, jnp.zeros_like, gradient(params))
@@ -98,7 +87,7 @@ def synflow(
         apply_fn: Params and inputs [1, *input_shape] to logits.
         params: The network's.
         input_shape: Of one input.
-        masks: Which weights are active; all of them if None. A masked weight scores 0.
+        masks: Which weights are active.
     """
     return _synflow(apply_fn, params, input_shape, masks, scale=1.0)[0]
 
@@ -153,11 +142,7 @@ def egf(
     is |g|^p / (L ||g_l||_p^(p-1)): for p = 1 exactly what EGF_1 loses with the weight,
     for p = 2 to first order, as long as the gradient stays as it is.
 
-    Args:
-        loss_fn: Params to the mean loss.
-        params: They are masked before the gradient is taken.
-        masks: Which weights are active; all of them if None. A masked weight scores 0.
-        order: p, 1 or 2.
+    ``order`` is p, 1 or 2. The params are masked before the gradient is taken.
     """
     masks = masks_lib.ones(params) if masks is None else masks
     grads = jax.grad(loss_fn)(masks_lib.apply(params, masks))
@@ -177,11 +162,7 @@ def layer_normalised(scores: Scores, masks: Masks | None = None) -> Scores:
 
     What is left of a layer then always adds up to 1: repeated with ``prune``, the last
     weight of a layer has the largest score there can be, so that layers do not collapse
-    one after another as under SNIP and GraSP.
-
-    Args:
-        scores: Of any kind.
-        masks: Which weights are active, and count; all of them if None.
+    one after another as under SNIP and GraSP. Masked weights do not count.
     """
     masks = masks_lib.ones(scores) if masks is None else masks
     active = masks_lib.apply(scores, masks)
@@ -193,12 +174,7 @@ def layer_normalised(scores: Scores, masks: Masks | None = None) -> Scores:
 
 
 def protect(scores: Scores, paths: tuple[str, ...]) -> Scores:
-    """Scores under which some kernels are kept whole: theirs are infinite.
-
-    Args:
-        scores: Of any kind.
-        paths: Of kernels.
-    """
+    """Scores under which the kernels at some paths are kept whole: infinite ones."""
     return tree.map_kernels(
         lambda path, s: jnp.full_like(s, jnp.inf) if path in paths else s,
         lambda leaf: leaf,

@@ -58,15 +58,13 @@ class Wilcoxon(NamedTuple):
 
     def describe(self) -> str:
         """Says how the p-value was obtained, to be printed with it."""
+        pairs = words.counted(self.num_pairs, "pair")
         if self.num_missing:
-            pairs = words.counted(self.num_pairs, "pair")
             return f"no test: {self.num_missing} of {pairs} have no value"
         ties = "mid-ranks for ties" if self.has_ties else "no ties"
-        pairs = words.counted(self.num_pairs, "pair")
-        equal = words.counted(self.num_zeros, "zero")
-        handled = f"{equal} {ZERO_HANDLING[self.zero_method]}"
-        handled = handled if self.num_zeros else "no zeros"
-        return f"{self.method}, {pairs}, {ties}, {handled}"
+        zeros = words.counted(self.num_zeros or "no", "zero")
+        handled = f" {ZERO_HANDLING[self.zero_method]}" * bool(self.num_zeros)
+        return f"{self.method}, {pairs}, {ties}, {zeros}{handled}"
 
 
 def wilcoxon_greater(
@@ -210,7 +208,7 @@ def mean_difference_interval(
     Args:
         sparse: [pairs].
         dense: [pairs].
-        confidence: Coverage of the interval.
+        confidence: Coverage of the interval, in (0, 1).
         seed: Of the 9,999 resamples (percentile bootstrap).
 
     Returns:
@@ -274,13 +272,9 @@ def mean_absolute_kendall_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """``mean_absolute_kendall`` with a bootstrap interval over cells.
+    """``mean_absolute_kendall`` with a bootstrap interval over the cells with a tau.
 
-    Args:
-        measure: [cells, members]; see ``kendall_taus``.
-        metric: [cells, members].
-        confidence: Coverage of the interval.
-        seed: Of the 9,999 resamples of the cells with a tau (percentile bootstrap).
+    For the interval see ``mean_difference_interval``.
 
     Returns:
         Mean, lower end, upper end; both ends NaN if fewer than two cells have a tau.

@@ -1,8 +1,7 @@
 """Trains many cells: ``python -m sparse_gf.sweep --config=FILE:STUDY,SCALE``.
 
-``FILE`` is a paper's, such as ``configs/sweeps/tessera2021.py``; without a study its
-studies are listed. Finished cells are skipped and an unfinished one continues at its
-checkpoint, so the same command can be given again at any time.
+Finished cells are skipped and an unfinished one continues at its checkpoint, so the
+same command can be given again at any time.
 """
 
 from absl import flags

@@ -38,11 +38,6 @@ def test_a_stratified_bootstrap_by_enumeration():
     assert (found.low, found.high) == (low, high)
 
 
-def test_profiles_count_scores_above():
-    found = aggregate.performance_profile([[1, 2], [3, 4]], [0, 1, 2.5, 4])
-    assert found.tolist() == [1, 0.75, 0.5, 0]
-
-
 @pytest.mark.parametrize(
     ("methods", "blocks", "level", "expected"),
     # Critical values of Demsar 2006, Table 5(a), times sqrt(k (k + 1) / 6 N).

@@ -49,7 +49,7 @@ def test_a_sweep_leaves_a_file_per_cell_and_says_what_it_was(finished):
     rows = results.read(finished)
     assert len(rows) == 2 * 2 * 2
     pd.testing.assert_frame_equal(pd.read_parquet(finished / "networks.parquet"), rows)
-    (recorded,) = results.read_sweeps(finished).values()
+    (recorded,) = results.survey_sweeps(finished)[0].values()
     assert sweep_lib.expand(recorded).study == sweep().study
     assert not (finished / "checkpoints").exists()
 
@@ -71,7 +71,8 @@ def test_finished_cells_are_shared_by_sweeps_and_not_trained_again(
     assert console.train_sweep(sweep(study="figure15"), str(finished)) == 0
     assert "2 of 2 cells are done" in capsys.readouterr().out
     pd.testing.assert_frame_equal(results.read(finished), before)
-    studies = {config["study"] for config in results.read_sweeps(finished).values()}
+    sweeps, _ = results.survey_sweeps(finished)
+    studies = {config["study"] for config in sweeps.values()}
     assert studies == {"table4", "figure15"}
 
 

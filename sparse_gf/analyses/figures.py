@@ -9,17 +9,13 @@ import pandas as pd
 from sparse_gf.reporting import densities, render
 from sparse_gf.reporting import figures as plots
 
-VARIED = (
-    "dataset",
-    "model",
-    "mask_method",
-    "density",
-    "arm",
-    "dense_width",
-    "activation",
-    "tost",
-)
-"""Columns that tell networks apart, seeds and epochs aside."""
+VARIED = {
+    **dict.fromkeys(("dataset", "model", "mask_method"), str),
+    "density": lambda value: f"{100 * value:.3g}%",
+    **dict.fromkeys(("arm", "dense_width", "activation"), str),
+    "tost": lambda value: densities.spoken_tweaks(value, {}),
+}
+"""Columns that tell networks apart, seeds and epochs aside, and how values are said."""
 
 LABELS = {
     "eigenvalues": "Largest eigenvalue of the Hessian",
@@ -42,22 +38,13 @@ AXES = {
 def with_labels(rows: pd.DataFrame) -> pd.DataFrame:
     """Adds ``label``: what differs between networks, in words."""
     varied = [name for name in VARIED if rows[name].nunique() > 1]
-    labels = rows[varied[0]].map(_words(varied[0])) if varied else "network"
-    for name in varied[1:]:
-        labels = labels + ", " + rows[name].map(_words(name))
+    words = [rows[name].map(VARIED[name]) for name in varied]
+    labels = list(map(", ".join, zip(*words, strict=True))) if words else "network"
     return rows.assign(label=labels)
 
 
 def draw(rows: pd.DataFrame, kind: str) -> Any:
-    """The figure of one analysis.
-
-    Args:
-        rows: The rows of that kind, of one work directory.
-        kind: One of ``LABELS``.
-
-    Returns:
-        A Matplotlib ``Figure``.
-    """
+    """The Matplotlib ``Figure`` of one kind of analysis, of its rows."""
     rows = with_labels(rows)
     if kind in ("eigenvalues", "trace"):
         return _by_epoch(rows, kind)
@@ -86,34 +73,20 @@ def activity_layout(rows: pd.DataFrame) -> render.Table:
     return render.plain("activity", title, ("Layer", *means.columns), values)
 
 
-def _words(name: str) -> Any:
-    if name == "density":
-        return lambda value: f"{100 * value:.3g}%"
-    if name == "tost":
-        return lambda value: densities.spoken_tweaks(value, {})
-    return str
-
-
 def _by_epoch(rows: pd.DataFrame, kind: str) -> Any:
     """Draws values along training, means over seeds; of eigenvalues the first."""
     first = rows[rows["x"].isin([0, math.nan])]
-    figure = plots.new_figure(7.0, 4.0, LABELS[kind] + " along training")
-    axes = figure.subplots()
+    axes = plots.new_figure(7.0, 4.0, LABELS[kind] + " along training").subplots()
     for number, (label, part) in enumerate(first.groupby("label", sort=False)):
         look = plots.style(number) | plots.narrower(number)
         curve = part.groupby("epoch")["value"].mean()
         axes.plot(curve.index, curve, label=plots.escaped(label), **look)
         axes.plot(part["epoch"], part["value"], ".", color=look["color"], alpha=0.5)
-    axes.set_xlabel("Epoch")
-    axes.set_ylabel(LABELS[kind])
-    plots.legend_beside(axes, "mean; dots: seeds")
-    axes.grid(alpha=0.25)
-    return figure
+    return _named(axes, "Epoch", LABELS[kind], "mean; dots: seeds")
 
 
 def _lines(rows: pd.DataFrame, kind: str) -> Any:
-    figure = plots.new_figure(7.0, 4.0, LABELS[kind])
-    axes = figure.subplots()
+    axes = plots.new_figure(7.0, 4.0, LABELS[kind]).subplots()
     for place, (label, part) in enumerate(rows.groupby("label", sort=False)):
         look = plots.style(place) | plots.narrower(place) | {"marker": ""}
         for number, (_, one) in enumerate(part.groupby("seed")):
@@ -122,11 +95,16 @@ def _lines(rows: pd.DataFrame, kind: str) -> Any:
     if kind == "density":
         axes.set_yscale("log")
         axes.set_ylim(bottom=1e-5)
-    axes.set_xlabel(AXES[kind][0])
-    axes.set_ylabel(LABELS[kind])
-    plots.legend_beside(axes, "a line per seed")
+    return _named(axes, AXES[kind][0], LABELS[kind], "a line per seed")
+
+
+def _named(axes: Any, x: str, y: str, legend: str) -> Any:
+    """Names axes and lines, and gives their figure."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    plots.legend_beside(axes, legend)
     axes.grid(alpha=0.25)
-    return figure
+    return axes.figure
 
 
 def _surfaces(rows: pd.DataFrame, kind: str) -> Any:

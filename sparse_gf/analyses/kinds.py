@@ -60,17 +60,14 @@ def _along(subject: Subject) -> Any:
 
 def _weights(subject: Subject) -> Any:
     """Training loss in a plane of filter-normalised directions (Li et al. 2018)."""
+    params, masks = subject.network.params, subject.network.masks
     first, second = (
-        landscapes.filter_normalised_direction(
-            key, subject.network.params, subject.network.masks
-        )
+        landscapes.filter_normalised_direction(key, params, masks)
         for key in jax.random.split(subject.key)
     )
     distances = _distances(subject.settings, subject.settings.radius)
     loss = subject.loss(subject.train, subject.settings.batch_norm)
-    return distances, landscapes.surface(
-        loss, subject.network.params, (first, second), distances
-    )
+    return distances, landscapes.surface(loss, params, (first, second), distances)
 
 
 def _input(subject: Subject) -> Any:
@@ -132,13 +129,7 @@ def _layers(found: Any) -> Iterator[Row]:
 
 
 class Analysis(NamedTuple):
-    """What is found of a network.
-
-    Attributes:
-        function: A function of a subject.
-        rows: A function that makes rows of what ``function`` gives.
-        compiled: Whether ``function`` is to be compiled as a whole.
-    """
+    """A function of a subject, whether it is compiled, and what makes rows of it."""
 
     function: Callable[[Subject], Any]
     rows: Callable[[Any], Iterator[Row]]

@@ -121,12 +121,12 @@ def of_network(
     settings: Settings,
     load: Callable[[Cell], Dataset],
 ) -> pd.DataFrame:
-    """Looks at one network.
+    """Looks at one network; see ``run``.
 
     Args:
         path: The network's file.
-        names: Names in ``ANALYSES``.
-        settings: The way in which networks are looked at.
+        names: Likewise.
+        settings: Likewise.
         load: Gives the part of the data set that a cell is trained on.
 
     Returns:

@@ -152,14 +152,7 @@ class Subject(NamedTuple):
 def make(
     cell: Cell, network: saved.Network, dataset: Dataset, settings: Settings
 ) -> Subject:
-    """Makes the subject of a saved network.
-
-    Args:
-        cell: The network's cell.
-        network: The network as its file has it.
-        dataset: The part of the data set that the cell is trained on.
-        settings: The way in which the network is looked at.
-    """
+    """Makes the subject of a saved network and the data that its cell is trained on."""
     recipe = experiment.job(cell, RunSpec()).recipe(network.params)
     return Subject(
         recipe,

@@ -55,9 +55,7 @@ class Results:
     ) -> pd.DataFrame:
         """Tests sparse against dense networks in every cell of a comparison.
 
-        Args:
-            method: See ``stats.wilcoxon_greater``.
-            zero_method: Likewise.
+        For the options of the test see ``stats.wilcoxon_greater``.
 
         Returns:
             By ``config_hash``, the cell's settings; ``n`` pairs; ``p`` of the paired
@@ -189,10 +187,7 @@ class Results:
     ) -> aggregate.Ranks:
         """Friedman's test of three methods or more, and Nemenyi's of their pairs.
 
-        Args:
-            of: See ``scores``.
-            column: Larger is better.
-            arm: See ``scores``.
+        For arguments see ``scores``; larger is better.
         """
         table = self.scores(of, column, arm)
         return aggregate.friedman({str(name): table[name] for name in table})
@@ -202,12 +197,8 @@ class Results:
     ) -> pd.DataFrame:
         """By method, the interquartile mean with the ends of its 95% interval.
 
-        Seeds are runs, and all else that tells networks apart are tasks.
-
-        Args:
-            of: See ``scores``.
-            column: See ``scores``.
-            arm: See ``scores``.
+        Seeds are runs, and all else that tells networks apart are tasks. For arguments
+        see ``scores``.
         """
         table = self.scores(of, column, arm)
         found = {
@@ -225,14 +216,7 @@ class Results:
         arm: str = "sparse",
         ax: Any = None,
     ) -> Any:
-        """Draws mean ranks, methods that do not differ tied by a bar (Demsar 2006).
-
-        Args:
-            of: See ``scores``.
-            column: See ``ranks``.
-            arm: See ``scores``.
-            ax: See ``plot``.
-        """
+        """Draws ``ranks``, methods that do not differ tied by a bar; see ``plot``."""
         return rank_figure.draw(self.ranks(of, column, arm), ax)
 
     def of(self, **values: Any) -> "Results":
@@ -284,16 +268,12 @@ def _layout(frame: pd.DataFrame) -> render.Table:
     headings = {name: name.replace("_", " ").capitalize() for name in names}
     headings |= {"n": "n", "p": "p", "holm": "Holm", "effect": "Effect"}
     headings |= {"difference": "Sparse - dense (points)"}
+    intervals = frame[["difference", "low", "high"]].itertuples(index=False)
     shown = frame.assign(
         p=frame["p"].map("{:.3g}".format),
         holm=frame["holm"].map("{:.3g}".format),
         effect=frame["rank_biserial"].map("{:+.2f}".format),
-        difference=[
-            f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
-            for mean, low, high in zip(
-                frame["difference"], frame["low"], frame["high"], strict=True
-            )
-        ],
+        difference=["{:+.2f} [{:+.2f}, {:+.2f}]".format(*own) for own in intervals],
     )
     return render.plain(
         "p-values",

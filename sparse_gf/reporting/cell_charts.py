@@ -14,14 +14,7 @@ from sparse_gf.reporting.figures import DENSITY, MAX_BANDED, WIDTH, Axis, over_s
 def by_place(
     axis: Axis, rows: pd.DataFrame, title: str, drawn: Sequence[str] = columns.DRAWN
 ) -> Markup:
-    """Results of networks against their width or density, a chart for each.
-
-    Args:
-        axis: ``WIDTH`` or ``DENSITY``.
-        rows: One row per network.
-        title: What the networks are.
-        drawn: Columns.
-    """
+    """Results of networks against their width or density, a chart for each column."""
     rows = columns.in_percent(rows).assign(place=axis.factor * rows[axis.column])
     made, lines = [], []
     for column in drawn:
@@ -59,19 +52,9 @@ def _by_place(axis: Axis, rows: pd.DataFrame, column: str) -> Iterator[Line]:
 
 
 def over_epochs(
-    axis: Axis,
-    measured: pd.DataFrame,
-    title: str,
-    drawn: Sequence[str] = columns.DRAWN,
+    axis: Axis, measured: pd.DataFrame, title: str, drawn: Sequence[str]
 ) -> Markup:
-    """What was measured in training, a line per arm and width, or per density.
-
-    Args:
-        axis: ``WIDTH`` or ``DENSITY``.
-        measured: One row per network and measured epoch, of one cell.
-        title: What the networks are.
-        drawn: Columns.
-    """
+    """What was measured of a cell in training, a line per arm and width, or density."""
     measured = columns.in_percent(measured)
     made, key = [], Markup("")
     for column in drawn:

@@ -1,4 +1,7 @@
-"""The papers' claims and their verdicts as tables, lines of a terminal, and a file."""
+"""The papers' claims and their verdicts as tables, lines of a terminal, and a file.
+
+``parts`` are as ``claims.decide`` gives them.
+"""
 
 import math
 import pathlib
@@ -35,12 +38,7 @@ _TEXTS = ("claim", "part", "setting", "scale", "unit", "detail")
 
 
 def write(folder: pathlib.Path, parts: pd.DataFrame) -> None:
-    """Writes what was decided, with what each part says and how it is decided.
-
-    Args:
-        folder: Of a report.
-        parts: As ``claims.decide`` gives them.
-    """
+    """Writes what was decided, with what each part says and how it is decided."""
     asked = [_CLAIMS[name] for name in parts["claim"]]
     places = zip(parts["claim"], parts["part"], strict=True)
     fields = ("paper", "section", "meaning", "holds", "level")
@@ -64,11 +62,7 @@ def is_run(parts: pd.DataFrame) -> pd.Series:
 
 
 def layout(parts: pd.DataFrame) -> render.Table:
-    """Claims as a table, by what was trained and by paper; those not run are last.
-
-    Args:
-        parts: As ``claims.decide`` gives them, of whole claims.
-    """
+    """Whole claims as a table, by what was trained and by paper; not run ones last."""
     own = {place: part for place, part in parts.groupby(["claim", "setting"])}
     blocks = [
         render.Block(
@@ -114,11 +108,7 @@ def _cell(*lines: tuple[str, str]) -> render.Cell:
 
 
 def numbers(parts: pd.DataFrame) -> Iterator[str]:
-    """What the parts of a claim in one setting found, in words.
-
-    Args:
-        parts: Of one claim and setting.
-    """
+    """What the parts of one claim in one setting found, in words."""
     run: Any = parts[parts["verdict"] != claims.NOT_RUN]
     if len(run) <= MOST:
         yield from (_number(line, len(parts)) for line in run.to_dict("records"))
@@ -169,11 +159,7 @@ _INDENT = 19
 
 
 def lines(parts: pd.DataFrame) -> Iterator[str]:
-    """Verdicts for a terminal of 80 columns, by what was trained; those not run last.
-
-    Args:
-        parts: As ``claims.decide`` gives them.
-    """
+    """Verdicts for a terminal of 80 columns, by what was trained; not run ones last."""
     for (scale,), found in _by_scale(parts):
         yield from textwrap.wrap(scale, _WIDTH)
         for line in found.to_dict("records"):

@@ -76,10 +76,10 @@ class Frame(NamedTuple):
 
     Attributes:
         setting: A name that no other setting has.
-        rows: One row per network, with its measures, the keys of its config, and
-            ``density`` rounded to two digits; 0 for SC-SDC, where the width says it.
+        rows: With measures, the keys of configs, and ``density`` rounded to two digits;
+            0 for SC-SDC, where the width says it.
         looked_at: The same rows, with the columns that are compared, counted, or said.
-        measurements: One row per network and measured epoch; None if not at hand.
+        measurements: See ``reporting``.
         known: Which rows have which values, as far as it was asked.
     """
 
@@ -95,15 +95,10 @@ def frames(
     measurements: pd.DataFrame | None = None,
     analyses: pd.DataFrame | None = None,
 ) -> tuple[Frame, ...]:
-    """Sorts networks into settings.
+    """Sorts networks of any cells into settings.
 
     A setting is all that a config says but what claims compare: optimizer and its
     rates, variant, activation, mask, tweaks, and which widths and seeds there are.
-
-    Args:
-        rows: As ``results.read`` gives them, of any cells.
-        measurements: As ``results.read_measurements`` does.
-        analyses: As ``analyse`` writes them.
     """
     if rows.empty:
         return ()
@@ -119,12 +114,7 @@ def frames(
 
 
 def values(statistic: Statistic, frame: Frame) -> Values:
-    """Computes what a statistic is made of.
-
-    Args:
-        statistic: Of a claim.
-        frame: Networks of one setting.
-    """
+    """Computes what a statistic is made of in one setting."""
     match statistic:
         case Contrast():
             return _contrast(statistic, frame)

@@ -112,10 +112,9 @@ def decide(
     """Decides every part of every claim.
 
     Args:
-        rows: One row per network, as ``results.read`` gives them; may be empty.
-        measurements: As ``results.read_measurements`` does, for the second reading of
-            Table 1.
-        analyses: As ``analyse`` writes them, for claims about saved networks.
+        rows: Of any networks, or none.
+        measurements: For the second reading of Table 1.
+        analyses: For claims about saved networks.
         claims: Which.
 
     Returns:
@@ -128,11 +127,7 @@ def decide(
 
 
 def verdicts(parts: pd.DataFrame, claims: Iterable[Claim] = CLAIMS) -> pd.DataFrame:
-    """Sums up what ``decide`` gives.
-
-    Args:
-        parts: Of these claims.
-        claims: The same as were decided.
+    """Sums up what ``decide`` gives of claims.
 
     Returns:
         ``VERDICT_COLUMNS``, a line per claim and setting.
@@ -146,12 +141,10 @@ def verdicts(parts: pd.DataFrame, claims: Iterable[Claim] = CLAIMS) -> pd.DataFr
 
 
 def together(found: Sequence[str], holds: str) -> str:
-    """The verdict about a claim from those about its parts.
+    """The verdict about a claim from those about all its parts; see ``Claim.holds``.
 
-    Args:
-        found: Of all parts. Those that were not run might have said anything: what is
-            said of all or most of the parts is said of these too.
-        holds: As in ``Claim``.
+    Parts that were not run might have said anything: what is said of all or most of
+    the parts is said of these too.
     """
     number, missing = len(found), found.count(NOT_RUN)
     if missing == number:
@@ -168,13 +161,7 @@ def together(found: Sequence[str], holds: str) -> str:
 
 
 def verdict(evidence: Evidence, region: Region, level: float) -> str:
-    """The verdict about a part.
-
-    Args:
-        evidence: With corrected p-values.
-        region: The values that agree.
-        level: Of the claim.
-    """
+    """The verdict about a part, from corrected p-values and the values that agree."""
     if math.isnan(evidence.p_for):
         return NOT_RUN
     inside = region.low < evidence.low and evidence.high < region.high

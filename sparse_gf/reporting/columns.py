@@ -93,14 +93,9 @@ def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(values: Any, form: str = ".2f", sd: str = ".2f") -> str:
-    """Mean and standard deviation as text; the mean alone of a single value.
+    """Mean and standard deviation of a series as text; the mean of a single value.
 
     A NaN, as of a diverged network, shows: it must not be left out of a mean.
-
-    Args:
-        values: A series.
-        form: Format of the mean.
-        sd: Format of the standard deviation.
     """
     mean = f"{values.mean(skipna=False):{form}}"
     if len(values) == 1:

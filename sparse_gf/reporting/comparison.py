@@ -98,12 +98,7 @@ def _headings(spelling: str, table: pd.DataFrame) -> dict[str, str]:
 def compare(
     rows: pd.DataFrame, method: str = "auto", zero_method: str = "wilcox"
 ) -> Comparison:
-    """Compares the two arms of one cell.
-
-    Args:
-        rows: One row per network, of one cell.
-        method: See ``stats.wilcoxon_greater``.
-        zero_method: Likewise.
+    """Compares the two arms of one cell; see ``stats.wilcoxon_greater``.
 
     Raises:
         errors.UserError: If networks are missing or doubled.

@@ -80,11 +80,7 @@ def _headings(spelling: str, table: pd.DataFrame) -> dict[str, str]:
 
 
 def summarise(rows: pd.DataFrame) -> Summary:
-    """Summarises networks under masks of one data set and model.
-
-    Args:
-        rows: One row per network, of one cell or of several.
-    """
+    """Summarises networks under masks of one data set and model, and of any cells."""
     rows = with_lines(rows)
     shown = (*columns.SHOWN, *columns.own(rows))
     found = [
@@ -115,11 +111,8 @@ def with_lines(rows: pd.DataFrame) -> pd.DataFrame:
 def spoken_tweaks(tost: str, options: Mapping[str, Any]) -> str:
     """Tweaks of the toolkit as the paper calls them.
 
-    Args:
-        tost: Names with commas, in the order of ``TWEAKS``.
-        options: By name of a tweak its options, of which ``schedule`` and
-            ``last_epoch`` are looked at: ghosts may be there for good, end at once, or
-            at another epoch than by default.
+    Of their options it says ``schedule`` and ``last_epoch``: ghosts may be there for
+    good, end at once, or at another epoch than by default.
 
     Returns:
         Such as ``"GSw + LS"``, ``"permanent GSk"`` or ``"GSk to epoch 135"``;

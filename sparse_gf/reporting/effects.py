@@ -31,7 +31,7 @@ def of(
     arm, dense width and seed are equal; how the cells were run does not count.
 
     Args:
-        rows: One row per network, as ``results.read`` gives them.
+        rows: Of any cells.
         before: Columns of ``rows``, such as variant, activation and optimizer, and
             their values without the change.
         after: The same columns and their values with it.

@@ -76,15 +76,16 @@ def against(
 ) -> Any:
     """A result of networks against their width or density.
 
+    Drawn are the mean over seeds, each seed as a dot, and around few lines one standard
+    deviation as a band.
+
     Args:
         axis: ``WIDTH`` or ``DENSITY``.
-        rows: One row per network.
-        column: What to draw: the mean over seeds, each seed as a dot, and around few
-            lines one standard deviation as a band.
+        rows: See ``reporting``.
+        column: What to draw.
         title: Above the figure.
         label: Name of the vertical axis; the column's own if left out.
-        axes: Matplotlib axes to draw into, which keep their title; a figure of its own
-            if None.
+        axes: To draw into, which keep their title; those of a new figure if None.
 
     Returns:
         The Matplotlib ``Figure``.
@@ -192,15 +193,10 @@ def _set_ticks(axes: Any, places: pd.Series, log: bool) -> None:
 
 
 def layer_norms(measurements: pd.DataFrame, title: str) -> Any:
-    """Each layer's masked gradient 2-norm along training, both arms, every width.
+    """Each layer's masked gradient 2-norm along training of a cell, as a ``Figure``.
 
-    Args:
-        measurements: One row per network and measured epoch, of one cell.
-        title: Above the figure.
-
-    Returns:
-        A Matplotlib ``Figure``: a row of panels per arm, a line per layer, the mean
-        over seeds.
+    It has a row of panels per arm, a column per width, and a line per layer, the mean
+    over seeds.
     """
     widths = sorted(measurements["dense_width"].unique())
     figure = new_figure(2.2 * max(len(widths), 2) + 1.6, 4.8, title)
@@ -271,10 +267,8 @@ def write(folder: pathlib.Path, name: str, figure: Any) -> bytes:
 def svg(figure: Any, fonttype: str = "path") -> bytes:
     """A figure as SVG: equal figures give equal bytes.
 
-    Args:
-        figure: A Matplotlib figure.
-        fonttype: Matplotlib's ``svg.fonttype``; ``"none"`` leaves texts to the reader's
-            own font, in half of the bytes.
+    ``fonttype`` is Matplotlib's ``svg.fonttype``; ``"none"`` leaves texts to the
+    reader's own font, in half of the bytes.
     """
     import matplotlib
 

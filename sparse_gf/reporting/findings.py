@@ -40,11 +40,10 @@ class Findings(NamedTuple):
         cells: The finished cells of comparisons by hash.
         sweeps: What was asked for.
         refused: A line about each file that cannot be used.
-        masked: One row per network under masks.
-        measurements: One row per measured epoch of the networks of comparisons.
-        analyses: What ``analyse`` found of saved networks.
-        masked_measurements: As ``measurements``, of networks under masks, with their
-            density.
+        masked: Rows of networks under masks.
+        measurements: Of the networks of comparisons.
+        analyses: Of saved networks.
+        masked_measurements: Of networks under masks, with their density.
     """
 
     cells: dict[str, Finished]
@@ -77,10 +76,7 @@ def find(
 ) -> Findings:
     """Reads and checks all result files of a work directory.
 
-    Args:
-        workdir: The work directory.
-        method: See ``stats.wilcoxon_greater``.
-        zero_method: Likewise.
+    For the options of tests see ``stats.wilcoxon_greater``.
 
     Raises:
         UserError: If there is no such folder, or an option is unknown.

@@ -23,10 +23,9 @@ _TABLES = {
 def lines() -> Iterator[dict[str, Any]]:
     """Sets every number of the protocol beside what our studies have in its place.
 
-    Returns:
-        Columns of the ledger. Nothing has to be run: ``status`` is ``"protocol"``,
-        ``value`` is missing where no field of a cell says it, and ``same_finding`` is
-        whether the numbers are equal, or ours is larger where the paper's is a least.
+    Nothing has to be run: ``status`` is ``"protocol"``, ``value`` is missing where no
+    field of a cell says it, and ``same_finding`` is whether the numbers are equal, or
+    ours is larger where the paper's is a least.
     """
     for fact in published.facts():
         ours = _ours(fact)

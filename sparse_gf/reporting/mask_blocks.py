@@ -34,12 +34,8 @@ def filled(
 ) -> Block:
     """Adds a table and figures of networks under masks to a block.
 
-    Args:
-        block: Takes their title where it has none.
-        folder: Where tables and figures go.
-        name: Of the files.
-        rows: At least one.
-        drawn: Columns that are drawn against density, and measures of a user's own.
+    ``name`` is that of the files; a block without a title takes theirs. Measures of a
+    user's own are drawn beside the others.
     """
     summary = densities.summarise(rows)
     table = summary.layout()

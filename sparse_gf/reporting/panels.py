@@ -60,8 +60,7 @@ def arrange(
     one of its networks is not finite; each panel says how many of its networks are not.
 
     Args:
-        rows: One row per network, of several cells, with the columns of
-            ``results.NETWORKS`` and those that ``panel`` and ``line`` name.
+        rows: With the columns that ``panel`` and ``line`` name, too.
         measures: What to draw, columns of the rows: a row of panels for each.
         panel: Column whose values are the columns of panels (an optimizer), in the
             order in which they first appear.

@@ -7,17 +7,10 @@ from sparse_gf.reporting import figures
 
 
 def draw(ranks: Ranks, axes: Any = None) -> Any:
-    """Draws mean ranks on a line, the best at the left.
+    """Draws mean ranks on a line, the best at the left, and returns the axes.
 
     A bar ties methods whose ranks do not differ; above it stands how long a critical
-    difference is.
-
-    Args:
-        ranks: Of three methods or more.
-        axes: Matplotlib axes to draw into; a figure of its own if None.
-
-    Returns:
-        The axes.
+    difference is. Without ``axes``, those of a new Matplotlib figure are drawn into.
     """
     names, number = list(ranks.mean), len(ranks.mean)
     cliques = ranks.cliques()

@@ -54,7 +54,7 @@ class _Group(NamedTuple):
 
     @property
     def rows(self) -> pd.DataFrame:
-        """One row per network of its cells, whatever their kind."""
+        """Those of its cells, whatever their kind."""
         hashes = {cell.hash for cell in self.first.study.cells}
         own = [self.findings.cells[key].rows for key in hashes & {*self.findings.cells}]
         masked = self.findings.masked

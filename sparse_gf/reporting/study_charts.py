@@ -16,10 +16,7 @@ _SIZES = {True: (430, 230), False: (236, 190)}
 def figure(rows: pd.DataFrame, measures: Sequence[str], caption: str) -> Markup:
     """Results of both arms against dense width; see ``panels.arrange``.
 
-    Args:
-        rows: One row per network; ``row`` names its panel and ``column`` its line.
-        measures: What is drawn.
-        caption: What is said below.
+    ``row`` and ``column`` of the rows name the panel and the line of a network.
     """
     arranged, numbers = panels.arrange(rows, measures, panel="row", line="column")
     wide = len(arranged[0]) <= 2

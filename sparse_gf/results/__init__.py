@@ -22,48 +22,23 @@ A file of a cell is used only if its rows are those that were written; see
 ``core.tables``. What cannot be read now is not taken for damaged.
 """
 
-from sparse_gf.results.cells import (
-    check,
-    compact,
-    read,
-    read_costs,
-    read_measurements,
-    read_seconds,
-    survey,
-    under_masks,
-    write_cell,
-)
-from sparse_gf.results.columns import MEASUREMENTS, NETWORKS, OWN
-from sparse_gf.results.places import (
-    Busy,
-    cell_folder,
-    cell_path,
-    check_writable,
-    lock,
-    prepare,
-)
-from sparse_gf.results.sweeps import read_sweeps, survey_sweeps, write_sweep
-
-__all__ = [
-    "MEASUREMENTS",
-    "NETWORKS",
-    "OWN",
-    "Busy",
-    "cell_folder",
-    "cell_path",
-    "check",
-    "check_writable",
-    "compact",
-    "lock",
-    "prepare",
-    "read",
-    "read_costs",
-    "read_measurements",
-    "read_seconds",
-    "read_sweeps",
-    "survey",
-    "survey_sweeps",
-    "under_masks",
-    "write_cell",
-    "write_sweep",
-]
+from sparse_gf.results.cells import check as check
+from sparse_gf.results.cells import compact as compact
+from sparse_gf.results.cells import read as read
+from sparse_gf.results.cells import read_costs as read_costs
+from sparse_gf.results.cells import read_measurements as read_measurements
+from sparse_gf.results.cells import read_seconds as read_seconds
+from sparse_gf.results.cells import survey as survey
+from sparse_gf.results.cells import under_masks as under_masks
+from sparse_gf.results.cells import write_cell as write_cell
+from sparse_gf.results.columns import MEASUREMENTS as MEASUREMENTS
+from sparse_gf.results.columns import NETWORKS as NETWORKS
+from sparse_gf.results.columns import OWN as OWN
+from sparse_gf.results.places import Busy as Busy
+from sparse_gf.results.places import cell_folder as cell_folder
+from sparse_gf.results.places import cell_path as cell_path
+from sparse_gf.results.places import check_writable as check_writable
+from sparse_gf.results.places import lock as lock
+from sparse_gf.results.places import prepare as prepare
+from sparse_gf.results.sweeps import survey_sweeps as survey_sweeps
+from sparse_gf.results.sweeps import write_sweep as write_sweep

@@ -25,7 +25,7 @@ def write_cell(
 
     Args:
         workdir: The work directory.
-        config_hash: Names the file.
+        config_hash: Of the cell.
         rows: One dict per network with the columns of ``NETWORKS`` and, under
             ``measurements``, one dict per measured epoch.
         seconds: That all of its training takes; NaN if unknown. Kept beside the
@@ -78,11 +78,7 @@ def check(workdir: str | os.PathLike[str]) -> None:
 
 
 def read(path: str | os.PathLike[str], config_hash: str | None = None) -> pd.DataFrame:
-    """Reads one row per trained network from a work directory.
-
-    Args:
-        path: The work directory.
-        config_hash: Of one cell, or None for all.
+    """Reads one row per trained network of a work directory, or of one of its cells.
 
     Raises:
         UserError: If there are no results.

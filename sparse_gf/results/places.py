@@ -73,9 +73,7 @@ def prepare(
 ) -> pathlib.Path:
     """Makes sure that a work directory can be written; leaves nothing behind.
 
-    Args:
-        workdir: The work directory.
-        note: Is told of what killed processes left behind, which is removed.
+    What killed processes left there is removed, and ``note`` is told of it.
 
     Returns:
         Its path.

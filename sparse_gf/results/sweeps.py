@@ -11,30 +11,15 @@ from sparse_gf.results import places
 
 
 def write_sweep(workdir: pathlib.Path, name: str, config: dict[str, Any]) -> None:
-    """Records what a sweep was asked to train, for reports of it.
-
-    Args:
-        workdir: The work directory.
-        name: Of the sweep.
-        config: Plain values.
-    """
+    """Records the config of a sweep, of plain values, for reports of it."""
     text = json.dumps(config, indent=2) + "\n"
     files.write_text(workdir / "sweeps" / f"{name}.json", text)
-
-
-def read_sweeps(workdir: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
-    """Reads the configs of all sweeps of a work directory, by name.
-
-    Raises:
-        UserError: If one of the files is damaged.
-    """
-    return {file.stem: _read_sweep(file) for file in places.sweep_files(workdir)}
 
 
 def survey_sweeps(
     workdir: str | os.PathLike[str],
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Reads the configs of all sweeps that can be read; see ``read_sweeps``.
+    """Reads the configs of all sweeps of a work directory that can be read.
 
     Returns:
         The configs by name, and a line about each file that was refused.

@@ -66,19 +66,17 @@ def run(
     def begin(argv: Sequence[str]) -> list[str]:
         if {"--help", "-help", "-h", "--helpshort"} & set(argv[1:]):
             shown = usage.text(command.__module__, summary, examples, operand)
-            print("\n".join([*shown, *_values(argv, config, keys), "", *_statuses()]))
+            shown += [*_values(argv, config, keys), ""]
+            print("\n".join([*shown, *textwrap.wrap(STATUSES, usage.width())]))
             sys.exit(0)
         return parse(argv, config, keys, examples[0])
 
     def end(argv: Sequence[str]) -> NoReturn:
-        with _silence() if quiet.value else contextlib.nullcontext():
+        unseen = contextlib.redirect_stdout(io.StringIO())
+        with unseen if quiet.value else contextlib.nullcontext():
             sys.exit(_guarded(command, argv, operand))
 
     app.run(end, flags_parser=begin)
-
-
-def _statuses() -> list[str]:
-    return textwrap.wrap(STATUSES, usage.width())
 
 
 def _values(argv: Sequence[str], config: Any, keys: Mapping[str, Any]) -> Iterator[str]:
@@ -156,15 +154,6 @@ def fail(message: str) -> NoReturn:
     """Ends the process with one line on standard error and status 2."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    with (
-        open(os.devnull, "w", encoding="utf-8") as sink,
-        contextlib.redirect_stdout(sink),
-    ):
-        yield
 
 
 def _guarded(

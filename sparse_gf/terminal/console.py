@@ -21,6 +21,7 @@ from sparse_gf.core.own import plain
 from sparse_gf.experiment import cost, engines
 from sparse_gf.reporting import cell_folder, densities, render
 from sparse_gf.studies import sweep as sweep_lib
+from sparse_gf.terminal import usage
 
 LINE_SECONDS = 10.0
 """Time between a sweep's lines of progress where there is no terminal for a bar."""
@@ -211,10 +212,7 @@ def _result(run: specs.RunSpec, workdir: pathlib.Path, cell: specs.Cell) -> str:
 def _say(console: rich.console.Console, line: str) -> None:
     """Prints a line, broken between words where there is a terminal."""
     if console.is_terminal:
-        words_kept = textwrap.TextWrapper(
-            console.width, break_long_words=False, break_on_hyphens=False
-        )
-        line = words_kept.fill(line)
+        line = textwrap.fill(line, console.width, **usage.WHOLE)
     console.print(line, highlight=False, soft_wrap=True)
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from absl import flags
 
+WHOLE: Any = {"break_long_words": False, "break_on_hyphens": False}
+"""How what a shell takes is wrapped."""
+
 SCRIPT = "sparse-gf"
 """The command that has all others."""
 
@@ -18,14 +21,7 @@ def width() -> int:
 
 
 def text(module: str, summary: str, examples: Sequence[str], operand: str) -> list[str]:
-    """What ``--help`` prints of a command and its flags: lines.
-
-    Args:
-        module: That defines the flags.
-        summary: What the command does.
-        examples: Its arguments.
-        operand: Name of its argument without ``--``, or empty.
-    """
+    """Lines of ``--help`` about a command and its module's flags; see ``cli.run``."""
     name = sys.argv[0]
     if not name.startswith(f"{SCRIPT} "):
         name = f"python -m {module if module != '__main__' else _main_name()}"
@@ -38,12 +34,7 @@ def text(module: str, summary: str, examples: Sequence[str], operand: str) -> li
     lines = [f"{name}{f' {operand}' * bool(operand)} [--FLAG=VALUE ...]", ""]
     lines += [*textwrap.wrap(summary, width()), "", "Examples:"]
     for example in examples:
-        command = textwrap.wrap(
-            f"{name} {example}",
-            width() - 4,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        command = textwrap.wrap(f"{name} {example}", width() - 4, **WHOLE)
         lines += textwrap.indent(" \\\n    ".join(command), "  ").splitlines()
     lines += ["", "Flags:"]
     column = max(map(len, found)) + 5
@@ -64,12 +55,7 @@ def _main_name() -> str:
 
 
 def keys(where: str, values: Mapping[str, Any]) -> Iterator[str]:
-    """Lists keys with their defaults, those of what is nested together.
-
-    Args:
-        where: What they are of.
-        values: Keys, nested ones with a dot, and values; None for what is not known.
-    """
+    """Lists keys with their defaults, None if not known; nested ones together."""
     yield ""
     yield from textwrap.wrap(
         f"--config.KEY=VALUE; keys and values of {where}:", width()
@@ -83,14 +69,8 @@ def keys(where: str, values: Mapping[str, Any]) -> Iterator[str]:
         alike.setdefault(", ".join(names), []).append(f"{group}." * bool(group))
     for names, own in alike.items():
         start = " and ".join(own)
-        yield from textwrap.wrap(
-            f"{start}: {names}" if start else names,
-            width(),
-            initial_indent="  ",
-            subsequent_indent="    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        text = f"  {start}: {names}" if start else f"  {names}"
+        yield from textwrap.wrap(text, width(), subsequent_indent="    ", **WHOLE)
 
 
 def _shown(value: Any) -> str:

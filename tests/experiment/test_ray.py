@@ -205,7 +205,7 @@ def test_a_killed_worker_costs_no_result(cluster, environment, tmp_path):
     assert process.returncode == 0, errors
     for read in (results.read, results.read_measurements):
         pd.testing.assert_frame_equal(read(spread), read(local), check_exact=True)
-    assert results.read_sweeps(spread) == results.read_sweeps(local)
+    assert results.survey_sweeps(spread) == results.survey_sweeps(local)
     assert len(results.read(spread)) == 3 * 8
 
 
