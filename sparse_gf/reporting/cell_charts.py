@@ -12,7 +12,7 @@ from sparse_gf.reporting.figures import DENSITY, MAX_BANDED, WIDTH, Axis, over_s
 
 
 def by_place(
-    axis: Axis, rows: pd.DataFrame, title: str, drawn: Sequence[str] = columns.DRAWN
+    axis: Axis, rows: pd.DataFrame, title: str, drawn: Sequence[str]
 ) -> Markup:
     """Results of networks against their width or density, a chart for each column."""
     rows = columns.in_percent(rows).assign(place=axis.factor * rows[axis.column])
