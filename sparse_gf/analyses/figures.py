@@ -82,7 +82,7 @@ def _by_epoch(rows: pd.DataFrame, kind: str) -> Any:
         curve = part.groupby("epoch")["value"].mean()
         axes.plot(curve.index, curve, label=plots.escaped(label), **look)
         axes.plot(part["epoch"], part["value"], ".", color=look["color"], alpha=0.5)
-    return _named(axes, "Epoch", LABELS[kind], "mean; dots: seeds")
+    return plots.named(axes, "Epoch", LABELS[kind], "mean; dots: seeds")
 
 
 def _lines(rows: pd.DataFrame, kind: str) -> Any:
@@ -95,16 +95,7 @@ def _lines(rows: pd.DataFrame, kind: str) -> Any:
     if kind == "density":
         axes.set_yscale("log")
         axes.set_ylim(bottom=1e-5)
-    return _named(axes, AXES[kind][0], LABELS[kind], "a line per seed")
-
-
-def _named(axes: Any, x: str, y: str, legend: str) -> Any:
-    """Names axes and lines, and gives their figure."""
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    plots.legend_beside(axes, legend)
-    axes.grid(alpha=0.25)
-    return axes.figure
+    return plots.named(axes, AXES[kind][0], LABELS[kind], "a line per seed")
 
 
 def _surfaces(rows: pd.DataFrame, kind: str) -> Any:

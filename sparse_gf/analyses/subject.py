@@ -82,15 +82,9 @@ _RANGES = {
 
 
 class Subject(NamedTuple):
-    """A network to be looked at.
+    """A network to be looked at, on training examples and those of the test set.
 
-    Attributes:
-        recipe: The recipe of the network's training.
-        network: The network's arrays.
-        gates: The ghosts' gates in the network's epoch; None for the plain network.
-        train: Examples of curvature.
-        test: Examples of the test set.
-        settings: The way in which the network is looked at.
+    ``gates`` are those of ghosts in the network's epoch; None for the plain network.
     """
 
     recipe: training.Recipe
@@ -101,12 +95,7 @@ class Subject(NamedTuple):
     settings: Settings
 
     def loss(self, examples: Examples, mode: str) -> LossFn:
-        """The mean loss of examples, batch by batch, as a function of the params.
-
-        Args:
-            examples: Images and labels, which all count alike.
-            mode: One of ``logits.MODES``.
-        """
+        """The mean loss of examples, batch by batch, as a function of the params."""
         size = _divisor(len(examples[1]), self.settings.batch_size)
         batches = curvature.in_batches(examples, size)
         return curvature.mean_over_batches(

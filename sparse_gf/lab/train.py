@@ -77,9 +77,9 @@ def sweep(
             20}``; a config of ``studies.sweep.config``; or cells.
         workdir: Where results go. Finished cells are not trained again.
         options: How cells are run.
-        engine: What trains; see ``experiment.engines``.
-        ray_address: Of the cluster, for that engine.
-        slurm_job: Parameters of SLURM jobs, for that engine.
+        engine: What trains; see ``experiment.engines``, for the next two as well.
+        ray_address: Of the cluster.
+        slurm_job: Parameters of jobs.
         progress: See ``compare``.
 
     Returns:
@@ -108,10 +108,9 @@ def sweep(
     if not done:
         raise errors.Failed(next(iter(watch.failed.values())))
     return Results(
-        pd.concat([results.read(folder, name) for name in done], ignore_index=True),
-        pd.concat(
-            [results.read_measurements(folder, name) for name in done],
-            ignore_index=True,
+        *(
+            pd.concat([read_all(folder, name) for name in done], ignore_index=True)
+            for read_all in (results.read, results.read_measurements)
         ),
         dict(watch.failed),
     )

@@ -24,9 +24,6 @@ def to_torch(network: Network) -> dict[str, np.ndarray]:
     linear layer reads flattened are in the order height, width, channels, as here;
     images must be normalised with ``network.mean`` and ``network.std``.
 
-    Args:
-        network: Loaded.
-
     Raises:
         UserError: If ghosts are still there, which no layer of PyTorch has.
     """
@@ -69,12 +66,8 @@ def to_safetensors(
 ) -> None:
     """Writes ``to_torch`` and the masks, ``NAME_mask``, to a ``.safetensors`` file.
 
-    Args:
-        network: Loaded.
-        path: Of the file.
-        packed: Whether linear layers with two of every four inputs at most are written
-            as ``NAME_values`` and ``NAME_places`` in the place of weight and mask; see
-            ``pack``.
+    With ``packed``, linear layers with two of every four inputs at most are written as
+    ``NAME_values`` and ``NAME_places`` in the place of weight and mask; see ``pack``.
 
     Raises:
         UserError: If safetensors is missing, or the file cannot be written.

@@ -36,6 +36,8 @@ OWN_COLUMNS = {
 
 _TEXTS = ("dataset", "mask", "tweak", "column", "same_sign", "setting")
 
+_PLACE = ("architecture", "dataset", "mask", "tweak")
+
 NOT_RUN = "not run"
 
 _TOLERANCE = 0.02
@@ -56,22 +58,19 @@ def compare(entries: Iterable[Entry], rows: pd.DataFrame) -> pd.DataFrame:
         plain training has the same sign in the paper and here, ``"no"`` if not, and
         empty where it has none or one of the four is missing.
     """
-    lines = []
-    for entry in entries:
-        for number in entry.accuracies:
-            std = math.nan if number.std is None else number.std
-            place = entry.row.split(", ")
-            lines.append(
-                dict(zip(("architecture", "dataset", "mask"), place, strict=True))
-                | {
-                    "tweak": entry.column,
-                    "sparsity": round(100 * number.sparsity, 6),
-                    "published_mean": number.mean,
-                    "published_std": std,
-                    "published": _spread(number.mean, std),
-                    **_ours(entry, number.density, rows),
-                }
-            )
+    lines = [
+        dict(zip(_PLACE, (*entry.row.split(", "), entry.column), strict=True))
+        | {
+            "sparsity": round(100 * number.sparsity, 6),
+            "published_mean": number.mean,
+            "published_std": math.nan if number.std is None else number.std,
+            "published": f"{number.mean:.2f}"
+            + ("" if number.std is None else f"±{number.std:.2f}"),
+            **_ours(entry, number.density, rows),
+        }
+        for entry in entries
+        for number in entry.accuracies
+    ]
     frame = pd.DataFrame(lines)
     return frame.assign(same_sign=_same_signs(frame))
 
@@ -153,10 +152,6 @@ def _ours(entry: Entry, density: float, rows: pd.DataFrame) -> dict[str, Any]:
         "std": float(accuracy.std(ddof=1)),
         "seeds": number,
     }
-
-
-def _spread(mean: float, std: float) -> str:
-    return f"{mean:.2f}" + (f"±{std:.2f}" if std == std else "")
 
 
 def _same_signs(frame: pd.DataFrame) -> pd.Series:

@@ -12,14 +12,7 @@ from sparse_gf.reporting import render
 
 
 class Folded(NamedTuple):
-    """A table that is folded away.
-
-    Attributes:
-        summary: What is said of it.
-        table: As HTML.
-        filters: See ``Block``.
-        open: Whether it is unfolded at first.
-    """
+    """A table as HTML that is folded away; for filters see ``Block``."""
 
     summary: str
     table: str
@@ -70,3 +63,9 @@ def write_table(folder: pathlib.Path, name: str, table: render.Table) -> None:
     """Writes a table for papers, in Markdown and in LaTeX."""
     files.write_text(folder / "tables" / f"{name}.md", render.markdown(table))
     files.write_text(folder / "tables" / f"{name}.tex", render.latex(table))
+
+
+def for_papers(*names: str) -> Markup:
+    """Says where files for papers are, such as ``tables/NAME.md``, in a report."""
+    places = (Markup("<code>report/{}</code>").format(name) for name in names)
+    return Markup("For papers: {}.").format(Markup(", ").join(places))

@@ -137,14 +137,9 @@ def chart(
     log_x: bool = False,
     size: tuple[int, int] = (430, 250),
 ) -> Markup:
-    """Draws lines.
+    """Draws lines, of which those before lie below, and are wider.
 
-    Args:
-        lines: Any number; those before lie below, and are wider.
-        labels: Of the chart and its axes.
-        scale: Of the values.
-        log_x: Whether places are on a logarithmic axis.
-        size: Width and height.
+    ``scale`` is that of the values; places may be on a logarithmic axis too.
     """
     places = np.unique([p for line in lines for p in line.curve.index]).astype(float)
     frame = _Frame(places, log_x, scale, size)

@@ -54,12 +54,9 @@ the setting: the variant says whether there is any."""
 
 
 class Values(NamedTuple):
-    """What a statistic is made of.
+    """What a statistic is made of: a number per unit, and the rows behind them.
 
-    Attributes:
-        values: One number per unit; +-inf where one of its networks has diverged.
-        rows: Of the networks behind them.
-        left_out: Units without a value.
+    A number is +-inf where a network has diverged; units without one are left out.
     """
 
     values: pd.Series

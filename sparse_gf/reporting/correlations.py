@@ -202,7 +202,11 @@ def layout(frame: pd.DataFrame) -> render.Table:
         )
         differ = lines[0]["differences"]
         note = f"Not as in the paper: {differ}." if differ else ""
-        blocks.append(render.Block(_heading(lines[0]), note, rows))
+        first = lines[0]
+        epochs = words.counted(first["epochs"], "epoch")
+        cells = words.counted(first["num_cells"], "cell")
+        heading = f"{first['dataset_title']}, {epochs}, {cells}."
+        blocks.append(render.Block(heading, note, rows))
     return render.Table(
         "correlations",
         "Table 1: correlation of gradient flow with performance.",
@@ -217,13 +221,6 @@ def layout(frame: pd.DataFrame) -> render.Table:
             "Without tau: cells left out, where a value is NaN or all are equal.",
             "In parentheses: Tessera et al. 2021.",
         ),
-    )
-
-
-def _heading(line: dict[str, Any]) -> str:
-    return (
-        f"{line['dataset_title']}, {words.counted(line['epochs'], 'epoch')}, "
-        f"{words.counted(line['num_cells'], 'cell')}."
     )
 
 

@@ -44,12 +44,9 @@ MAX_BANDED = 4
 class Axis(NamedTuple):
     """What results are drawn against.
 
-    Attributes:
-        column: Of the rows.
-        factor: Of its values, as they are shown.
-        label: Name of the horizontal axis.
-        line: Column that says which line a network is of.
-        log: Whether the axis is logarithmic.
+    It is a column of the rows, a factor of its values as they are shown, the name of
+    the axis, the column that says which line a network is of, and whether the axis is
+    logarithmic.
     """
 
     column: str
@@ -112,12 +109,8 @@ def against(
     if missing := not_finite(rows[column]):
         axes.set_title(missing, fontsize=9)
     _set_ticks(axes, rows["place"], axis.log)
-    axes.set_xlabel(axis.label)
-    axes.set_ylabel(label or columns.label(column))
     shown = "mean ± sd; dots: seeds" if banded else "mean; dots: seeds"
-    legend_beside(axes, shown)
-    axes.grid(alpha=0.25)
-    return axes.figure
+    return named(axes, axis.label, label or columns.label(column), shown)
 
 
 def of_columns(
@@ -143,10 +136,14 @@ def narrower(number: int) -> dict[str, float]:
     }
 
 
-def legend_beside(axes: Any, title: str) -> None:
-    """Names the lines at the right of the axes, where no line is."""
+def named(axes: Any, x: str, y: str, legend: str) -> Any:
+    """Names axes and, at their right, where no line is, lines; gives the figure."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
     place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
-    axes.legend(frameon=False, title=title, fontsize=8, title_fontsize=8, **place)
+    axes.legend(frameon=False, title=legend, fontsize=8, title_fontsize=8, **place)
+    axes.grid(alpha=0.25)
+    return axes.figure
 
 
 def at_the_edge(axes: Any, values: pd.Series, scale: Scale, color: str) -> None:

@@ -20,13 +20,7 @@ from sparse_gf.studies.sweep import Sweep
 
 
 class Finished(NamedTuple):
-    """A finished cell of a comparison.
-
-    Attributes:
-        spec: What was trained.
-        rows: One row per network.
-        comparison: Of its two arms.
-    """
+    """A finished cell of a comparison, and that of its two arms."""
 
     spec: Any
     rows: pd.DataFrame

@@ -202,43 +202,23 @@ def _checked(problem: str, own: Network, found: Masks, network: Params) -> Masks
 
 
 def layer_table(path: str, found: Masks, live: Masks | None) -> rich.table.Table:
-    """What is left of each layer.
+    """What is left of each layer, of the masks in the file at ``path``.
 
-    Args:
-        path: Of the file.
-        found: The masks in it.
-        live: Those of them that are reachable; None where that is not known.
+    ``live`` are those of them that are reachable, None where that is not known.
     """
     kernels, active = tree.kernels(found), masks.num_active(found)
     living = masks.num_active(live) if live is not None else {}
     dead = connectivity.dead_units(live) if live is not None else {}
-    table = _table(
-        path,
-        ("Shape", "Weights", "Active", "Density\n%", "Reach-\nable", "Dead\nunits"),
-    )
-    for name, mask in kernels.items():
-        table.add_row(
-            _layer(name),
-            "x".join(map(str, mask.shape)),
-            str(mask.size),
-            str(active[name]),
-            _percent(active[name], mask.size),
-            str(living.get(name, "-")),
-            str(dead.get(name, "-")),
-        )
-    size = sum(mask.size for mask in kernels.values())
-    total = sum(active.values())
-    table.add_section()
-    table.add_row(
-        "Total",
-        "",
-        str(size),
-        str(total),
-        _percent(total, size),
-        str(sum(living.values()) if living else "-"),
-        str(sum(dead.values()) if dead else "-"),
-    )
-    return table
+    numbers = {name: mask.size for name, mask in kernels.items()}, active, living, dead
+    rows: dict[str, list[Any]] = {
+        name: ["x".join(map(str, mask.shape)), *(own.get(name, "-") for own in numbers)]
+        for name, mask in kernels.items()
+    }
+    rows["Total"] = ["", *(sum(own.values()) if own else "-" for own in numbers)]
+    for row in rows.values():
+        row.insert(3, _percent(row[2], row[1]))
+    headings = "Shape", "Weights", "Active", "Density\n%", "Reach-\nable", "Dead\nunits"
+    return _table(path, headings, rows)
 
 
 def _densities(found: Masks, live: Masks | None) -> Iterable[str]:
@@ -282,37 +262,24 @@ def _costs(
 def overlap_table(
     path: str, overlaps: Mapping[str, connectivity.Overlap]
 ) -> rich.table.Table:
-    """How much masks have in common with others.
-
-    Args:
-        path: Of the file with the others.
-        overlaps: See ``connectivity.overlap``.
-    """
-    table = _table(
-        f"Common with {path}",
-        (
-            "Active",
-            "Active in\nthe other",
-            "In both",
-            "Jaccard\nindex",
-            "Kept in\nit %",
-        ),
-    )
+    """How much masks have in common with others, those in the file at ``path``."""
     whole = connectivity.Overlap(*map(sum, zip(*overlaps.values(), strict=True)))
-    for name, layer in (*overlaps.items(), ("Total", whole)):
-        if name == "Total":
-            table.add_section()
-        table.add_row(
-            _layer(name),
-            *map(str, layer),
+    rows = {
+        name: (
+            *layer,
             "-" if math.isnan(layer.jaccard) else f"{layer.jaccard:.3f}",
             _percent(layer.both, layer.first),
         )
-    return table
+        for name, layer in {**overlaps, "Total": whole}.items()
+    }
+    headings = "Active", "Active in\nthe other", "In both", "Jaccard\nindex"
+    return _table(f"Common with {path}", (*headings, "Kept in\nit %"), rows)
 
 
-def _table(title: str, columns: Sequence[str]) -> rich.table.Table:
-    """An empty table whose first column has names of layers.
+def _table(
+    title: str, columns: Sequence[str], rows: Mapping[str, Iterable[Any]]
+) -> rich.table.Table:
+    """A table of layers by path, of which the last is their total.
 
     One blank between columns: 80 columns of text must do.
     """
@@ -327,6 +294,10 @@ def _table(title: str, columns: Sequence[str]) -> rich.table.Table:
     table.add_column("Layer", overflow="fold")
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
+    for name, values in rows.items():
+        if name == "Total":
+            table.add_section()
+        table.add_row(_layer(name), *map(str, values))
     return table
 
 

@@ -21,12 +21,10 @@ LEVEL = 0.05
 
 
 class Slot(NamedTuple):
-    """One place of a table of p-values.
+    """One place of a table of p-values: an entry of the study and what was found.
 
-    Attributes:
-        entry: Which cell it is, and the published value.
-        comparison: Of the finished cell; None if it has not been run.
-        holm: The p-value corrected for all finished cells of the table (Holm 1979).
+    ``holm`` is the p-value corrected for all finished cells of the table (Holm 1979);
+    what has not been run is None.
     """
 
     entry: Entry

@@ -35,7 +35,7 @@ from sparse_gf.reporting import (
     study_blocks,
 )
 from sparse_gf.reporting import figures as plots
-from sparse_gf.reporting.blocks import Block, Folded, embed, write_table
+from sparse_gf.reporting.blocks import Block, Folded, embed, for_papers, write_table
 from sparse_gf.reporting.findings import Findings
 
 
@@ -105,12 +105,11 @@ def _claims(findings: Findings, folder: pathlib.Path) -> Block:
     missing = words.counted(waiting["claim"].nunique(), "claim")
     text = Markup(
         "<code>report/claims.csv</code> has every part of every claim: its statistic, "
-        "which values agree, effect, interval and p-values. For papers: "
-        "<code>report/tables/claims.md</code>, <code>report/tables/claims.tex</code>."
+        "which values agree, effect, interval and p-values. "
     )
     return Block(
         *("claims", "What the papers claim", "Claims"),
-        texts=[text],
+        texts=[text + for_papers("tables/claims.md", "tables/claims.tex")],
         table=render.html(claim_table.layout(shown)),
         folded=[Folded(f"{missing} not run", render.html(claim_table.layout(waiting)))]
         * (not waiting.empty),
@@ -120,15 +119,11 @@ def _claims(findings: Findings, folder: pathlib.Path) -> Block:
 def _correlations(rows: pd.DataFrame, folder: pathlib.Path) -> Block:
     table = correlations.layout(correlations.of(rows))
     write_table(folder, "table1", table)
-    text = Markup(
-        "Over all finished cells of this work directory. For papers: "
-        "<code>report/tables/table1.md</code>, <code>report/tables/table1.tex</code>."
-    )
+    text = Markup("Over all finished cells of this work directory. ")
+    title = "Table 1: does gradient flow go with performance?"
     return Block(
-        "table1",
-        "Table 1: does gradient flow go with performance?",
-        "Table 1: correlations",
-        texts=[text],
+        *("table1", title, "Table 1: correlations"),
+        texts=[text + for_papers("tables/table1.md", "tables/table1.tex")],
         table=render.html(table),
     )
 

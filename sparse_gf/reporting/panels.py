@@ -30,15 +30,10 @@ ARMS = {
 
 
 class Panel(NamedTuple):
-    """What one panel shows.
+    """What one panel shows, named after its column, of the measure of its row.
 
-    Attributes:
-        name: Of its column of panels.
-        measure: Of its row.
-        curves: Means and standard deviations over seeds, by (line, arm).
-        scale: Of its vertical axis.
-        shared: Whether the panels of its row have that axis in common.
-        notes: What is missing of it.
+    ``curves`` are means and standard deviations over seeds by (line, arm); the vertical
+    axis may be shared by the panels of the row, and notes say what is missing.
     """
 
     name: Any

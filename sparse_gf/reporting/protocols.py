@@ -3,6 +3,7 @@
 import collections
 import json
 from collections.abc import Hashable, Iterator
+from typing import Any
 
 from sparse_gf import specs
 from sparse_gf.reporting import render
@@ -34,29 +35,25 @@ def _layout(headings: tuple[str, ...], counts: collections.Counter) -> render.Ta
 
 def _compared(cell: Finished) -> tuple[Hashable, ...]:
     spec, row = cell.spec, cell.rows.iloc[0]
-    return (
-        row["dataset_title"],
-        spec.epochs,
-        spec.batch_size,
-        ", ".join(map(str, spec.dense_widths)),
-        len(spec.seeds),
-        len(spec.dense_widths) * len(spec.seeds),
-        f"{row['probe_examples']:,} images",
-        f"{spec.initializer}, fans {spec.initializer_reference}",
-        spec.optimizer.preset,
-    )
+    widths, seeds = spec.dense_widths, len(spec.seeds)
+    own = ", ".join(map(str, widths)), seeds, len(widths) * seeds
+    return _shared(spec, row, own, spec.optimizer.preset)
 
 
 def _masked(row: dict) -> tuple[Hashable, ...]:
-    spec, _ = specs.from_config(json.loads(row["config"]))
+    spec: Any = specs.from_config(json.loads(row["config"]))[0]
+    densities = ", ".join(f"{100 * density:g}" for density in spec.mask.density)
+    own = row["model"], densities, len(spec.seeds)
+    return _shared(
+        spec, row, own, f"{row['optimizer']} {spec.optimizer.learning_rate:g}"
+    )
+
+
+def _shared(spec: Any, row: Any, own: tuple, last: str) -> tuple[Hashable, ...]:
+    """A line of either table."""
     return (
-        row["dataset_title"],
-        spec.epochs,
-        spec.batch_size,
-        row["model"],
-        ", ".join(f"{100 * density:g}" for density in spec.mask.density),
-        len(spec.seeds),
+        *(row["dataset_title"], spec.epochs, spec.batch_size, *own),
         f"{row['probe_examples']:,} images",
         f"{spec.initializer}, fans {spec.initializer_reference}",
-        f"{row['optimizer']} {spec.optimizer.learning_rate:g}",
+        last,
     )

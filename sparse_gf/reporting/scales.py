@@ -18,13 +18,9 @@ _FLAT = 0.5
 
 
 class Scale(NamedTuple):
-    """What a vertical axis shows.
+    """What a vertical axis shows: values from ``low`` to ``high``, logarithmic or not.
 
-    Attributes:
-        low: The least value that is within it.
-        high: The largest.
-        log: Whether it is logarithmic.
-        cut: Whether there are values beyond it, which are drawn at its edge.
+    Where it is ``cut`` there are values beyond it, which are drawn at its edge.
     """
 
     low: float
@@ -45,10 +41,8 @@ def spread(values: np.ndarray, log: bool) -> float:
 def of(values: np.ndarray, may_be_log: bool = True, may_be_cut: bool = True) -> Scale:
     """The scale of an axis for values.
 
-    Args:
-        values: Any number of them; those that are not finite do not count.
-        may_be_log: Never for accuracy.
-        may_be_cut: Whether a few outliers may be beyond it.
+    Values that are not finite do not count. That of accuracy is never logarithmic, and
+    a few outliers may be beyond others.
     """
     log = may_be_log and spread(values, log=True) > DECADES
     kept = np.sort(_scaled(values, log))

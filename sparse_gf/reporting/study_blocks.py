@@ -21,7 +21,7 @@ from sparse_gf.reporting import (
     study_charts,
 )
 from sparse_gf.reporting import figures as plots
-from sparse_gf.reporting.blocks import Block, write_table
+from sparse_gf.reporting.blocks import Block, for_papers, write_table
 from sparse_gf.reporting.findings import Findings, Finished
 from sparse_gf.studies import sweep as sweep_lib
 from sparse_gf.studies.sweep import Sweep
@@ -30,11 +30,7 @@ from sparse_gf.studies.sweep import Sweep
 class _Group(NamedTuple):
     """Sweeps that lay the same cells out in the same way, and where they are shown.
 
-    Attributes:
-        sweeps: At least one.
-        findings: What there is to show.
-        folder: Where tables and figures go.
-        names: By the name of a sweep, that of its files.
+    ``names`` are those of files by the names of sweeps.
     """
 
     sweeps: list[Sweep]
@@ -159,11 +155,6 @@ def _begun(group: _Group, anchor: str) -> Block:
     return Block(anchor, first.study.title, named(group.sweeps), aside, texts)
 
 
-def _for_papers(*places: str) -> Markup:
-    shown = Markup(", ").join(Markup("<code>{}</code>").format(p) for p in places)
-    return Markup("For papers: {}.").format(shown)
-
-
 def _mention(group: _Group, begun: Block) -> Block:
     """A study that shows nothing of its own."""
     if not group.findings.cells:
@@ -181,10 +172,9 @@ def _show_p_values(group: _Group, begun: Block) -> Block:
         return begun
     table = p_values.of(group.first, group.findings.comparisons, group.dataset)
     write_table(group.folder, group.name, p_values.layout(table))
-    name = f"report/figures/{group.name}"
-    papers = _for_papers(
-        *(f"report/tables/{group.name}{end}" for end in (".md", ".tex")),
-        *(f"{name}{end}" for end in (".png", ".svg")),
+    papers = for_papers(
+        *(f"tables/{group.name}.{end}" for end in ("md", "tex")),
+        *(f"figures/{group.name}.{end}" for end in ("png", "svg")),
     )
     return begun._replace(
         texts=[*begun.texts, papers, p_values.legend()],
@@ -198,9 +188,7 @@ def _show_accuracies(group: _Group, begun: Block) -> Block:
     for sweep in reversed(group.sweeps):
         table = accuracies.layout(sweep, group.findings.masked)
         write_table(group.folder, group.names[sweep.name], table)
-    papers = _for_papers(
-        *(f"report/tables/{group.name}{end}" for end in (".md", ".tex"))
-    )
+    papers = for_papers(*(f"tables/{group.name}.{end}" for end in ("md", "tex")))
     own = render.html(table._replace(title=""))
     return begun._replace(texts=[*begun.texts, papers], table=own)
 

@@ -28,9 +28,6 @@ def placed(argv: Sequence[str]) -> list[str]:
     ``--config=tessera2021:table4,smoke`` works in any folder, and so do the paths of a
     checkout, ``--config=configs/sc_sdc.py``; a file that is there comes first.
 
-    Args:
-        argv: Of a command.
-
     Raises:
         UserError: If there is neither such a file nor such a config.
     """
@@ -50,11 +47,9 @@ def _path(value: str) -> str:
     name, colon, setting = value.partition(":")
     if pathlib.Path(name).is_file():
         return value
-    own = known()
-    inner = pathlib.PurePath(name).parts
-    inside = inner[:1] == ("configs",) and folder().joinpath(*inner[1:]).is_file()
-    if inside:
-        return f"{folder().joinpath(*inner[1:])}{colon}{setting}"
+    own, (top, *inner) = known(), pathlib.PurePath(name).parts or ("",)
+    if top == "configs" and (inside := folder().joinpath(*inner)).is_file():
+        return f"{inside}{colon}{setting}"
     if name not in own:
         stem = pathlib.PurePath(name).stem
         raise errors.unknown("--config, where no such file is,", name, own, stem)

@@ -92,12 +92,7 @@ def train_sweep(
 ) -> int:
     """Trains what is missing of a sweep, with a progress bar and a line per cell.
 
-    Args:
-        sweep: What to train.
-        workdir: Where results go.
-        engine: One of ``engines.ENGINES``.
-        ray_address: Of the cluster, for that engine.
-        slurm_job: Parameters of SLURM jobs, for that engine.
+    For what trains see ``experiment.engines``.
 
     Returns:
         The exit status: 0, or 1 if some cells failed.
@@ -161,10 +156,8 @@ def list_sweep(sweep: sweep_lib.Sweep, workdir: str) -> int:
     if missing and math.isnan(left):
         _say(console, "Time left: unknown; no finished cell here tells the speed.")
     elif missing:
-        _say(
-            console,
-            f"Time left: about {words.duration(left)}, at the speed of {speed}.",
-        )
+        known = f"about {words.duration(left)}, at the speed of {speed}"
+        _say(console, f"Time left: {known}.")
     return 0
 
 

@@ -36,10 +36,7 @@ MEASURED = (
 def show(config: Any, target: str, console: rich.console.Console) -> None:
     """Prints what a cell, or all cells of a sweep, take on one device.
 
-    Args:
-        config: Of either.
-        target: One of ``TARGETS``, or ``HERE``, whose speed is measured.
-        console: Where it is printed.
+    ``target`` is one of ``TARGETS``, or ``HERE``, whose speed is measured.
 
     Raises:
         UserError: If there is no such target, the config cannot be used, or the target
