@@ -36,9 +36,7 @@ def interquartile_mean(scores: ArrayLike, confidence: float = 0.95) -> Interval:
     The interval is that of percentiles of a stratified bootstrap: runs are drawn anew
     within every task.
 
-    Args:
-        scores: [runs, tasks].
-        confidence: In (0, 1).
+    Scores are [runs, tasks], and the confidence is in (0, 1).
 
     Raises:
         UserError: If the scores are no matrix, or not finite, or a number is out of
@@ -153,10 +151,8 @@ def paired_power(effect: float, num_pairs: int, level: float = 0.05) -> float:
     deviations. With 15 pairs (five widths, three seeds) half a standard deviation is
     found in almost six of ten studies.
 
-    Args:
-        effect: Mean difference over the standard deviation of differences.
-        num_pairs: Widths times seeds, for SC-SDC.
-        level: Of the test, in (0, 1).
+    ``effect`` is the mean difference over the standard deviation of differences;
+    ``num_pairs`` widths times seeds, for SC-SDC; ``level``, of the test, in (0, 1).
 
     Raises:
         UserError: If a number is out of range.
@@ -178,11 +174,7 @@ def pairs_needed(
 ) -> int:
     """The fewest pairs that find an effect often enough; see ``paired_power``.
 
-    Args:
-        effect: Above 0.
-        power: Wanted, in (0, 1).
-        level: Of the test.
-        most: Pairs that are tried.
+    The effect is above 0 and the wanted power in (0, 1).
 
     Raises:
         UserError: If a number is out of range, or ``most`` pairs are too few.

@@ -32,10 +32,7 @@ def dense_widths(
     Rounded to the nearest integer, halves up, in exact decimal arithmetic: for 3072
     inputs 308, 923, 1538, 2153, 2768, as the paper lists them.
 
-    Args:
-        input_dim: Inputs, n.
-        fractions: Of the maximum width.
-        widest: The maximum width; None for the paper's.
+    Without ``widest``, the maximum width is the paper's.
     """
     widest = widest or max_width(input_dim)
     return tuple(
@@ -85,12 +82,8 @@ def mlp_num_active(
     each further hidden layer, then N_W x O. A.1's sentence that sparsity is distributed
     evenly contradicts these equations; the equations win.
 
-    Args:
-        input_dim: I, the inputs.
-        dense_width: N_W.
-        hidden_layers: At least 1.
-        num_classes: O.
-        widest: N_MW, which no dense width may pass; None for the paper's.
+    ``input_dim`` is I and ``num_classes`` O. No dense width, N_W, may pass the widest,
+    N_MW; None for the paper's.
 
     Raises:
         UserError: If a number is below 1, or the dense width above the maximum.
@@ -238,15 +231,8 @@ def in_rounds(
 
     After round e of n it is density^(e / n) (Tanaka et al. 2020, Algorithm 1).
 
-    Args:
-        params: See ``make``.
-        density: After the last round.
-        distribution: See ``make``.
-        dense_layers: See ``make``.
-        rounds: At least 1.
-
     Returns:
-        As ``make``, int32 arrays [rounds].
+        As ``make``, int32 arrays [rounds], of which the last is for the given density.
 
     Raises:
         UserError: As ``make``, or if there is no round.

@@ -97,10 +97,8 @@ def fans(params: Params) -> dict[str, Fans]:
 def at_fans_of(masks: Masks, params: Params, name: str) -> Params:
     """The same draws at the spread that a mask's fans have (Evci et al. 2022).
 
-    Args:
-        masks: Like the params; a layer without active weights keeps its spread.
-        params: Drawn at the fans of whole layers.
-        name: One of ``NAMES``: the distribution that they were drawn from.
+    The params were drawn from the distribution of that name at the fans of whole
+    layers. A layer without active weights keeps its spread.
     """
     errors.one_of("initializer", name, NAMES)
     variance = INITIALIZERS[name].variance
@@ -120,14 +118,9 @@ def matched(
 ) -> Params:
     """Draws every kernel anew, each from its own distribution.
 
-    Masking comes after: an active weight's value does not depend on the mask.
-
-    Args:
-        key: Consumed.
-        params: Gives structure, shapes and types; leaves that are no kernels are
-            returned as they are.
-        name: One of ``NAMES``.
-        fans: Per kernel path the fans of its distribution; may be traced.
+    Masking comes after: an active weight's value does not depend on the mask. Leaves
+    that are no kernels are returned as they are. The fans of each kernel's
+    distribution, by path, may be traced.
 
     Raises:
         errors.UserError: If the initializer is unknown.

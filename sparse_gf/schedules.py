@@ -75,13 +75,10 @@ RAMP_NAMES = frozenset({*SHAPES, "permanent"})
 
 @dataclasses.dataclass(frozen=True)
 class Ramp:
-    """A value that goes from ``start`` to exactly ``end`` in the first epochs.
+    """A value that goes from ``start`` in epoch 1 to ``end`` in epoch ``last_epoch``.
 
-    Attributes:
-        shape: One of ``RAMP_NAMES``; ``"permanent"`` stays at ``start`` for good.
-        start: In epoch 1; not 0.
-        end: In epoch ``last_epoch``.
-        last_epoch: At least 2.
+    The start is not 0, and the last epoch at least 2. The shape is one of
+    ``RAMP_NAMES``; ``"permanent"`` stays at the start for good.
     """
 
     shape: str
@@ -117,12 +114,8 @@ def cubic_density(
     s_f + (s_i - s_f) (1 - (t - t_0) / (n Delta t))^3 has the same form in the densities
     1 - s.
 
-    Args:
-        step: t; before ``start`` the density is initial, after ``end`` final.
-        start: t_0.
-        end: t_0 + n Delta t, after ``start``.
-        initial: Density, or number of weights, at the start.
-        final: Likewise, at the end.
+    The step is t, the start t_0, and the end t_0 + n Delta t. Before the start the
+    density, or number of weights, is the initial one, and after the end the final one.
     """
     done = jnp.clip((jnp.asarray(step) - start) / (end - start), 0, 1)
     return final + (initial - final) * (1 - done) ** 3

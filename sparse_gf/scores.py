@@ -83,11 +83,7 @@ def synflow(
     R grows by about the square root of the inputs per layer, and can leave the range
     of float32: ``relative_synflow`` holds longer.
 
-    Args:
-        apply_fn: Params and inputs [1, *input_shape] to logits.
-        params: The network's.
-        input_shape: Of one input.
-        masks: Which weights are active.
+    ``input_shape`` is that of one input.
     """
     return _synflow(apply_fn, params, input_shape, masks, scale=1.0)[0]
 
@@ -199,13 +195,9 @@ def prune(
 ) -> tuple[Masks, Bool[Array, ""]]:
     """Removes weights in rounds, with new scores before each.
 
-    A weight that was removed never comes back, whatever it would score.
-
-    Args:
-        score: Masks to scores of the weights that are still active.
-        params: Gives the structure.
-        counts: Falling; see ``budgets.in_rounds``.
-        dense_layers: Paths of kernels that are kept whole.
+    A weight that was removed never comes back, whatever it would score. Counts, as
+    ``budgets.in_rounds`` makes them, fall; ``score`` gives scores of the weights that
+    are still active; ``dense_layers`` are paths of kernels that are kept whole.
 
     Returns:
         The masks, and whether all scores of active weights were finite.

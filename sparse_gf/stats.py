@@ -142,9 +142,8 @@ def snapped(values: ArrayLike, magnitude: ArrayLike) -> np.ndarray:
     Shares such as counts / 355 are rounded, and so are their differences: sizes that
     are equal in exact arithmetic differ, and would get different ranks.
 
-    Args:
-        values: [values], differences of others, or sums of a few.
-        magnitude: [values] or a number: the largest size among what each was made of.
+    The values are differences of others, or sums of a few; the magnitude, of each or of
+    all, is the largest size among what they were made of.
 
     Returns:
         [values]; 0 within ``ROUNDING`` units in the last place of the magnitude, and of
@@ -169,11 +168,8 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     one before it, none larger than 1. Comparing the result with 0.05 keeps the
     probability of any false finding among all of them below 0.05.
 
-    Args:
-        p_values: [tests]; NaN where there is no p-value, which counts as no test.
-
     Returns:
-        [tests]; NaN where there is no p-value.
+        [tests] as given; NaN where there is no p-value, which counts as no test.
 
     Raises:
         errors.UserError: If a value is no probability.
@@ -205,14 +201,11 @@ def mean_difference_interval(
 ) -> tuple[float, float, float]:
     """Mean paired difference sparse - dense with a bootstrap interval over pairs.
 
-    Args:
-        sparse: [pairs].
-        dense: [pairs].
-        confidence: Coverage of the interval, in (0, 1).
-        seed: Of the 9,999 resamples (percentile bootstrap).
+    ``confidence``, in (0, 1), is the coverage of the interval, and ``seed`` that of the
+    9,999 resamples (percentile bootstrap).
 
     Returns:
-        Mean, lower end, upper end, in the unit of the arrays.
+        Mean, lower end, upper end, in the unit of the arrays, which are [pairs].
     """
     x, y = _pairs(sparse, dense)
     difference = x - y
@@ -223,9 +216,7 @@ def mean_difference_interval(
 def kendall_taus(measure: ArrayLike, metric: ArrayLike) -> np.ndarray:
     """Kendall's tau-b of each cell between a measure and a metric of its networks.
 
-    Args:
-        measure: [cells, members].
-        metric: [cells, members].
+    Both are [cells, members].
 
     Returns:
         [cells]; NaN where a series is constant or holds a NaN: it has no tau. Give
@@ -364,8 +355,7 @@ def _exact_upper_tail(ranks: np.ndarray, positive_sum: float) -> float:
 def _sum_of_coins(values: np.ndarray) -> np.ndarray:
     """Probabilities of the sums 0, 1, ... of integers that are each there or not.
 
-    Args:
-        values: Ascending, at least 1.
+    The values are ascending, and at least 1.
     """
     total = int(values.sum())
     half = total // 2  # The distribution is symmetric.

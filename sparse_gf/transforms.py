@@ -26,12 +26,9 @@ Transform = optax.GradientTransformationExtraArgs
 
 
 class KeepMaskedState(NamedTuple):
-    """The state of ``keep_masked``.
+    """The state of ``keep_masked`` and, inside of it, that of the optimizer.
 
-    Attributes:
-        masks: Like the params. A mask that is replaced here acts from the next update
-            on.
-        inner: The state of the optimizer.
+    Masks that are replaced here act from the next update on.
     """
 
     masks: Masks
@@ -92,12 +89,7 @@ def keep_masked(optimizer: optax.GradientTransformation, masks: Masks) -> Transf
 
 
 class RecordGradientFlowState(NamedTuple):
-    """The state of ``record_gradient_flow``.
-
-    Attributes:
-        masks: Like the params.
-        gradient_flow: Of the newest update; NaN before the first.
-    """
+    """The state of ``record_gradient_flow``: of the newest update, NaN before it."""
 
     masks: Masks
     gradient_flow: GradientFlow

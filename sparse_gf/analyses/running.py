@@ -63,9 +63,9 @@ def run(
     """Looks at all networks of a work directory, and writes what is found.
 
     Args:
-        workdir: The work directory in which networks were saved.
-        names: Names in ``ANALYSES``.
-        settings: The way in which networks are looked at.
+        workdir: Where networks were saved.
+        names: Of ``ANALYSES``.
+        settings: How networks are looked at.
         data_dir: The data set's folder; see ``data.load``.
         refused: Is told of each network that cannot be looked at; others are.
 
@@ -121,13 +121,9 @@ def of_network(
     settings: Settings,
     load: Callable[[Cell], Dataset],
 ) -> pd.DataFrame:
-    """Looks at one network; see ``run``.
+    """Looks at the network in a file; see ``run``.
 
-    Args:
-        path: The network's file.
-        names: Likewise.
-        settings: Likewise.
-        load: Gives the part of the data set that a cell is trained on.
+    ``load`` gives the part of the data set that a cell is trained on.
 
     Returns:
         One row per number, with ``COLUMNS``.

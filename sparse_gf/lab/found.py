@@ -117,7 +117,7 @@ class Results:
         """
         frame = self.networks.copy()
         for column in ("layers", "layer_num_active"):
-            frame[column] = [json.dumps(list(map(_plain, v))) for v in frame[column]]
+            frame[column] = [json.dumps(np.asarray(v).tolist()) for v in frame[column]]
         text = frame.to_csv(index=False)
         if path is not None:
             files.write_text(files.user_path("path", path), text)
@@ -157,10 +157,8 @@ class Results:
     ) -> pd.DataFrame:
         """One column of the networks, a column per method and a row per block.
 
-        Args:
-            of: A setting, such as ``"optimizer"``; its values are the methods.
-            column: What is compared.
-            arm: Of comparisons; networks under masks are all of theirs.
+        The values of ``of``, a setting such as ``"optimizer"``, are the methods.
+        ``arm`` is that of comparisons; networks under masks are all of theirs.
 
         Returns:
             Indexed by all else that tells networks apart, width, density and seed
@@ -282,7 +280,3 @@ def _layout(frame: pd.DataFrame) -> render.Table:
         shown[list(headings)].itertuples(index=False),
         ("Paired one-sided Wilcoxon test; 95% bootstrap interval.",),
     )
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

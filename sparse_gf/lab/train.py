@@ -143,18 +143,17 @@ def _cells(grid: Any) -> tuple[Sequence[Cell], RunSpec]:
     if "study" not in grid and "grid" not in grid:
         axes = {name: own for name, own in grid.items() if name in sweep_lib.AXES}
         shared = {name: own for name, own in grid.items() if name not in axes}
-        values: Any = {name: _tuple(own) for name, own in axes.items()}
-        config = sweep_lib.config(**values)
+        many: Any = {
+            name: tuple(own) if isinstance(own, list | tuple) else (own,)
+            for name, own in axes.items()
+        }
+        config = sweep_lib.config(**many)
         for name, value in shared.items():
             errors.one_of("grid key", name, {*config, *sweep_lib.AXES})
             config[name] = value
         grid = config
     made = sweep_lib.expand(grid)
     return made.study.trained, made.run
-
-
-def _tuple(values: Any) -> tuple[Any, ...]:
-    return tuple(values) if isinstance(values, list | tuple) else (values,)
 
 
 @contextlib.contextmanager

@@ -21,18 +21,16 @@ class Folded(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A part of the page with a heading.
+    """A part of the page with a heading, in the order of what it shows.
 
     Attributes:
         id: Its anchor.
         title: Its heading.
-        short: What the list of contents calls it.
-        aside: What the list of contents says of it in small.
+        short: What the list of contents calls it, with ``aside`` in small.
         texts: Paragraphs; markup is escaped unless it is a ``markupsafe.Markup``.
-        table: A table as HTML; empty for none.
+        table: As HTML; empty for none.
         filters: Headings of columns by whose values that table can be narrowed.
-        figures: Figures as HTML, below one another.
-        folded: Tables that are folded away.
+        figures: As HTML, below one another.
         cells: ``cell_list.Details``, folded away each.
     """
 

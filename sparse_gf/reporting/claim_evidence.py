@@ -18,15 +18,10 @@ LEAST_SIZES = 3
 
 
 class Evidence(NamedTuple):
-    """What the networks of one setting say about a part of a claim.
+    """What the networks of one setting say about a part of a claim; NaN if none does.
 
-    Attributes:
-        effect: Of the statistic; NaN if nothing was run.
-        low: Lower end of its 95% interval.
-        high: Upper end.
-        p_for: Of the test that it is in the region that agrees; NaN if nothing was run.
-        p_against: Of the test that it is outside of it.
-        detail: More in words.
+    It is the statistic with its 95% interval, the p-values of the tests that it is in
+    the region that agrees and outside of it, and more in words.
     """
 
     effect: float = math.nan

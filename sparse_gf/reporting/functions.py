@@ -19,10 +19,6 @@ ACTIVATIONS = {
 """The six activations of Table 2 of Tessera et al. 2021, as they are called there."""
 
 
-SOFT_BETAS = (1, 2, 5, 10, 100)
-"""Of the soft neurons that are drawn."""
-
-
 def activation_functions() -> Any:
     """Activation functions and their derivatives (Tessera et al. 2021, Figure 14).
 
@@ -60,7 +56,7 @@ def soft_neurons() -> Any:
     ):
         style = {"color": color, "linewidth": 6, "label": name} | _ENDS
         curves.append((values, _cut_at_jumps(x, derivative), style))
-    for beta, (color, _) in zip(SOFT_BETAS, LOOKS, strict=False):
+    for beta, (color, _) in zip((1, 2, 5, 10, 100), LOOKS, strict=False):
         style = {"color": color, "label": f"PSwish, $\\beta$ = {beta}"}
         curves.append((x * _sigmoid(beta * x), (x, _soft_derivative(x, beta)), style))
     return _draw("Ghost soft neurons: PSwish, Swish and ReLU", x, curves)

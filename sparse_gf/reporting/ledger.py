@@ -113,9 +113,10 @@ def make(
     """
     titles = rows.groupby("config_hash")["dataset_title"].first().to_dict()
     asked = _settings(sweeps)
+    tables = dict.fromkeys(number.study for number in published.p_values())
     found = {
         "tessera2021": itertools.chain(
-            *(_p_values(table, asked, comparisons, titles) for table in _tables()),
+            *(_p_values(table, asked, comparisons, titles) for table in tables),
             _correlations(correlations.of(rows)),
             ledger_facts.lines(),
         ),
@@ -179,14 +180,8 @@ SHOWN = {
 """What a page shows of the ledger, and headings; its file has all columns."""
 
 
-def parts(ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What was run or is known without training, and what was not run."""
-    waiting = ledger["status"] == "not run"
-    return ledger[~waiting], ledger[waiting]
-
-
 def entries_layout(ledger: pd.DataFrame) -> render.Table:
-    """The numbers of one of the ``parts`` of a ledger, a row for each."""
+    """The numbers of a ledger, or of a part of it, a row for each."""
     texts = ("row", "dataset")
     names = [name for name in SHOWN if ledger[name].notna().any()]
     shown = printable(ledger[names])
@@ -204,13 +199,14 @@ def printable(frame: pd.DataFrame) -> pd.DataFrame:
     """Texts: three decimals where there are some, and nothing for what is missing."""
 
     def text(value: Any) -> str:
-        if value is None or value is pd.NA or value != value:
+        if pd.isna(value):
             return ""
         if isinstance(value, bool | np.bool_):
             return "yes" if value else "no"
-        if isinstance(value, float) and not (abs(value) > 1 and value.is_integer()):
-            return f"{value:.3f}"
-        return f"{value:.0f}" if isinstance(value, float) else str(value)
+        if isinstance(value, float):
+            whole = abs(value) > 1 and value.is_integer()
+            return f"{value:.0f}" if whole else f"{value:.3f}"
+        return str(value)
 
     return frame.map(text)
 
@@ -222,11 +218,6 @@ def finding(p: float) -> str | None:
     if p < p_values.LEVEL:
         return "sparse better"
     return "dense better" if p > 1 - p_values.LEVEL else "no difference"
-
-
-def _tables() -> list[str]:
-    """Studies whose p-values are printed, each number where it stands."""
-    return list(dict.fromkeys(number.study for number in published.p_values()))
 
 
 def _settings(sweeps: Sequence[Sweep]) -> list[tuple[dict[str, Any], set[str]]]:

@@ -75,11 +75,8 @@ def network(
 ) -> Network:
     """Makes the network that the masks of a file are of.
 
-    Args:
-        path: Of the file, for messages.
-        metadata: Of the file.
-        given: What a user says, by names in ``REQUIRED`` and ``OPTIONAL``; None for
-            what was not said. It comes before the metadata.
+    What a user says, by names in ``REQUIRED`` and ``OPTIONAL``, comes before the file's
+    metadata; None for what was not said.
 
     Raises:
         UserError: If something is not known or cannot be.
@@ -154,11 +151,8 @@ def show(
 ) -> None:
     """Prints what there is to say about the masks in a file.
 
-    Args:
-        path: Of the file.
-        given: See ``network``.
-        other: Of a second file with masks of the same network, if there is one.
-        console: Where; it should neither read markup nor highlight.
+    For ``given`` see ``network``; ``other`` may be a second file with masks of the same
+    network. The console should neither read markup nor highlight.
 
     Raises:
         UserError: If a file cannot be read, or is not of the network.

@@ -132,9 +132,10 @@ def _activations(folder: pathlib.Path) -> Block:
     figure = functions.activation_functions()
     svg = plots.write(folder / "figures", "figure14", figure)
     caption = "Figure 14: activation functions and their derivatives, as computed here."
-    title = "Figure 14: activation functions"
-    pictures = [embed(figure, caption, svg)]
-    return Block("figure14", title, "Figure 14: activations", figures=pictures)
+    return Block(
+        *("figure14", "Figure 14: activation functions", "Figure 14: activations"),
+        figures=[embed(figure, caption, svg)],
+    )
 
 
 def _ledger(findings: Findings, folder: pathlib.Path) -> Block:
@@ -156,7 +157,8 @@ def _ledger(findings: Findings, folder: pathlib.Path) -> Block:
         "means that they are equal. "
         "<code>report/ledger.csv</code> holds all of it."
     )
-    run, waiting = ledger.parts(entries)
+    is_waiting = entries["status"] == "not run"
+    run, waiting = entries[~is_waiting], entries[is_waiting]
     filters = ("Study", "Scale", "Data set")
     return Block(
         "ledger",

@@ -54,12 +54,9 @@ def arrange(
     never that of accuracy, and a few outliers do not stretch it. A mean is a gap if
     one of its networks is not finite; each panel says how many of its networks are not.
 
-    Args:
-        rows: With the columns that ``panel`` and ``line`` name, too.
-        measures: What to draw, columns of the rows: a row of panels for each.
-        panel: Column whose values are the columns of panels (an optimizer), in the
-            order in which they first appear.
-        line: Column whose values are the lines (a variant, an activation), likewise.
+    There is a row of panels for each measure. The values of the columns ``panel`` (of
+    optimizers) and ``line`` (of variants, activations) of the rows are columns of
+    panels and lines, in the order in which they first appear.
 
     Returns:
         The panels row by row, and the number of each line.

@@ -24,7 +24,7 @@ def write_cell(
     """Writes a finished cell; ``compact`` then adds it to the tables.
 
     Args:
-        workdir: The work directory.
+        workdir: See ``results``.
         config_hash: Of the cell.
         rows: One dict per network with the columns of ``NETWORKS`` and, under
             ``measurements``, one dict per measured epoch.

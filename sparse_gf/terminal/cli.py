@@ -50,9 +50,9 @@ def run(
 
     Args:
         command: Called when the flags are known; returns the exit status, None for 0.
-        summary: What it does, for ``--help``.
-        examples: Its arguments, for ``--help`` and where some are missing; the first
-            gives a value of ``--config`` if the command has that flag.
+        summary: For ``--help``.
+        examples: Arguments, for ``--help`` and where some are missing; the first gives
+            a value of ``--config`` if the command has that flag.
         config: The holder of the ``--config`` flag, if there is one.
         keys: What ``--config.KEY`` may be, and defaults.
         operand: Name of the one argument without ``--`` that the command is called
