@@ -45,7 +45,7 @@ class Panel(NamedTuple):
 
 
 def arrange(
-    rows: pd.DataFrame, measures: Sequence[str], *, panel: str, line: str
+    rows: pd.DataFrame, measures: Sequence[str]
 ) -> tuple[list[list[Panel]], dict[Any, int]]:
     """Arranges results of both arms against dense width, of many cells side by side.
 
@@ -54,9 +54,9 @@ def arrange(
     never that of accuracy, and a few outliers do not stretch it. A mean is a gap if
     one of its networks is not finite; each panel says how many of its networks are not.
 
-    There is a row of panels for each measure. The values of the columns ``panel`` (of
-    optimizers) and ``line`` (of variants, activations) of the rows are columns of
-    panels and lines, in the order in which they first appear.
+    There is a row of panels for each measure. ``row`` and ``column`` of the rows, which
+    are those of a study's table, name a network's panel and its line, in the order in
+    which they first appear.
 
     Returns:
         The panels row by row, and the number of each line.
@@ -65,23 +65,22 @@ def arrange(
         ValueError: If there are more lines than can be told apart, or if several
             networks share panel, line, arm, width and seed.
     """
-    names, lines = list(rows[panel].unique()), list(rows[line].unique())
+    lines = rows["column"].unique()
     if len(lines) > len(LOOKS):
         raise ValueError(f"{len(lines)} lines; {len(LOOKS)} can be told apart")
-    if rows.duplicated([panel, line, "arm", "dense_width", "seed"]).any():
-        raise ValueError(f"several cells have the same {panel} and {line}")
-    rows = columns.in_percent(rows)
-    parts = {name: rows[rows[panel] == name] for name in names}
-    made = [_row(parts, measure, line) for measure in measures]
+    if rows.duplicated(["row", "column", "arm", "dense_width", "seed"]).any():
+        raise ValueError("several cells have the same row and column")
+    parts = dict(list(columns.in_percent(rows).groupby("row", sort=False)))
+    made = [_row(parts, measure) for measure in measures]
     return made, {name: number for number, name in enumerate(lines)}
 
 
-def _row(parts: Mapping[Any, pd.DataFrame], measure: str, line: str) -> list[Panel]:
+def _row(parts: Mapping[Any, pd.DataFrame], measure: str) -> list[Panel]:
     """The panels of one measure, one for each part of the rows."""
     curves = {
         name: {
             key: over_seeds(own, measure)
-            for key, own in part.groupby([line, "arm"], observed=True, sort=False)
+            for key, own in part.groupby(["column", "arm"], sort=False)
         }
         for name, part in parts.items()
     }
@@ -105,16 +104,9 @@ def _row(parts: Mapping[Any, pd.DataFrame], measure: str, line: str) -> list[Pan
     return made
 
 
-def draw(
-    rows: pd.DataFrame,
-    measures: Sequence[str],
-    *,
-    panel: str,
-    line: str,
-    title: str,
-) -> Any:
+def draw(rows: pd.DataFrame, measures: Sequence[str], title: str) -> Any:
     """Draws what ``arrange`` arranges as a ``Figure``, around few lines with bands."""
-    arranged, lines = arrange(rows, measures, panel=panel, line=line)
+    arranged, lines = arrange(rows, measures)
     looks = {name: LOOKS[number] for name, number in lines.items()}
     names = [own.name for own in arranged[0]]
     width = max(2.1, min(4.6, 6.8 / len(names)))

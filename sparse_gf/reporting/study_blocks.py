@@ -223,9 +223,7 @@ def _figures(group: _Group) -> Iterator[Markup]:
         also = f"; also {named(alike[1:])}" if alike[1:] else ""
         for number, part in enumerate(lines(sweep, group.findings.cells), 1):
             title = f"{sweep.study.title}. {group.dataset}, {spoken}"
-            figure = panels.draw(
-                part, measures, panel="row", line="column", title=title
-            )
+            figure = panels.draw(part, measures, title)
             name = group.names[sweep.name] + f"-{number}" * (number > 1)
             plots.write(group.folder / "figures", name, figure)
             if (measures, number) not in seen:

@@ -14,11 +14,8 @@ _SIZES = {True: (430, 230), False: (236, 190)}
 
 
 def figure(rows: pd.DataFrame, measures: Sequence[str], caption: str) -> Markup:
-    """Results of both arms against dense width; see ``panels.arrange``.
-
-    ``row`` and ``column`` of the rows name the panel and the line of a network.
-    """
-    arranged, numbers = panels.arrange(rows, measures, panel="row", line="column")
+    """Results of both arms against dense width; see ``panels.arrange``."""
+    arranged, numbers = panels.arrange(rows, measures)
     wide = len(arranged[0]) <= 2
     drawn = [_panel(own, numbers, _SIZES[wide]) for row in arranged for own in row]
     few = len(numbers) <= MAX_BANDED

@@ -74,9 +74,8 @@ def test_many_kinds_of_masks_have_no_bands():
 
 
 def draw(frame, *measures):
-    return panels.draw(
-        frame, measures, panel="optimizer", line="variant", title="title"
-    )
+    placed = frame.assign(row=frame["optimizer"], column=frame["variant"])
+    return panels.draw(placed, measures, "title")
 
 
 def curves(axes):
@@ -220,7 +219,7 @@ def test_ten_lines_can_be_told_apart_and_more_are_refused():
 
 
 def test_cells_that_would_be_averaged_in_silence_are_refused():
-    with pytest.raises(ValueError, match="same optimizer and variant"):
+    with pytest.raises(ValueError, match="same row and column"):
         draw(rows([CELLS[0], CELLS[0]]), "egf2")
 
 
