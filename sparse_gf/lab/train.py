@@ -107,13 +107,11 @@ def sweep(
     done = [cell.hash for cell in cells if cell.hash not in watch.failed]
     if not done:
         raise errors.Failed(next(iter(watch.failed.values())))
-    return Results(
-        *(
-            pd.concat([read_all(folder, name) for name in done], ignore_index=True)
-            for read_all in (results.read, results.read_measurements)
-        ),
-        dict(watch.failed),
+    networks, measurements = (
+        pd.concat([read_rows(folder, name) for name in done], ignore_index=True)
+        for read_rows in (results.read, results.read_measurements)
     )
+    return Results(networks, measurements, dict(watch.failed))
 
 
 def read(workdir: str | os.PathLike[str]) -> Results:

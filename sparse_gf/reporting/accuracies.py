@@ -160,5 +160,5 @@ def _same_signs(frame: pd.DataFrame) -> pd.Series:
     means = ["published_mean", "mean"]
     plain = frame[frame["tweak"] == "plain"].set_index(where)[means]
     gains = frame[means] - frame[where].join(plain, on=where)[means]
-    signs = np.sign(gains).prod(axis=1, skipna=False)
+    signs = np.sign(gains["published_mean"] * gains["mean"])
     return signs.map({1.0: "yes", -1.0: "no"}).fillna("")
