@@ -35,7 +35,7 @@ class Details(NamedTuple):
 
 def compared(findings: Findings) -> Block:
     """The cells of comparisons."""
-    cells = sorted(findings.cells.values(), key=_order)
+    cells, measured = sorted(findings.cells.values(), key=_order), findings.measurements
     shown = columns.every(findings.rows)
     headings = (
         *("Cell", "Data set", "Layers", "Opti\u00admizer", "Rate", "Variant"),
@@ -59,9 +59,7 @@ def compared(findings: Findings) -> Block:
         table=render.html(_listed(headings, rows, "lccccc" + "c" * 99)),
         filters=("Data set", "Optimizer", "Variant", "Activation"),
         cells=[
-            _details(
-                *(WIDTH, cell.rows, cell.rows, cell.comparison, findings.measurements)
-            )
+            _details(WIDTH, cell.rows, cell.rows, cell.comparison, measured)
             for cell in cells
         ],
     )
@@ -69,7 +67,7 @@ def compared(findings: Findings) -> Block:
 
 def under_masks(findings: Findings) -> Block:
     """The cells of networks under masks, a row for each of their densities."""
-    rows, details = [], []
+    rows, details, measured = [], [], findings.masked_measurements
     shown = columns.every(findings.masked)
     lines = densities.with_lines(findings.masked)
     for config_hash, own in lines.groupby("config_hash", sort=False):
@@ -78,10 +76,8 @@ def under_masks(findings: Findings) -> Block:
             for _, part in own.groupby("density", sort=False)
         ]
         whole = findings.masked[findings.masked["config_hash"] == config_hash]
-        lines_of, found = densities.with_lines(whole), densities.summarise(whole)
-        details.append(
-            _details(DENSITY, whole, lines_of, found, findings.masked_measurements)
-        )
+        summary, own_lines = densities.summarise(whole), densities.with_lines(whole)
+        details.append(_details(DENSITY, whole, own_lines, summary, measured))
     headings = (
         *("Cell", "Data set", "Model", "Mask", "Opti\u00admizer", "Rate", "Epochs"),
         *("Density %", "Active weights", "Seeds", "Test accuracy %", "Test loss"),
