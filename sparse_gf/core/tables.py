@@ -45,7 +45,7 @@ def write(
 def read(path: pathlib.Path, *known: str) -> tuple[pa.Table, dict[str, str]]:
     """Reads a table that ``write`` has written.
 
-    Its metadata may have ``known`` keys.
+    ``known`` are the keys of metadata that it may have.
 
     Returns:
         The table without metadata, and the metadata that are known.

@@ -135,13 +135,12 @@ def planned_bytes(ensemble: Ensemble, data: training.Data) -> float:
     """
     state, seeds, counts = arguments(ensemble)
     run = ensemble.programs
-    run.advance.prepare(state, data, seeds, counts, np.int32(0))
-    run.measure.prepare(state, data, counts, np.int32(0))
+    trained = state, data, seeds, counts, np.int32(0)
+    measured = state, data, counts, np.int32(0)
+    run.advance.prepare(*trained)
+    run.measure.prepare(*measured)
     try:
-        programs = (
-            run.advance.compiled(state, data, seeds, counts, np.int32(0)),
-            run.measure.compiled(state, data, counts, np.int32(0)),
-        )
+        programs = run.advance.compiled(*trained), run.measure.compiled(*measured)
     except jax.errors.JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise

@@ -179,7 +179,10 @@ class Logs:
     """The logs of all networks of an ensemble; opened when first written."""
 
     def __init__(self, names: tuple[str, ...], folder: pathlib.Path, epoch: int):
-        """Opens nothing; ``folder`` is the cell's ``logs``, ``epoch`` the last one."""
+        """Opens nothing yet.
+
+        ``folder`` is ``logs`` in that of the cell; so many epochs were trained before.
+        """
         self._names = names
         self._folder = folder
         self._epoch = epoch

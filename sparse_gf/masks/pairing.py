@@ -8,8 +8,9 @@ only one tensor has needs no name. What is left after that is refused.
 
 import collections
 import itertools
+import operator
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from sparse_gf.core import errors, words
 from sparse_gf.core.errors import UserError
@@ -121,7 +122,7 @@ def _of_one_shape(paths: list[str], names: list[str]) -> _Pairs:
 def _by_words(ours: list[Name], theirs: list[Name]) -> _Pairs:
     """Pairs layers by their words, those first that have a name of their own."""
     pairs: _Pairs = {}
-    for step in (_named(_pattern), _named(_words), _in_their_scope):
+    for step in (_named("pattern"), _named("words", "last"), _in_their_scope):
         pairs |= step(_left(ours, pairs), _left(theirs, pairs.values()))
     return pairs
 
@@ -142,16 +143,9 @@ def _without(words: frozenset[str], names: list[Name]) -> list[Name]:
     ]
 
 
-def _pattern(name: Name) -> Any:
-    return name.pattern
-
-
-def _words(name: Name) -> Any:
-    return name.words, name.last
-
-
-def _named(key: Callable[[Name], Any]) -> Callable[[list[Name], list[Name]], _Pairs]:
-    """Makes the step that pairs layers whose own names have equal keys."""
+def _named(*parts: str) -> Callable[[list[Name], list[Name]], _Pairs]:
+    """Makes the step that pairs layers whose own names have equal parts."""
+    key = operator.attrgetter(*parts)
 
     def step(ours: list[Name], theirs: list[Name]) -> _Pairs:
         pairs: _Pairs = {}

@@ -50,7 +50,7 @@ class Gates(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Ghosts:
-    """Schedules of a network's ghosts, as of its ``Gates``; None for none."""
+    """Schedules of the values that ``Gates`` has in an epoch; None for none."""
 
     beta: Ramp | None = None
     alpha: Ramp | None = None

@@ -8,6 +8,7 @@ from sparse_gf.training.measure import measured_epochs as measured_epochs
 from sparse_gf.training.network import Data as Data
 from sparse_gf.training.network import Recipe as Recipe
 from sparse_gf.training.network import Static as Static
+from sparse_gf.training.network import Step as Step
 from sparse_gf.training.network import TrainState as TrainState
 from sparse_gf.training.network import arrays as arrays
 from sparse_gf.training.network import create as create

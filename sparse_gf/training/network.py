@@ -153,8 +153,8 @@ class Data(NamedTuple):
 
     Features that are floats are standardised before they come here.
 
-    Labels are classes; ``mean`` and ``std`` are per channel of training images / 255,
-    in the networks' type.
+    ``mean`` and ``std`` are per channel of training images / 255, in the type of the
+    networks.
     """
 
     train_images: Num[Array, "train ..."]
@@ -174,7 +174,8 @@ class Data(NamedTuple):
 def normalised(given: np.ndarray, mean: np.ndarray, std: np.ndarray, dtype: str) -> Any:
     """Images, or features, as networks take them.
 
-    In the networks' type; ``mean`` and ``std`` are ``Dataset.channel_statistics``.
+    They have the networks' type; ``mean`` and ``std`` are those of
+    ``Dataset.channel_statistics``, and a deviation of 0 counts as 1.
     """
     if given.dtype == np.uint8:
         own = mean.astype(dtype), std.astype(dtype)

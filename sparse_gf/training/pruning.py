@@ -32,7 +32,8 @@ def smallest(
 ) -> Masks:
     """Masks without the active weights of smallest magnitude.
 
-    No weight comes back; so many stay as ``masks.from_scores`` is told.
+    No weight comes back. ``num_active`` is as for ``masks.from_scores``; kernels at
+    ``dense_layers`` are kept whole.
     """
     alive = jax.tree.map(
         lambda score, mask: jnp.where(mask, score, -jnp.inf),
@@ -278,7 +279,10 @@ class Dynamic(Static):
         return jax.lax.cond(due, move, lambda state: state, step.after)
 
     def share(self, done: Float[Array, ""]) -> Float[Array, ""]:
-        """The share of a layer's active weights that moves when so much is done."""
+        """The share of a layer's active weights that moves.
+
+        ``done`` is the share, in 0..1, of the time in which they move that is over.
+        """
         return self.drop / 2 * (1 + jnp.cos(math.pi * done))
 
 

@@ -11,7 +11,7 @@ import pytest
 from sparse_gf import masks, optimizers, training
 from sparse_gf.core import tree
 from sparse_gf.core.streams import Purpose, key
-from sparse_gf.training import network, pruning
+from sparse_gf.training import pruning
 
 STEPS = 4  # Of an epoch.
 
@@ -159,7 +159,7 @@ def test_rigl_moves_what_it_says():
         params, masks = {"a": {"kernel": kernel}}, {"a": {"kernel": mask}}
         state = training.create(recipe, params, masks, {}, 0.1)
         grads = {"a": {"kernel": gradient}}
-        step = network.Step(state, state, grads, number, STEPS, jnp.int32(3))
+        step = training.Step(state, state, grads, number, STEPS, jnp.int32(3))
         after = method.after_step(recipe, step)
         return after.masks["a"]["kernel"]
 
