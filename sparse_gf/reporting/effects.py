@@ -13,7 +13,7 @@ import pandas as pd
 
 from sparse_gf import stats
 from sparse_gf.core import errors
-from sparse_gf.reporting import columns, render, settings
+from sparse_gf.reporting import columns, settings
 
 _PAIRED_BY = ("arm", "dense_width", "seed")
 _PERCENT = 100.0
@@ -99,21 +99,3 @@ def _summaries(pairs: pd.DataFrame) -> Iterable[dict[str, Any]]:
 def _interval(name: str, x: Any, y: Any) -> dict[str, float]:
     mean, low, high = stats.mean_difference_interval(x, y)
     return {name: mean, f"{name}_low": low, f"{name}_high": high}
-
-
-def layout(found: pd.DataFrame, title: str = "") -> render.Table:
-    """The result of ``of`` as a table."""
-    shown = {"": found["group"]}
-    for name, heading in (
-        ("sparse", "Sparse change (points)"),
-        ("dense", "Dense change (points)"),
-        ("advantage", "Sparse - dense"),
-    ):
-        numbers = found[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
-        shown[heading] = ["{:+.2f} [{:+.2f}, {:+.2f}]".format(*own) for own in numbers]
-    shown["p (> 0)"] = found["advantage_p"].map("{:.3f}".format)
-    for name, measure in columns.SHOWN.items():
-        for arm in columns.ARMS:
-            factors = found[f"{arm}_{name}_factor"].map("{:.2f}".format)
-            shown[f"{measure.text} factor, {arm}"] = factors
-    return render.plain("effects", title, shown, zip(*shown.values(), strict=True))

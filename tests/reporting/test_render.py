@@ -16,7 +16,6 @@ from sparse_gf.reporting import (
     accuracies,
     correlations,
     densities,
-    effects,
     p_values,
     render,
 )
@@ -26,7 +25,6 @@ from sparse_gf.studies import sweep as sweep_lib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CELL = CapacitySpec(dense_widths=(7, 20), seeds=(0, 1))
-NORM = CapacitySpec(dense_widths=(7, 20), seeds=(0, 1), variant="BN")
 
 
 def compared():
@@ -57,12 +55,6 @@ def of_accuracies():
     return accuracies.layout(sweep, pd.DataFrame(rows))
 
 
-def of_effects():
-    rows = comparison(CELL, egf2=0.1) + comparison(NORM, egf2=0.2)
-    found = effects.of(pd.DataFrame(rows), {"variant": "NR"}, {"variant": "BN"})
-    return effects.layout(found)
-
-
 def of_activity():
     rows = [
         dict.fromkeys(analysis_figures.VARIED, 0)
@@ -89,7 +81,6 @@ TABLES = {
     "p_values": (of_p_values, 3, 8, "Adagrad|DA_L2_SC_BN|not run"),
     "correlations": (of_correlations, 4, 5, "‖g‖₁|EGF₂|Kendall"),
     "accuracies": (of_accuracies, 30, 8, "ResNet-18|71.12±0.30|Run: 1 of 30"),
-    "effects": (of_effects, 1, 7, "adam 0.001|EGF₂ factor, dense|2.00"),
     "activity": (of_activity, 2, 3, "Dense_1|25.0|close to 0"),
     "collapse": (of_collapse, 13, 6, "synflow|Empty layers of 10"),
 }
