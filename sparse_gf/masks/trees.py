@@ -1,8 +1,4 @@
-"""Masks: bool pytrees over params, True = active.
-
-A mask has exactly the structure and leaf shapes of the params it belongs to, all
-True at leaves that are not pruned. Masked weights are stored as exact zeros.
-"""
+"""Masks as pytrees: making them, and what can be asked of them; see ``masks``."""
 
 import math
 import operator

@@ -7,11 +7,9 @@ sides of the image. ``SAME`` differs from it at stride 2 on even sizes.
 import functools
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sparse_gf.models import products
@@ -28,43 +26,7 @@ CHUNK = 4
 """Images whose patches lie in memory together; see ``benchmarks/README.md``."""
 
 
-def conv(
-    features: int,
-    size: int,
-    strides: int = 1,
-    *,
-    groups: int = 1,
-    name: str | None = None,
-    param_dtype: DTypeLike = jnp.float32,
-    precision: str = "float32",
-) -> nn.Conv:
-    """Makes a convolution without bias, to be called in an ``@nn.compact`` method.
-
-    Args:
-        features: Output channels.
-        size: Rows and columns of the kernel, odd.
-        strides: Strides along both axes.
-        groups: 1, or as many as there are input channels for a depthwise one.
-        name: The module's name.
-        param_dtype: Type of the kernel and of the computation.
-        precision: Of images, kernel and output's gradient as factors, one of
-            ``products.NAMES``.
-    """
-    padding = (size - 1) // 2
-    return nn.Conv(
-        features,
-        (size, size),
-        strides=(strides, strides),
-        padding=[(padding, padding)] * 2,
-        feature_group_count=groups,
-        use_bias=False,
-        param_dtype=param_dtype,
-        name=name,
-        conv_general_dilated=functools.partial(_conv_general_dilated, precision),
-    )
-
-
-def _conv_general_dilated(
+def conv_general_dilated(
     of_factors: str,
     x: Images,
     kernel: Kernel,

@@ -178,15 +178,24 @@ class Style:
     def conv(
         self, features: int, size: int, strides: int = 1, *, name: str, groups: int = 1
     ) -> nn.Conv:
-        """A convolution without bias."""
-        return convolution.conv(
+        """A convolution without bias, to be called in an ``@nn.compact`` method.
+
+        The kernel has ``size`` rows and columns, which is odd; groups are 1, or as many
+        as there are input channels for a depthwise one.
+        """
+        margin = (size - 1) // 2
+        return nn.Conv(
             features,
-            size,
-            strides,
-            groups=groups,
-            name=name,
+            (size, size),
+            strides=(strides, strides),
+            padding=[(margin, margin)] * 2,
+            feature_group_count=groups,
+            use_bias=False,
             param_dtype=self.param_dtype,
-            precision=self.precision,
+            name=name,
+            conv_general_dilated=functools.partial(
+                convolution.conv_general_dilated, self.precision
+            ),
         )
 
     def normalise(self, x: Array, train: bool) -> Array:

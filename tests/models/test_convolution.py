@@ -7,6 +7,7 @@ import pytest
 from jax import lax
 
 from sparse_gf.models import convolution
+from sparse_gf.models.layers import Style
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -136,7 +137,7 @@ def test_gradients_of_members_are_one_operation_with_a_small_window():
 
 
 def test_depthwise_convolutions_keep_channels_apart():
-    layer = convolution.conv(3, 3, groups=3, name="a", param_dtype=jnp.float64)
+    layer = Style(param_dtype=jnp.float64).conv(3, 3, groups=3, name="a")
     x = draw(2, 4, 4, 3)
     variables = layer.init(jax.random.key(0), x)
     found = layer.apply(variables, x)
@@ -151,8 +152,7 @@ def test_depthwise_convolutions_keep_channels_apart():
     ("precision", "bits", "groups"), [("tensorfloat32", 10, 1), ("bfloat16", 7, 3)]
 )
 def test_factors_are_rounded_and_so_they_are_in_gradients(precision, bits, groups):
-    options = {"groups": groups, "name": "a", "param_dtype": jnp.float32}
-    layer = convolution.conv(6, 3, 2, **options, precision=precision)
+    layer = Style(precision=precision).conv(6, 3, 2, groups=groups, name="a")
 
     def apply(x, kernel):
         return layer.apply({"params": {"kernel": kernel}}, x)
