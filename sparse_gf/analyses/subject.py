@@ -8,12 +8,11 @@ import jax
 from jaxtyping import Array, Float
 
 from sparse_gf import curvature, experiment, training
-from sparse_gf.core import errors
 from sparse_gf.core.types import Dataset, LossFn, Params
 from sparse_gf.curvature import landscapes
 from sparse_gf.experiment import saved
 from sparse_gf.models.ghosts import Gates
-from sparse_gf.specs import Cell, RunSpec
+from sparse_gf.specs import Cell, RunSpec, fields
 from sparse_gf.training import logits
 
 Examples = tuple[Array, Array]
@@ -44,41 +43,24 @@ class Settings:
         seed: Source of random vectors and directions.
     """
 
-    examples: int = 1000
-    batch_size: int = 250
-    batch_norm: str = "eval"
-    num: int = 5
-    iterations: int = 0
-    num_samples: int = 10
-    points: int = 21
-    radius: float = 1.0
-    input_radius: float = 0.5
-    input_directions: str = "random"
-    threshold: float = 0.01
+    examples: int = fields.at_least(1000, 0)
+    batch_size: int = fields.at_least(250, 1)
+    batch_norm: str = fields.one_of("eval", logits.MODES)
+    num: int = fields.at_least(5, 1, 10**6)
+    iterations: int = fields.at_least(0, 0, 10**6)
+    num_samples: int = fields.at_least(10, 1, 10**6)
+    points: int = fields.at_least(21, 2, 10**4)
+    radius: float = fields.rate(1.0)
+    input_radius: float = fields.rate(0.5)
+    input_directions: str = fields.one_of("random", landscapes.INPUT_DIRECTIONS)
+    threshold: float = fields.rate(0.01)
     every_weight: bool = False
-    seed: int = 0
+    seed: int = fields.at_least(0, 0, 2**31 - 1)
 
     def __post_init__(self):
-        errors.one_of("--batch_norm", self.batch_norm, logits.MODES)
-        errors.one_of(
-            "--input_directions", self.input_directions, landscapes.INPUT_DIRECTIONS
-        )
-        for name, (low, high) in _RANGES.items():
-            errors.in_range(f"--{name}", getattr(self, name), low, high)
-        for name in ("radius", "input_radius", "threshold"):
-            errors.rate(f"--{name}", getattr(self, name))
-
-
-_RANGES = {
-    "examples": (0, 10**9),
-    "batch_size": (1, 10**9),
-    "num": (1, 10**6),
-    "iterations": (0, 10**6),
-    "num_samples": (1, 10**6),
-    "points": (2, 10**4),
-    "seed": (0, 2**31 - 1),
-}
-"""What whole numbers may be."""
+        for field in dataclasses.fields(self):
+            if rule := field.metadata.get("rule"):
+                rule(f"--{field.name}", getattr(self, field.name))
 
 
 class Subject(NamedTuple):

@@ -13,6 +13,7 @@ from sparse_gf import aggregate, results, stats
 from sparse_gf.core import errors, files, words
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import (
+    cell_folder,
     columns,
     comparison,
     densities,
@@ -139,17 +140,15 @@ class Results:
         """
         own = columns.own(self.networks)
         errors.one_of("column", column, (*columns.DRAWN, *own))
+        axis, rows = plots.WIDTH, self.networks
         if self._masked:
-            axis, rows = plots.DENSITY, densities.with_lines(self.networks)
-            title = densities.summarise(self.networks).title
-        else:
-            if len(set(self.networks["config_hash"])) > 1:
-                raise UserError(
-                    "there are several cells; draw one of them, "
-                    "found.of(config_hash=found.p_values().index[0]).plot()."
-                )
-            axis, rows = plots.WIDTH, self.networks
-            title = comparison.compare(self.networks).title
+            axis, rows = plots.DENSITY, densities.with_lines(rows)
+        elif rows["config_hash"].nunique() > 1:
+            raise UserError(
+                "there are several cells; draw one of them, "
+                "found.of(config_hash=found.p_values().index[0]).plot()."
+            )
+        title = cell_folder.look(self.networks).title
         return plots.against(axis, rows, column, title, axes=ax).axes[0]
 
     def scores(

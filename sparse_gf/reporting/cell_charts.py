@@ -8,7 +8,14 @@ from markupsafe import Markup
 
 from sparse_gf.reporting import charts, columns, scales
 from sparse_gf.reporting.charts import Labels, Line
-from sparse_gf.reporting.figures import DENSITY, MAX_BANDED, WIDTH, Axis, over_seeds
+from sparse_gf.reporting.figures import (
+    DENSITY,
+    MAX_BANDED,
+    WIDTH,
+    Axis,
+    over_seeds,
+    parts_of,
+)
 
 
 def by_place(
@@ -32,10 +39,8 @@ _PLACES = {WIDTH: "dense width", DENSITY: "density"}
 
 
 def _by_place(axis: Axis, rows: pd.DataFrame, column: str) -> Iterator[Line]:
-    parts = dict(list(rows.groupby(axis.line, sort=False)))
-    names = [name for name in (*charts.ARMS, *parts) if name in parts]
-    for number, name in enumerate(dict.fromkeys(names)):
-        part = parts[name]
+    parts = parts_of(rows, axis.line)
+    for number, (name, part) in enumerate(parts):
         curve = over_seeds(part, column, "place")
         look, marker, dashed = charts.look(number)
         if name in charts.ARMS:

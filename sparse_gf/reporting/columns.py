@@ -58,21 +58,21 @@ def _owned(rows: pd.DataFrame) -> list[list[str]]:
 
 def spoken(column: str) -> str:
     """A column in words: ``"test accuracy"``, ``"EGF₂"``."""
-    if column in MEASURES:
-        return MEASURES[column].text
-    return _SCORES.get(column, (column,))[0]
+    return MEASURES[column].text if column in MEASURES else _score(column)[0]
 
 
 def axis(column: str) -> str:
     """What an axis is called that shows a column."""
-    if column in MEASURES:
-        return MEASURES[column].tex
-    return _SCORES.get(column, (column,))[-1]
+    return MEASURES[column].tex if column in MEASURES else _score(column)[1]
 
 
 def heading(column: str) -> str:
     """What an axis of the page is called that shows a column, without mathematics."""
-    return MEASURES[column].text if column in MEASURES else axis(column)
+    return MEASURES[column].text if column in MEASURES else _score(column)[1]
+
+
+def _score(column: str) -> tuple[str, str]:
+    return _SCORES.get(column, (column, column))
 
 
 def label(column: str) -> str:

@@ -154,17 +154,12 @@ def _line(
     return {
         "mask": name,
         "density": f"{100 * density:.3g}",
-        "num_active": _range(part["num_active"].tolist()),
+        "num_active": words.numbers(part["num_active"]),
         "accuracy": columns.spread(100 * part["test_accuracy"]),
         "loss": columns.spread(part["test_loss"], ".3f", ".2g"),
         **{own: columns.spread(part[own], ".3g", ".1g") for own in shown},
-        "collapsed": _range(empty),
+        "collapsed": words.numbers(empty),
     }
-
-
-def _range(values: list[int]) -> str:
-    low, high = min(values), max(values)
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def _title(rows: pd.DataFrame) -> str:

@@ -94,7 +94,7 @@ def against(
     scale = scales.of(rows[column].to_numpy(float), column != "test_accuracy")
     if scale.log:
         axes.set_yscale("log")
-    for number, (name, part) in enumerate(_lines(rows, axis.line)):
+    for number, (name, part) in enumerate(parts_of(rows, axis.line)):
         look = STYLES.get(name) or style(number)
         curve = over_seeds(part, column, "place")
         drawn = {"label": escaped(name), **narrower(number), **look}
@@ -171,7 +171,7 @@ def at_the_edge(axes: Any, values: pd.Series, scale: Scale, color: str) -> None:
         )
 
 
-def _lines(rows: pd.DataFrame, line: str) -> list[tuple[Any, pd.DataFrame]]:
+def parts_of(rows: pd.DataFrame, line: str) -> list[tuple[Any, pd.DataFrame]]:
     """The rows of every line by name: arms as ``STYLES`` has them, others as found."""
     parts = dict(list(rows.groupby(line, sort=False)))
     names = dict.fromkeys((*STYLES, *parts))

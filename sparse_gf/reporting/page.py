@@ -29,7 +29,6 @@ from sparse_gf.reporting import (
     correlations,
     functions,
     ledger,
-    mask_blocks,
     protocols,
     render,
     study_blocks,
@@ -72,7 +71,7 @@ def _blocks(findings: Findings, folder: pathlib.Path) -> list[Block]:
     made += study_blocks.of_studies(findings, folder)
     shown = study_blocks.drawn_against_density(findings)
     others = findings.masked[~findings.masked["config_hash"].isin(shown)]
-    made += mask_blocks.of_models(others, folder)
+    made += study_blocks.of_models(others, folder)
     if findings.cells:
         made += [_correlations(findings.rows, folder), _activations(folder)]
     made.append(_ledger(findings, folder))

@@ -1,4 +1,4 @@
-"""Blocks of the page about studies, each shown as it says."""
+"""Blocks of the page about studies, each shown as it says, and of other masks."""
 
 import collections
 import pathlib
@@ -13,8 +13,9 @@ from sparse_gf.core import words
 from sparse_gf.core.errors import UserError
 from sparse_gf.reporting import (
     accuracies,
+    cell_charts,
     columns,
-    mask_blocks,
+    densities,
     p_values,
     panels,
     render,
@@ -198,7 +199,7 @@ def _show_densities(group: _Group, begun: Block) -> Block:
     if group.rows.empty:
         return begun
     drawn = group.first.study.measures
-    return mask_blocks.filled(begun, group.folder, group.name, group.rows, drawn)
+    return _under_masks(begun, group.folder, group.name, group.rows, drawn)
 
 
 _SHOWN = {
@@ -253,3 +254,44 @@ def lines(sweep: Sweep, cells: Mapping[str, Finished]) -> Iterator[pd.DataFrame]
             ],
             ignore_index=True,
         )
+
+
+_TOGETHER = ["dataset_title", "model", "epochs", "train_examples"]
+
+
+def of_models(rows: pd.DataFrame, folder: pathlib.Path) -> list[Block]:
+    """Makes a block for every model, data set and length of training."""
+    made = []
+    for number, (_, part) in enumerate(rows.groupby(_TOGETHER, sort=True), start=1):
+        first, name = part.iloc[0], f"masks-{number}"
+        cells = words.counted(part["config_hash"].nunique(), "cell")
+        aside = f"{first['dataset_title'].partition(',')[0]}, {cells}"
+        begun = Block(name, "", f"{first['model']} under masks", aside)
+        made.append(_under_masks(begun, folder, name, part))
+    return made
+
+
+def _under_masks(
+    block: Block,
+    folder: pathlib.Path,
+    name: str,
+    rows: pd.DataFrame,
+    drawn: Iterable[str] = columns.DRAWN,
+) -> Block:
+    """Adds a table and figures of networks under masks to a block.
+
+    ``name`` is that of the files; a block without a title takes theirs. Measures of a
+    user's own are drawn beside the others.
+    """
+    summary = densities.summarise(rows)
+    table = summary.layout()
+    write_table(folder, name, table)
+    ordered, drawn = densities.with_lines(rows), [*drawn, *columns.own(rows)]
+    for file, figure in plots.of_columns(plots.DENSITY, ordered, drawn, table.title):
+        plots.write(folder / "figures", f"{name}-{file}", figure)
+    chart = cell_charts.by_place(plots.DENSITY, ordered, table.title, drawn)
+    return block._replace(
+        title=block.title or table.title,
+        table=render.html(table._replace(title=block.title and table.title)),
+        figures=[chart],
+    )

@@ -24,7 +24,9 @@ def text(module: str, summary: str, examples: Sequence[str], operand: str) -> li
     """Lines of ``--help`` about a command and its module's flags; see ``cli.run``."""
     name = sys.argv[0]
     if not name.startswith(f"{SCRIPT} "):
-        name = f"python -m {module if module != '__main__' else _main_name()}"
+        spec = sys.modules["__main__"].__spec__
+        run = getattr(spec, "name", name) if module == "__main__" else module
+        name = f"python -m {run}"
     own = flags.FLAGS.flags_by_module_dict()
     found = {
         flag.name: flag
@@ -47,11 +49,6 @@ def text(module: str, summary: str, examples: Sequence[str], operand: str) -> li
             said, width(), subsequent_indent=" " * (column + 1), break_long_words=False
         )
     return lines
-
-
-def _main_name() -> str:
-    """The dotted name of the module that ``python -m`` runs."""
-    return getattr(sys.modules["__main__"].__spec__, "name", sys.argv[0])
 
 
 def keys(where: str, values: Mapping[str, Any]) -> Iterator[str]:
