@@ -193,7 +193,7 @@ def from_gradients(
     masks: Masks,
     own_measures: Sequence[str] = (),
 ) -> GradientFlow:
-    """Computes all measures, and own ones, from gradients that were taken already.
+    """Computes all measures, and some of ``OWN``, from gradients that are there.
 
     Raises:
         UserError: If a measure of a user's own is no number.

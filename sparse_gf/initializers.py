@@ -119,8 +119,8 @@ def matched(
     """Draws every kernel anew, each from its own distribution.
 
     Masking comes after: an active weight's value does not depend on the mask. Leaves
-    that are no kernels are returned as they are. The fans of each kernel's
-    distribution, by path, may be traced.
+    that are no kernels are returned as they are. The name is one of ``NAMES``, and the
+    fans of each kernel's distribution, by path, may be traced.
 
     Raises:
         errors.UserError: If the initializer is unknown.

@@ -75,7 +75,7 @@ RAMP_NAMES = frozenset({*SHAPES, "permanent"})
 
 @dataclasses.dataclass(frozen=True)
 class Ramp:
-    """A value that goes from ``start`` in epoch 1 to ``end`` in epoch ``last_epoch``.
+    """A value that goes from ``start`` in epoch 1 to exactly ``end`` in ``last_epoch``.
 
     The start is not 0, and the last epoch at least 2. The shape is one of
     ``RAMP_NAMES``; ``"permanent"`` stays at the start for good.

@@ -77,7 +77,7 @@ class Subject(NamedTuple):
     settings: Settings
 
     def loss(self, examples: Examples, mode: str) -> LossFn:
-        """The mean loss of examples, batch by batch, as a function of the params."""
+        """The mean loss, batch by batch, of the params; see ``logits.MODES``."""
         size = _divisor(len(examples[1]), self.settings.batch_size)
         batches = curvature.in_batches(examples, size)
         return curvature.mean_over_batches(

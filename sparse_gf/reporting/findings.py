@@ -20,7 +20,7 @@ from sparse_gf.studies.sweep import Sweep
 
 
 class Finished(NamedTuple):
-    """A finished cell of a comparison, and that of its two arms."""
+    """A finished cell of a comparison: what was trained, and what its arms show."""
 
     spec: Any
     rows: pd.DataFrame

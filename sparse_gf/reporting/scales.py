@@ -41,8 +41,8 @@ def spread(values: np.ndarray, log: bool) -> float:
 def of(values: np.ndarray, may_be_log: bool = True, may_be_cut: bool = True) -> Scale:
     """The scale of an axis for values.
 
-    Values that are not finite do not count. That of accuracy is never logarithmic, and
-    a few outliers may be beyond others.
+    Values that are not finite do not count. The scale of accuracy may never be
+    logarithmic, and where it may be cut a few outliers are beyond it.
     """
     log = may_be_log and spread(values, log=True) > DECADES
     kept = np.sort(_scaled(values, log))
