@@ -143,7 +143,7 @@ class Results:
         axis, rows = plots.WIDTH, self.networks
         if self._masked:
             axis, rows = plots.DENSITY, densities.with_lines(rows)
-        elif rows["config_hash"].nunique() > 1:
+        elif len(set(rows["config_hash"])) > 1:
             raise UserError(
                 "there are several cells; draw one of them, "
                 "found.of(config_hash=found.p_values().index[0]).plot()."
