@@ -21,12 +21,15 @@ from sparse_gf.reporting.figures import (
 def by_place(
     axis: Axis, rows: pd.DataFrame, title: str, drawn: Sequence[str]
 ) -> Markup:
-    """Results of networks against their width or density, a chart for each column."""
+    """Results of networks against their width or density, a chart for each column.
+
+    Names of charts begin with the title.
+    """
     rows = columns.in_percent(rows).assign(place=axis.factor * rows[axis.column])
     made, lines = [], []
     for column in drawn:
         lines = list(_by_place(axis, rows, column))
-        name = f"{title}: {columns.spoken(column)} by {_PLACES[axis]}"
+        name = f"{title}{columns.spoken(column)} by {_PLACES[axis]}"
         labels = Labels(name, axis.label, columns.heading(column))
         scale = scales.of(charts.values(lines), column != "test_accuracy")
         made.append(charts.chart(lines, labels, scale=scale, log_x=axis.log))
@@ -56,16 +59,15 @@ def _by_place(axis: Axis, rows: pd.DataFrame, column: str) -> Iterator[Line]:
         )
 
 
-def over_epochs(
-    axis: Axis, measured: pd.DataFrame, title: str, drawn: Sequence[str]
-) -> Markup:
+def over_epochs(axis: Axis, measured: pd.DataFrame, drawn: Sequence[str]) -> Markup:
     """What was measured of a cell in training, a line per arm and width, or density."""
     measured = columns.in_percent(measured)
     made, key = [], Markup("")
     for column in drawn:
         lines = list(_OVER_EPOCHS[axis](measured, column))
-        name = f"{title}: {columns.spoken(column)} over epochs"
-        labels = Labels(name, "Epoch", columns.heading(column))
+        labels = Labels(
+            f"{columns.spoken(column)} over epochs", "Epoch", columns.heading(column)
+        )
         # A first epoch is far from the others, and no outlier.
         values = charts.values(lines)
         scale = scales.of(values, column != "test_accuracy", may_be_cut=False)

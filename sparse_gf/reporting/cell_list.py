@@ -1,5 +1,6 @@
 """Blocks of the page that list cells, each with its details; one for either kind."""
 
+import html
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ class Details(NamedTuple):
     figures: tuple[Markup, ...]
     table: str
     lines: list[str]
-    config: str
+    config: Markup
     environment: str
 
 
@@ -172,18 +173,19 @@ def _details(
 ) -> Details:
     row = rows.iloc[0]
     drawn = (*columns.DRAWN, *columns.own(rows))
-    figures = [cell_charts.by_place(axis, lines, found.title, drawn)]
+    figures = [cell_charts.by_place(axis, lines, "", drawn)]
     if measured is not None:
         own = measured[measured["config_hash"] == row["config_hash"]]
         if len(own):
-            figures.append(cell_charts.over_epochs(axis, own, found.title, drawn))
+            figures.append(cell_charts.over_epochs(axis, own, drawn))
     return Details(
         hash=row["config_hash"],
         title=found.title,
         figures=tuple(figures),
         table=render.html(found.layout()._replace(title="", notes=())),
         lines=found.lines(),
-        config=cell_folder.config_file(row["config"]),
+        # Quotes are many, and need no escape between tags.
+        config=Markup(html.escape(cell_folder.config_file(row["config"]), quote=False)),
         environment=environment(row),
     )
 

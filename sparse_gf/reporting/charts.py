@@ -212,7 +212,7 @@ def _axes(frame: _Frame, labels: Labels) -> Iterator[str]:
     last = -math.inf
     for place in frame.ticks if len(frame.ticks) < 9 else _some(frame.ticks):
         x = frame.x(place)
-        grid.append(f"M{x:.1f} {_TOP}V{frame.bottom}")
+        grid.append(f"M{x:.0f} {_TOP}V{frame.bottom}")
         if x - last > 22:
             last = x
             yield f'<text x="{x:.1f}" y="{frame.bottom + 15}">{place:g}</text>'
@@ -237,9 +237,9 @@ def _class(line: Line) -> str:
 
 def _line(line: Line, frame: _Frame, number: int) -> str:
     points = [(p, v, frame.x(p), frame.y(v)) for p, v in line.curve.items()]
-    said = ", ".join(f"{p:.4g}: {v:.5g}" for p, v, _, y in points if y == y)
+    said = ", ".join(f"{p:.4g}: {v:.4g}" for p, v, _, y in points if y == y)
     path = "".join(
-        f"{'L' if i and points[i - 1][3] == points[i - 1][3] else 'M'}{x:.1f},{y:.1f}"
+        f"{'L' if i and points[i - 1][3] == points[i - 1][3] else 'M'}{x:.0f} {y:.1f}"
         for i, (*_, x, y) in enumerate(points)
         if y == y
     )

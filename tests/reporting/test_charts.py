@@ -68,8 +68,8 @@ def test_curves_over_epochs_are_of_arms_by_width_and_of_densities():
     ]
     frame = pd.DataFrame(places, columns=["arm", "dense_width", "epoch"])
     frame = frame.assign(test_accuracy=0.5, egf2=np.arange(8.0), density=0.05)
-    by_width = cell_charts.over_epochs(plots.WIDTH, frame, "t", columns.DRAWN)
+    by_width = cell_charts.over_epochs(plots.WIDTH, frame, columns.DRAWN)
     assert by_width.count('<svg class="chart"') == 2
     assert "<title>dense, width 20 — 1: 6, 5: 7</title>" in by_width
-    by_density = cell_charts.over_epochs(plots.DENSITY, frame, "t", columns.DRAWN)
+    by_density = cell_charts.over_epochs(plots.DENSITY, frame, columns.DRAWN)
     assert "<title>5% of weights — 1: 3, 5: 4</title>" in by_density
