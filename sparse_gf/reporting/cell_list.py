@@ -1,5 +1,6 @@
 """Blocks of the page that list cells, each with its details; one for either kind."""
 
+import dataclasses
 import html
 import json
 from collections.abc import Iterable, Iterator
@@ -78,6 +79,8 @@ def under_masks(findings: Findings) -> Block:
         ]
         whole = findings.masked[findings.masked["config_hash"] == config_hash]
         summary, own_lines = densities.summarise(whole), densities.with_lines(whole)
+        title = ", ".join([summary.title, *own_lines["line"].unique()])
+        summary = dataclasses.replace(summary, title=title)
         details.append(_details(DENSITY, whole, own_lines, summary, measured))
     headings = (
         *("Cell", "Data set", "Model", "Mask", "Opti\u00admizer", "Rate", "Epochs"),

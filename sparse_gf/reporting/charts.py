@@ -120,11 +120,12 @@ def legend(lines: Iterable[Line], note: str = "") -> Markup:
 
 
 def figure(
-    charts: Iterable[str], caption: str, key: str = "", kind: str = ""
+    charts: Iterable[str], caption: str, key: str = "", in_row: int = 0
 ) -> Markup:
-    """Charts with one caption and one legend."""
+    """Charts with one caption and one legend, so many in a row where there is room."""
+    kind = f'class="many" style="--n: {in_row}"' if in_row else ""
     return Markup(
-        f'<figure class="{kind}">{key}<div class="charts">{"".join(charts)}</div>'
+        f'<figure {kind}>{key}<div class="charts">{"".join(charts)}</div>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
@@ -164,6 +165,7 @@ class _Frame:
         self.ticks = np.unique([float(f"{place:.3g}") for place in places])
         self._x = self._ends(places, log_x)
         self._y = self._ends(np.array(scale[:2]), scale.log)
+        self._beyond = {True: 0, False: 0}
 
     @staticmethod
     def _ends(values: np.ndarray, log: bool) -> tuple[float, float]:
@@ -187,9 +189,22 @@ class _Frame:
         share = min(max((at - low) / (high - low), 0), 1)
         return self.bottom - (self.bottom - _TOP) * share
 
-    def beyond(self, value: float) -> bool:
-        """Whether a value is an outlier, drawn at the edge."""
-        return self.scale.cut and not self.scale.low <= value <= self.scale.high
+    def beyond(self, value: float, x: float) -> str:
+        """Says the value of an outlier, which is drawn at the edge; empty for others.
+
+        Each is said within the axes, on a line of its own.
+        """
+        if not self.scale.cut or self.scale.low <= value <= self.scale.high:
+            return ""
+        up = value > self.scale.high
+        line = 10 * self._beyond[up]
+        self._beyond[up] += 1
+        y, arrow = (_TOP + 9 + line, "▲") if up else (self.bottom - 3 - line, "▼")
+        if x > 0.6 * self.right:
+            place = f'class="end" x="{x - 7:.0f}"'
+        else:
+            place = f'x="{x + 7:.0f}"'
+        return f'<text {place} y="{y}">{arrow} {value:.4g}</text>'
 
     def y_ticks(self) -> list[float]:
         low, high = self._y
@@ -254,10 +269,8 @@ def _line(line: Line, frame: _Frame, number: int) -> str:
     for _, value, x, y in points:
         if line.marker is not None and y == y:
             parts.append(f'<use href="#m{line.marker}" x="{x:.0f}" y="{y:.1f}"/>')
-        if y == y and frame.beyond(value):
-            up = value > frame.scale.high
-            at, arrow = (_TOP + 4, "▲") if up else (frame.bottom + 4, "▼")
-            parts.append(f'<text x="{x + 7:.0f}" y="{at}">{arrow} {value:.4g}</text>')
+        if y == y:
+            parts.append(frame.beyond(value, x))
     faint = f' opacity="{line.opacity:.2g}"' if line.opacity < 1 else ""
     # Ever narrower: of lines that lie on each other each is seen.
     width = max(3.2 - 0.5 * number, 1.3)

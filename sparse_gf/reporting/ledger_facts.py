@@ -32,7 +32,7 @@ def lines() -> Iterator[dict[str, Any]]:
         yield {
             "study": STUDY,
             "row": fact.source,
-            "column": " ".join(filter(None, (fact.name.replace("_", " "), fact.unit))),
+            "column": _spoken(fact),
             "paper_dataset": _titles(fact),
             "dataset": _titles(fact),
             "published": fact.value,
@@ -59,6 +59,12 @@ def same_sign(ours: float, theirs: float) -> bool | None:
     """Whether two differences have the same sign; None if one has none."""
     product = np.sign(ours) * np.sign(theirs)
     return None if np.isnan(product) or not product else bool(product > 0)
+
+
+def _spoken(fact: Fact) -> str:
+    """What is counted, with its unit where the name does not say it."""
+    name = fact.name.replace("_", " ")
+    return name if fact.unit in name else f"{name}, {fact.unit}"
 
 
 def _agrees(ours: float, fact: Fact) -> bool:

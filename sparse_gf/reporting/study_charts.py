@@ -20,7 +20,7 @@ def figure(rows: pd.DataFrame, measures: Sequence[str], caption: str) -> Markup:
     drawn = [_panel(own, numbers, _SIZES[wide]) for row in arranged for own in row]
     few = len(numbers) <= MAX_BANDED
     key = charts.legend(_named(numbers), "mean ± sd over seeds" if few else "")
-    return charts.figure(drawn, caption, key, "wider" if wide else "many")
+    return charts.figure(drawn, caption, key, 0 if wide else len(arranged[0]))
 
 
 def _panel(
