@@ -165,7 +165,7 @@ class _Frame:
         self.ticks = np.unique([float(f"{place:.3g}") for place in places])
         self._x = self._ends(places, log_x)
         self._y = self._ends(np.array(scale[:2]), scale.log)
-        self._beyond = {True: 0, False: 0}
+        self._said: set[bool] = set()
 
     @staticmethod
     def _ends(values: np.ndarray, log: bool) -> tuple[float, float]:
@@ -190,21 +190,20 @@ class _Frame:
         return self.bottom - (self.bottom - _TOP) * share
 
     def beyond(self, value: float, x: float) -> str:
-        """Says the value of an outlier, which is drawn at the edge; empty for others.
+        """Marks an outlier, which is drawn at the edge; empty for others.
 
-        Each is said within the axes, on a line of its own.
+        The first at an edge has its value beside it; those of all are with their lines.
         """
         if not self.scale.cut or self.scale.low <= value <= self.scale.high:
             return ""
         up = value > self.scale.high
-        line = 10 * self._beyond[up]
-        self._beyond[up] += 1
-        y, arrow = (_TOP + 9 + line, "▲") if up else (self.bottom - 3 - line, "▼")
+        y, arrow = (_TOP + 9, "▲") if up else (self.bottom - 3, "▼")
+        place = f'x="{x + 7:.0f}"'
         if x > 0.6 * self.right:
             place = f'class="end" x="{x - 7:.0f}"'
-        else:
-            place = f'x="{x + 7:.0f}"'
-        return f'<text {place} y="{y}">{arrow} {value:.4g}</text>'
+        said = "" if up in self._said else f" {value:.4g}"
+        self._said.add(up)
+        return f'<text {place} y="{y}">{arrow}{said}</text>'
 
     def y_ticks(self) -> list[float]:
         low, high = self._y
