@@ -6,7 +6,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from sparse_gf.core import errors, files, own, words
 from sparse_gf.core.errors import UserError
 from sparse_gf.core.types import Dataset
 from sparse_gf.data.datasets import DatasetInfo
-from sparse_gf.experiment import checkpoints, chunk, kinds, loggers, rows
+from sparse_gf.experiment import checkpoints, chunk, kept, kinds, loggers, rows
 from sparse_gf.experiment.monitor import Monitor
 from sparse_gf.specs import Cell, RunSpec
 
@@ -116,7 +116,7 @@ def train_cell(
         if results.cell_path(workdir, cell.hash).exists():
             _check_same(cell, dataset, workdir)
             monitor.note(f"Cell {cell.hash} is finished; nothing to train.")
-            if lacking := not_kept([cell], options, workdir):
+            if lacking := kept.complete([cell], options, workdir):
                 monitor.note(lacking)
         else:
             folder = results.cell_folder(workdir, cell.info.name, cell.hash)
@@ -131,55 +131,11 @@ def train_cell(
                 trained, share = chunk.train_all(job, dataset, workdir, monitor)
                 seconds = (time.monotonic() - start) / share if share else math.nan
                 results.write_cell(workdir, cell.hash, trained, seconds)
-                loggers.tabulate(options.logs, _logs(cell, workdir), trained)
+                loggers.tabulate(options.logs, kept.logs(cell, workdir), trained)
         # Also for a finished cell: its process may have been killed right here.
         environment = rows.environment(cell, dataset)
         own = checkpoints.folder(workdir, cell.hash, environment)
         checkpoints.remove(own, monitor.note)
-
-
-def not_kept(cells: Sequence[Cell], options: RunSpec, workdir: pathlib.Path) -> str:
-    """What is asked for of finished cells and was not written when they were trained.
-
-    Returns:
-        That, and how to have it; empty where nothing is missing.
-    """
-    wanted: dict[str, dict[str, Cell]] = {}
-    for cell in cells:
-        for kind, is_there in _kept(cell, options, workdir):
-            if not is_there:
-                wanted.setdefault(kind, {})[cell.hash] = cell
-    if not wanted:
-        return ""
-    names = sorted({name for found in wanted.values() for name in found})
-    paths = [str(results.cell_path(workdir, name)) for name in names[:3]]
-    more = f" and {len(names) - 3} others" if len(names) > 3 else ""
-    return (
-        f"{words.counted(len(names), 'finished cell')} did not keep "
-        f"{', '.join(wanted)}, which only training makes. To have them, train again: "
-        f"in another --workdir, or after removing {', '.join(paths)}{more}."
-    )
-
-
-def _kept(
-    cell: Cell, options: RunSpec, workdir: pathlib.Path
-) -> Iterator[tuple[str, bool]]:
-    """What is asked for of a finished cell, in words, and whether it is there."""
-    folder = results.cell_folder(workdir, cell.info.name, cell.hash)
-    if options.save_masks:
-        yield "masks", any(folder.glob("masks/*.npz"))
-    if options.save_networks:
-        there = {path.stem.rpartition("_")[2] for path in folder.glob("networks/*.npz")}
-        *before, last = map(str, kinds.job(cell, options).measured)
-        yield "networks", last in there
-        if options.save_networks == "measured":
-            yield "networks of all measured epochs", there.issuperset(before)
-    for log in options.logs:
-        yield f"logs for {log}", (_logs(cell, workdir) / log).is_dir()
-
-
-def _logs(cell: Cell, workdir: pathlib.Path) -> pathlib.Path:
-    return results.cell_folder(workdir, cell.info.name, cell.hash) / "logs"
 
 
 def _have(

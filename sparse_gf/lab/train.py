@@ -125,7 +125,7 @@ def read(workdir: str | os.PathLike[str]) -> Results:
 
 def _warn(finished: Sequence[Cell], options: RunSpec, folder: pathlib.Path) -> None:
     """Warns of what finished cells are asked for and did not keep."""
-    if lacking := experiment.not_kept(finished, options, folder):
+    if lacking := experiment.complete(finished, options, folder):
         warnings.warn(lacking, stacklevel=3)
 
 

@@ -27,6 +27,7 @@ from sparse_gf.results.cells import compact as compact
 from sparse_gf.results.cells import read as read
 from sparse_gf.results.cells import read_costs as read_costs
 from sparse_gf.results.cells import read_measurements as read_measurements
+from sparse_gf.results.cells import read_rows as read_rows
 from sparse_gf.results.cells import read_seconds as read_seconds
 from sparse_gf.results.cells import survey as survey
 from sparse_gf.results.cells import under_masks as under_masks

@@ -58,6 +58,13 @@ def read_seconds(workdir: str | os.PathLike[str], config_hash: str) -> float:
     return read_file(cell_path(workdir, config_hash))[1]
 
 
+def read_rows(
+    workdir: str | os.PathLike[str], config_hash: str
+) -> list[dict[str, Any]]:
+    """Reads a finished cell as ``write_cell`` takes it, columns of ``NETWORKS`` all."""
+    return read_file(cell_path(workdir, config_hash))[0].to_pylist()
+
+
 def compact(workdir: pathlib.Path) -> None:
     """Writes ``networks.parquet`` and ``measurements.parquet`` from all cells."""
     # One at a time: a slower process must not put back the tables it began with.

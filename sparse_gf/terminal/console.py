@@ -109,7 +109,7 @@ def train_sweep(
     cells = _missing(wanted, path)
     _say(console, f"{_heading(sweep)}: {_count(wanted, cells)}.")
     finished = [cell for cell in wanted if cell not in cells]
-    if lacking := experiment.not_kept(finished, sweep.run, path):
+    if lacking := experiment.complete(finished, sweep.run, path):
         _say(console, lacking)
     failed: dict[str, str] = {}
     with contextlib.ExitStack() as work:

@@ -1,6 +1,7 @@
 """Logs of training: TensorBoard's event files and offline runs of Weights & Biases."""
 
 import pathlib
+import shutil
 import struct
 import sys
 import types
@@ -50,6 +51,12 @@ def test_event_files_hold_what_the_rows_hold(tmp_path):
             np.testing.assert_allclose(found[column, row["epoch"]], row[column], 1e-6)
         norms = [found[f"layer_norms2/Dense_{i}/kernel", row["epoch"]] for i in (0, 1)]
         np.testing.assert_allclose(norms, row["layer_norms2"], 1e-6)
+    # Of a finished cell they are made of its rows.
+    logs = folder / "tensorboard"
+    before = {path.name: events(path) for path in logs.iterdir()}
+    shutil.rmtree(folder)
+    experiment.run(CELL, RunSpec(log="tensorboard"), tmp_path)
+    assert {path.name: events(path) for path in logs.iterdir()} == before
 
 
 def test_a_network_keeps_its_log_while_its_density_falls(tmp_path):

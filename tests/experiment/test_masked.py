@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparse_gf import data, ensemble, experiment, losses, masks, scores, specs, training
+from sparse_gf import (
+    data,
+    ensemble,
+    experiment,
+    losses,
+    masks,
+    results,
+    scores,
+    specs,
+    training,
+)
 from sparse_gf.core import tree
 from sparse_gf.core.errors import UserError
 from sparse_gf.data import augment
@@ -61,7 +72,8 @@ def start(cell):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("finished")
-    return workdir, experiment.run(CELL, RunSpec(save_masks=True), workdir)
+    keep = RunSpec(save_masks=True, save_networks="last")
+    return workdir, experiment.run(CELL, keep, workdir)
 
 
 def test_a_row_per_density_and_seed(finished):
@@ -262,6 +274,16 @@ def test_iterative_pruning_gives_a_row_per_round(tmp_path):
         for outer, inner in itertools.pairwise(nested):
             lost = jax.tree.map(lambda i, o: bool((i & ~o).any()), inner, outer)
             assert not any(jax.tree.leaves(lost))
+
+
+def test_masks_that_were_not_kept_are_made_of_networks(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    folder = results.cell_folder(tmp_path, CELL.dataset, CELL.hash) / "masks"
+    before = {path.name: masks.read_digest(path) for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    assert experiment.complete([CELL], RunSpec(save_masks=True), tmp_path) == ""
+    assert {p.name: masks.read_digest(p) for p in folder.iterdir()} == before
+    assert len(before) == 6
 
 
 def test_saved_masks_train_again(finished, tmp_path):

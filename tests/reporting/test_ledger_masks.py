@@ -138,7 +138,7 @@ def test_numbers_of_the_protocol_are_those_of_the_studies():
         "networks trained MLPs",
         "networks trained wide ResNets",
     }
-    widths = known[known["column"] == "dense width units"]
+    widths = known[known["column"] == "dense width, units"]
     assert list(widths["value"]) == [308, 923, 1538, 2153, 2768]
     (epochs,) = facts.loc[
         (facts["row"] == "Section 2.1") & (facts["dataset"] == "Fashion-MNIST"), "value"
