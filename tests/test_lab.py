@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from sparse_gf import lab, stats
 from sparse_gf.core import errors
 from sparse_gf.core.errors import UserError
 from sparse_gf.experiment import engines
+from sparse_gf.lab import train
 from sparse_gf.specs import CapacitySpec, RunSpec
 
 SMALL = {
@@ -192,3 +194,13 @@ def test_a_finished_cell_says_what_it_did_not_keep(found):
         sg.sweep(grid, workdir, options=options)
     with pytest.warns(UserWarning, match=f"1 finished cell did not {wanted}"):
         sg.compare(SMALL, workdir, options=options)
+
+
+def test_a_bar_is_printed_where_one_is_asked_for(capsys):
+    pytest.importorskip("tqdm")
+    with train._monitor("tqdm") as monitor:
+        monitor.progress(0.5, "half")
+    assert re.search(r"50%\|.*\| half", capsys.readouterr().err)
+    with train._monitor(None) as monitor:
+        monitor.progress(0.5, "half")
+    assert capsys.readouterr() == ("", "")

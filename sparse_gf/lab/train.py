@@ -190,7 +190,7 @@ def _monitor(
         with _bar() as bar:
 
             def tell(share: float, message: str) -> None:
-                bar.set_postfix_str(message, refresh=False)
+                bar.set_description_str(message, refresh=False)
                 bar.update(share - bar.n)
 
             yield _Told(tell, measured)
@@ -198,7 +198,9 @@ def _monitor(
 
 def _bar() -> Any:
     try:
-        from tqdm import auto
+        with warnings.catch_warnings(action="ignore"):
+            # Notebooks without widgets get a bar of text, and need not be told.
+            from tqdm import auto
     except ImportError as error:
         raise UserError('progress="tqdm" needs tqdm: pip install tqdm.') from error
-    return auto.tqdm(total=1.0, bar_format="{percentage:3.0f}%|{bar}| {postfix}")
+    return auto.tqdm(total=1.0, bar_format="{percentage:3.0f}%|{bar}| {desc}")

@@ -135,8 +135,8 @@ def test_numbers_of_the_protocol_are_those_of_the_studies():
     other = known[~known["same_finding"].astype(bool)]
     # The paper rounds, or does not say which networks it counts.
     assert set(other["column"]) == {
-        "networks trained MLPs",
-        "networks trained wide ResNets",
+        "networks trained, MLPs",
+        "networks trained, wide ResNets",
     }
     widths = known[known["column"] == "dense width, units"]
     assert list(widths["value"]) == [308, 923, 1538, 2153, 2768]
