@@ -253,7 +253,7 @@ def _line(line: Line, frame: _Frame, number: int) -> str:
     points = [(p, v, frame.x(p), frame.y(v)) for p, v in line.curve.items()]
     said = ", ".join(f"{p:.4g}: {v:.4g}" for p, v, _, y in points if y == y)
     path = "".join(
-        f"{'L' if i and points[i - 1][3] == points[i - 1][3] else 'M'}{x:.0f} {y:.1f}"
+        f"{'L' if i and points[i - 1][3] == points[i - 1][3] else 'M'}{x:.0f},{y:.1f}"
         for i, (*_, x, y) in enumerate(points)
         if y == y
     )

@@ -49,7 +49,7 @@ def test_a_line_has_its_values_a_gap_and_what_is_beyond():
     assert root.find(".//title").text == "a <b> — 1: 1.5, 3: 2.5, 4: 3.5"
     (path,) = (p.get("d") for p in root.iter("path") if p.get("class") == "line")
     # As many places as values: after the gap it begins anew.
-    assert [part.count(" ") for part in path.split("M")] == [0, 1, 2]
+    assert [part.count(",") for part in path.split("M")] == [0, 1, 2]
     assert len(list(root.iter("use"))) == 3
     outlier = drawn(dict(enumerate([*TEN, 10.0])))
     assert "▼ 10" in outlier
