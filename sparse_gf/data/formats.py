@@ -248,6 +248,8 @@ def decode_all(
 ) -> UInt8[np.ndarray, "examples height width channels"]:
     """Decodes ``count`` images in threads: Pillow lets others run meanwhile.
 
+    A task is many images, since handing one over takes longer than decoding it.
+
     Args:
         info: What the images belong to.
         count: Number of images.
@@ -258,13 +260,15 @@ def decode_all(
         The images in the order of their indices.
     """
     images = np.empty((count, *info.image_shape), np.uint8)
+    at_once = 1000
 
-    def fill(index: int) -> None:
-        images[index] = decode(index)
+    def fill(start: int) -> None:
+        for index in range(start, min(start + at_once, count)):
+            images[index] = decode(index)
 
     with futures.ThreadPoolExecutor() as pool:
         # What is still waiting is cancelled when one of them raises.
-        for _ in pool.map(fill, range(count)):
+        for _ in pool.map(fill, range(0, count, at_once)):
             pass
     return images
 

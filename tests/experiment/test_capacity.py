@@ -111,8 +111,11 @@ PADDED = {
     "optimizer",
     [
         # One in the quick tests: it is the strongest test of the pipeline.
-        pytest.param(name, marks=[] if name == "adam" else pytest.mark.thorough)
-        for name in PADDED
+        "adam",
+        pytest.param("momentum", marks=pytest.mark.thorough),
+        pytest.param("sgd", marks=pytest.mark.thorough),
+        pytest.param("adagrad", marks=pytest.mark.exhaustive),
+        pytest.param("rmsprop", marks=pytest.mark.exhaustive),
     ],
 )
 def test_padded_dense_network_equals_the_narrow_one(x64, digits, optimizer):

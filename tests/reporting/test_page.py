@@ -5,8 +5,6 @@ import dataclasses
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import markupsafe
 import pandas as pd
@@ -249,18 +247,11 @@ def test_a_study_of_densities_has_a_block_and_its_cells_no_other(tmp_path):
 
 
 @pytest.mark.thorough
-def test_the_command(work, tmp_path):
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "sparse_gf.report", *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
+def test_the_command(command, work, tmp_path):
     shutil.copytree(work.path / "cells", tmp_path / "work" / "cells")
-    done = run(f"--workdir={tmp_path}/work", "--wilcoxon_method=asymptotic")
+    done = command(
+        "report", f"--workdir={tmp_path}/work", "--wilcoxon_method=asymptotic"
+    )
     assert done.returncode == 0
     path = f"{tmp_path}/work/report/index.html"
     *verdicts, last = done.stdout.splitlines()
@@ -271,6 +262,6 @@ def test_the_command(work, tmp_path):
     assert max(map(len, verdicts)) <= 80
     assert [line[:9] for line in done.stderr.splitlines()] == ["refused: "] * 2
     assert "asymptotic, 4 pairs" in pathlib.Path(path).read_text()
-    done = run(f"--workdir={tmp_path}/nowhere")
+    done = command("report", f"--workdir={tmp_path}/nowhere")
     assert done.returncode == 2
     assert done.stderr.startswith("error: --workdir is ")
