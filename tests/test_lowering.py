@@ -154,13 +154,9 @@ def test_networks_with_all_tweaks_lower(model, norm):
     lower_programs(changed(model=model, norm=norm, mask=mask, **tweaks))
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        *(pytest.param(m, marks=pytest.mark.thorough) for m in ("wrn_10_1", "vgg11")),
-        *(pytest.param(m, marks=pytest.mark.exhaustive) for m in catalog.EXAMPLES),
-    ],
-)
+# Of the same layers as the one below, and as the network above.
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("model", catalog.EXAMPLES)
 def test_networks_lower(model):
     lower_programs(changed(model=model, dataset="cifar10"), "advance")
 
