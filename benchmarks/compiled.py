@@ -19,7 +19,7 @@ from jax.sharding import SingleDeviceSharding
 
 from benchmarks import cells, harness, hlo, roofline
 from sparse_gf import ensemble, specs
-from sparse_gf.core import errors
+from sparse_gf.core import errors, words
 from sparse_gf.experiment import capacity, masked, targets
 from sparse_gf.specs import CapacitySpec, Cell, MaskedSpec, MaskSpec, OptimizerSpec
 
@@ -80,7 +80,7 @@ CELLS: dict[str, Callable[[], Cell]] = {
         for optimizer in ("adam", "momentum")
     },
     "resnet20": lambda: masked_cell("resnet20", 6),
-    "resnet20_ghosts": lambda: masked_cell("resnet20", 6, tost="gsw,gsk,ls"),
+    "resnet8_ghosts": lambda: masked_cell("resnet8", 6, tost="gsw,gsk,ls"),
     "wrn_28_10": lambda: masked_cell("wrn_28_10", 3),
     "vgg16": lambda: masked_cell("vgg16", 6),
     "mobilenet": lambda: masked_cell("mobilenet", 6),
@@ -94,7 +94,7 @@ class Found(NamedTuple):
     Attributes:
         module: What it does.
         memory: Bytes of arguments, results and temporaries.
-        seconds: Of compiling.
+        seconds: Of processors, of compiling.
     """
 
     module: hlo.Module
@@ -119,9 +119,9 @@ def compiled(cell: Cell, sharding: SingleDeviceSharding, name: str) -> Found:
     networks, own = programs(cell)
     traced = getattr(own, name).traced(*cells.arguments(networks, cell, sharding)[name])
     lowered = traced.lower()
-    start = time.perf_counter()
+    start = time.process_time()
     program = lowered.compile()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     return Found(
         hlo.Module(program.as_text() or ""), cells.planned_bytes(program), seconds
     )
@@ -151,8 +151,8 @@ def figure(target: Target, title: str, cell: Cell, name: str) -> harness.Figure:
     return harness.Figure(
         f"{target.title}, {title}, `{name}`: {hlo.num_kernels(launches) / steps:.0f} "
         f"kernels {per}, {convolutions}buffers of {found.memory / 1e9:.3g} GB, "
-        f"compiled in {found.seconds:.0f} s, projected to {took:.3g} ms {per}; "
-        f"bytes{floor}",
+        f"compiled in {found.seconds:.0f} processor seconds, "
+        f"projected to {took:.3g} ms {per}; bytes{floor}",
         [hlo.num_bytes(launches) / steps / 1e9],
         f"GB {per}",
         remark=f"Loops: {of_loops or 'none'}. Products: {ways or 'none'}.",
@@ -184,17 +184,17 @@ def main() -> None:
         else:
             errors.one_of("--cells", name, CELLS)
             cell = CELLS[name]()
+        file = f"compiled_{args.target}_{name}"
+        which = f"--config={args.config}" if args.config else f"--cells={name}"
+        command = f"benchmarks.compiled --target={args.target} {which}"
         if args.networks:
             cell = dataclasses.replace(cell, seeds=tuple(range(args.networks)))
-        title = f"{name}, {cell.num_networks} networks"
-        rows = [
-            figure(target, title, cell, program) for program in args.programs.split(",")
-        ]
-        harness.write(
-            f"compiled_{args.target}_{name}",
-            f"benchmarks.compiled --target={args.target} --cells={name}",
-            rows,
-        )
+            file += f"_{args.networks}"
+            command += f" --networks={args.networks}"
+        title = f"{name}, {words.counted(cell.num_networks, 'network')}"
+        for program in args.programs.split(","):
+            row = figure(target, title, cell, program)
+            harness.write(f"{file}_{program}", f"{command} --programs={program}", [row])
 
 
 if __name__ == "__main__":

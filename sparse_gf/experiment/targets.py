@@ -1,4 +1,8 @@
-"""Accelerators that training can be planned for, from public datasheets."""
+"""Accelerators that training can be planned for, from public datasheets.
+
+Datasheets of GPUs give most rates of matrix units with sparsity: these are without it,
+and half. Products in float64 run on matrix units too, at twice the vector rate.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -44,9 +48,9 @@ TARGETS = {
             "float32": 67e12,
             "tensorfloat32": 494.7e12,
             "bfloat16": 989.4e12,
-            "float64": 34e12,
+            "float64": 67e12,
         },
-        "NVIDIA H100 Tensor Core GPU datasheet and architecture whitepaper",
+        "NVIDIA H100 Tensor Core GPU datasheet, SXM5, and architecture whitepaper",
     ),
     "a100": Target(
         "NVIDIA A100 SXM, 80 GB",
@@ -58,19 +62,20 @@ TARGETS = {
             "float32": 19.5e12,
             "tensorfloat32": 156e12,
             "bfloat16": 312e12,
-            "float64": 9.7e12,
+            "float64": 19.5e12,
         },
-        "NVIDIA A100 Tensor Core GPU datasheet",
+        "NVIDIA A100 Tensor Core GPU datasheet, A100 80GB SXM",
     ),
     "v5e": Target(
         "Google TPU v5e, one chip",
         16e9,
         ensemble.Machine(16e9, 1, one_by_one=False),
+        # One version of the page has 800 GiB/s, 5% more.
         819e9,
         LAUNCH,
         # XLA computes a product in float32 as six in bfloat16.
         {"float32": 197e12 / 6, "bfloat16": 197e12},
-        "Google Cloud documentation of TPU v5e",
+        "Google Cloud documentation, page TPU v5e, key chip specifications",
     ),
 }
 """By name."""
