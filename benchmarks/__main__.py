@@ -16,6 +16,7 @@ EVERYWHERE = (
     "memory",
     "growth",
     "precision",
+    "xla_options",
     "roofline",
     "protocol",
 )

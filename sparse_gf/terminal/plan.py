@@ -18,7 +18,8 @@ HERE = "here"
 
 MEMORY = (
     "At once and memory are the estimate that training begins with. Where it says that "
-    "not all networks fit, accelerators ask the compiler, and may find that more do."
+    "not all networks fit, accelerators ask their compiler, which this plan does not, "
+    "and may find that more do."
 )
 PAPER = (
     "A projection, not a measurement: a step takes the longest of its operations at "
