@@ -22,7 +22,9 @@ CONVOLUTIONS = f"{LIBRARY}INDIVIDUAL_CONVOLUTION"
 PRODUCTS = f"{LIBRARY}DOT,{LIBRARY}INDIVIDUAL_DOT"
 OPTIONS: dict[str, dict[str, Any]] = {
     "as it is, again": {},
-    "YNNPACK's convolutions alone": {"xla_cpu_experimental_ynn_fusion_type": CONVOLUTIONS},
+    "YNNPACK's convolutions alone": {
+        "xla_cpu_experimental_ynn_fusion_type": CONVOLUTIONS
+    },
     "no YNNPACK": {"xla_cpu_experimental_ynn_fusion_type": ""},
     "XNNPACK": {
         "xla_cpu_use_xnnpack": True,
