@@ -70,7 +70,9 @@ def tables(parts: pd.DataFrame, names: Collection[str]) -> str:
 
 def _row(name: str, parts: pd.DataFrame, verdict: str) -> str:
     claim = _CLAIMS[name]
-    paper = f"{_where(claim)}: {claim.published}"
+    # Figures are named by where they are.
+    published = re.sub("^(a figure|figures)(; )?", "", claim.published)
+    paper = ": ".join(filter(None, (_where(claim), published)))
     cells = claim.meaning, paper, "; ".join(claim_table.numbers(parts)), verdict
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
