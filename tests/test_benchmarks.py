@@ -143,8 +143,10 @@ def test_an_h100_would_run_what_is_needed(benchmarks, monkeypatch, name, most):
     fast = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     try:
-        target = compiled.TARGETS["h100"]
-        module = compiled.compiled(cell, target.sharding(), "advance").module
+        device = compiled.TARGETS["h100"].sharding()
+        module = compiled.compiled(cell, device, "advance").module
+    except NotImplementedError:
+        pytest.skip("JAX takes the plugin without a GPU only for JAX_PLATFORMS=cpu")
     finally:
         jax.config.update("jax_disable_most_optimizations", fast)
     (loop,) = [loop for loop in module.loops() if loop.trips > 1]
