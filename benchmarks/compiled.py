@@ -146,7 +146,7 @@ def figure(target: Target, title: str, cell: Cell, name: str) -> harness.Figure:
         for own in [list(found.module.launches(loop.body))]
     )
     ways = ", ".join(f"{n} x {way}" for way, n in found.module.algorithms().items())
-    windows = [max(window) for window in found.module.windows()]
+    windows = [max(own) for own in found.module.windows() if len(own) > 1]
     convolutions = f"windows up to {max(windows)}, " if windows else ""
     return harness.Figure(
         f"{target.title}, {title}, `{name}`: {hlo.num_kernels(launches) / steps:.0f} "

@@ -21,7 +21,7 @@ WIDTHS |= {"s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8, "f64": 8, "token": 
 
 NO_KERNELS = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}
 NO_KERNELS |= {"after-all", "opt-barrier", "copy-done", "async-done", "async-update"}
-NO_KERNELS |= {"partition-id", "replica-id"}
+NO_KERNELS |= {"slice-done", "partition-id", "replica-id"}
 
 SLICES = frozenset({"slice", "dynamic-slice", "gather"})
 
@@ -149,6 +149,10 @@ class Module:
 
     def bytes(self, computation: str, instruction: Instruction) -> int:
         """What a kernel reads and writes."""
+        if instruction.opcode == "slice-start":
+            # The whole, the part that is copied, and what to wait for.
+            (_, _, from_fast), (dtype, sizes, to_fast), _ = _arrays(instruction.shape)
+            return WIDTHS[dtype] * math.prod(sizes) * (2 - from_fast - to_fast)
         values = self.computations[computation].instructions
         inner = self._inside(values, instruction)
         parameters = [i for i in inner.instructions.values() if i.opcode == "parameter"]
@@ -311,7 +315,10 @@ def _flops(product: Instruction, values: Mapping[str, Instruction]) -> int:
     if "BackwardInput" in product.attributes:
         first, out = out, first
     del images
-    return 2 * math.prod(out) * math.prod(second) // second[kernel.index("o")]
+    taps = math.prod(second) // second[kernel.index("o")]
+    # Between the images' pixels there is nothing to multiply: so TPUs take batches.
+    apart = product.attribute(r"lhs_dilate=([\dx]+)") or "1"
+    return 2 * math.prod(out) * taps // math.prod(map(int, apart.split("x")))
 
 
 def _parse(text: str) -> tuple[dict[str, Computation], str]:

@@ -88,6 +88,12 @@ HloModule jit_f, entry_computation_layout={...}
   %kernel.1 = f32[4,3,3,3]{3,2,1,0} get-tuple-element(%arg), index=3
   %kernel.2 = f32[4,3,3,3]{3,2,1,0} bitcast(%kernel.1)
   %some = f32[1,4]{1,0} fusion(%all.1, %i.1), kind=kLoop, calls=%fused
+  %part = ((f32[9,4]{1,0}), f32[2,4]{1,0:S(1)}, s32[]{:S(2)}) slice-start(%all.1)
+  %there = f32[2,4]{1,0:S(1)} slice-done(%part)
+  %five.1 = f32[5,3,3]{2,1,0:S(1)} get-tuple-element(%arg), index=4
+  %five.2 = f32[5,3,3]{2,1,0:S(1)} convolution(%five.1, %five.1), \
+window={size=5 stride=4 lhs_dilate=5}, dim_labels=0bf_0io->0bf, \
+operand_precision={highest,highest}
   %conv = (f32[2,8,8,4]{3,2,1,0}, u8[0]{0}) custom-call(%images.1, %kernel.2), \
 window={size=3x3 pad=1_1x1_1}, dim_labels=b01f_o01i->b01f, feature_group_count=2, \
 operand_precision={highest,highest}, custom_call_target="__cudnn$convForward"
@@ -114,19 +120,23 @@ def test_a_compiled_program_is_counted(benchmarks):
     hlo = benchmarks("hlo")
     module = hlo.Module(PROGRAM)
     launches = list(module.launches())
-    assert hlo.num_kernels(launches) == 2 * 10 + 1
-    # A row of the matrix and the index; what is made of it stays in fast memory.
-    row = 16 + 4
+    assert hlo.num_kernels(launches) == 4 * 10 + 1
+    # A row of the matrix and the index; what is made of it stays in fast memory, and
+    # so do two rows that are copied there, and five products.
+    row, rows = 16 + 4, 32
     images, kernel, made = (4 * n for n in (2 * 8 * 8 * 6, 4 * 27, 2 * 8 * 8 * 4))
-    assert hlo.num_bytes(launches) == 10 * (row + images + kernel + made) + 2 * 20
+    assert (
+        hlo.num_bytes(launches) == 10 * (row + rows + images + kernel + made) + 2 * 20
+    )
     # Two groups of channels: each output is of 3 x 3 pixels of 3 channels.
     (loop,) = module.loops()
     flops = [launch.flops for launch in module.launches(loop.body)]
-    assert (loop.trips, flops) == (10, [0, 2 * (2 * 8 * 8 * 4) * 27])
-    assert module.algorithms(loop.body) == {"cudnn$convForward highest": 1}
-    assert [*module.windows()] == [(3, 3)]
+    assert (loop.trips, flops) == (10, [0, 0, 2 * 5 * 27, 2 * (2 * 8 * 8 * 4) * 27])
+    ways = {"cudnn$convForward highest": 1, "convolution highest": 1}
+    assert module.algorithms(loop.body) == ways
+    assert [*module.windows()] == [(5,), (3, 3)]
     # At a byte and an operation a second all but the convolution waits for bytes.
-    assert hlo.seconds(launches, 1, 1) == 10 * (row + flops[1]) + 40
+    assert hlo.seconds(launches, 1, 1) == 10 * (row + rows + flops[2] + flops[3]) + 40
 
 
 @pytest.mark.slow
