@@ -21,8 +21,11 @@ from sparse_gf.terminal import configs, usage
 
 STATUSES = (
     "Exit status: 0 done; 1 training or files failed; 2 nothing was begun: a mistake "
-    "in flags, config or data; 130 interrupted."
+    "in flags, config or data; 130 interrupted; 141 nobody reads the output any more."
 )
+
+_UNREAD = 141
+"""Of 128 and SIGPIPE's number, as shells have it."""
 
 _SPELLED = {
     "\u2016": "||",
@@ -167,7 +170,12 @@ def _guarded(
     if extra:
         fail(f"{extra[0]!r} is no flag; flags start with --.")
     try:
-        return command(*operands) or 0
+        status = command(*operands) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever reads our output has enough, as `head` has.
+        os._exit(_UNREAD)
     except Failed as error:
         _end(f"error: {error}", 1)
     except UserError as error:
@@ -206,6 +214,7 @@ def _end(message: str, status: int) -> NoReturn:
     An ordinary exit would wait for the epoch that is being computed, and threads of
     the storage libraries would print over the message.
     """
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
     print(f"\n{message}" if status == 130 else message, file=sys.stderr, flush=True)
     os._exit(status)

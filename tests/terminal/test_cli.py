@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shlex
+import subprocess
 import sys
 
 import pytest
@@ -270,6 +271,20 @@ def test_a_file_in_the_place_of_the_cells_folder_is_found_before_training(
     done = command("main", *CELL, f"--workdir={tmp_path}", code=code)
     assert done.returncode == 2
     assert "taken', which cannot be written (Not a directory)" in done.stderr
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_has_enough_ends_a_command_silently(lines):
+    """Whether the reader is missed at the end, or amid what is printed."""
+    code = "from sparse_gf.terminal import cli; "
+    code += f"cli.run(lambda: print('a line\\n' * {lines}), '', ('',))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_sweep_that_ends_in_an_error_has_begun(command, tmp_path):
