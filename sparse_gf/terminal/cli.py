@@ -79,7 +79,14 @@ def run(
         with unseen if quiet.value else contextlib.nullcontext():
             sys.exit(_guarded(command, argv, operand))
 
-    app.run(end, flags_parser=begin)
+    try:
+        try:
+            app.run(end, flags_parser=begin)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads our output has enough, as `head` has.
+        os._exit(_UNREAD)
 
 
 def _values(argv: Sequence[str], config: Any, keys: Mapping[str, Any]) -> Iterator[str]:
@@ -170,12 +177,9 @@ def _guarded(
     if extra:
         fail(f"{extra[0]!r} is no flag; flags start with --.")
     try:
-        status = command(*operands) or 0
-        sys.stdout.flush()
-        return status
+        return command(*operands) or 0
     except BrokenPipeError:
-        # Whoever reads our output has enough, as `head` has.
-        os._exit(_UNREAD)
+        raise
     except Failed as error:
         _end(f"error: {error}", 1)
     except UserError as error:

@@ -273,15 +273,19 @@ def test_a_file_in_the_place_of_the_cells_folder_is_found_before_training(
     assert "taken', which cannot be written (Not a directory)" in done.stderr
 
 
-@pytest.mark.parametrize("lines", [1, 100_000])
-def test_a_reader_that_has_enough_ends_a_command_silently(lines):
-    """Whether the reader is missed at the end, or amid what is printed."""
+@pytest.mark.parametrize("argument", ["1", "100_000", "--help"])
+def test_a_reader_that_has_enough_ends_a_command_silently(argument):
+    """Whether the reader is missed at the end, amid what is printed, or in the help."""
     code = "from sparse_gf.terminal import cli; "
-    code += f"cli.run(lambda: print('a line\\n' * {lines}), '', ('',))"
+    code += "say = lambda lines: print('a line\\n' * int(lines)); "
+    code += "cli.run(say, '', ('',), operand='N')"
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, argument],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
