@@ -26,7 +26,7 @@ COLUMNS = {
 """Columns of a comparison as they are headed; all but sparsity are texts."""
 
 OWN_COLUMNS = {
-    "row": "Networks",
+    "row": "Stands for",
     "column": "With",
     "sparsity": "Sparsity %",
     "ours": "Ours %",

@@ -11,6 +11,7 @@ from sparse_gf.reporting.charts import Labels, Line
 from sparse_gf.reporting.figures import (
     DENSITY,
     MAX_BANDED,
+    MAX_TOGETHER,
     WIDTH,
     Axis,
     over_seeds,
@@ -18,32 +19,57 @@ from sparse_gf.reporting.figures import (
 )
 
 
+def under_masks(rows: pd.DataFrame, title: str, drawn: Sequence[str]) -> list[Markup]:
+    """Results of networks against density; of many kinds, a figure for each mask.
+
+    For ``rows`` see ``densities.with_lines``, for the rest ``by_place``.
+    """
+    if rows[DENSITY.line].nunique() <= MAX_TOGETHER:
+        return [by_place(DENSITY, rows, title, drawn)]
+    axis = DENSITY._replace(line="beside_mask")
+    names = list(rows[axis.line].unique())
+    return [
+        by_place(axis, part, f"{title}{mask}, ", drawn, f"{mask}, by density", names)
+        for mask, part in rows.groupby("mask_line", sort=False)
+    ]
+
+
 def by_place(
-    axis: Axis, rows: pd.DataFrame, title: str, drawn: Sequence[str]
+    axis: Axis,
+    rows: pd.DataFrame,
+    title: str,
+    drawn: Sequence[str],
+    heading: str = "",
+    names: Sequence[str] = (),
 ) -> Markup:
     """Results of networks against their width or density, a chart for each column.
 
-    Names of charts begin with the title.
+    Names of charts begin with the title. ``names`` are of the lines that have a look of
+    their own in several figures; left out, of those that are here.
     """
     rows = columns.in_percent(rows).assign(place=axis.factor * rows[axis.column])
     made, lines = [], []
     for column in drawn:
-        lines = list(_by_place(axis, rows, column))
-        name = f"{title}{columns.spoken(column)} by {_PLACES[axis]}"
+        lines = list(_by_place(axis, rows, column, names))
+        name = f"{title}{columns.spoken(column)} by {_PLACES[axis.column]}"
         labels = Labels(name, axis.label, columns.heading(column))
         scale = scales.of(charts.values(lines), column != "test_accuracy")
         made.append(charts.chart(lines, labels, scale=scale, log_x=axis.log))
     shown = "mean ± sd" if len(lines) <= MAX_BANDED else "mean"
     key = charts.legend(lines, f"{shown} over seeds; small dots: networks")
-    return charts.figure(made, f"By {_PLACES[axis]}", key)
+    return charts.figure(made, heading or f"By {_PLACES[axis.column]}", key)
 
 
-_PLACES = {WIDTH: "dense width", DENSITY: "density"}
+_PLACES = {"dense_width": "dense width", "density": "density"}
 
 
-def _by_place(axis: Axis, rows: pd.DataFrame, column: str) -> Iterator[Line]:
+def _by_place(
+    axis: Axis, rows: pd.DataFrame, column: str, names: Sequence[str]
+) -> Iterator[Line]:
     parts = parts_of(rows, axis.line)
-    for number, (name, part) in enumerate(parts):
+    names = names or [name for name, _ in parts]
+    for name, part in parts:
+        number = names.index(name)
         curve = over_seeds(part, column, "place")
         look, marker, dashed = charts.look(number)
         if name in charts.ARMS:

@@ -91,19 +91,26 @@ def summarise(rows: pd.DataFrame) -> Summary:
 
 
 def with_lines(rows: pd.DataFrame) -> pd.DataFrame:
-    """Adds ``line``, the kind of mask, and whatever else differs between cells."""
+    """Adds ``line``: the kind of mask, and whatever else differs between cells.
+
+    The two are in ``mask_line`` and ``beside_mask`` as well.
+    """
     masks = rows.apply(_mask, axis=1)
     tweaks = rows.apply(_tweaks, axis=1)
-    if tweaks.nunique() > 1:
-        masks = masks + ", " + tweaks
+    beside = [tweaks] if tweaks.nunique() > 1 else []
     varied = [
         name
         for name in ("model", "optimizer", "learning_rate", "variant", "activation")
         if rows[name].nunique() > 1
     ]
-    for name in varied:
-        masks = masks + ", " + rows[name].map(_spoken)
-    ordered = rows.assign(line=masks, density=rows["density"].round(6))
+    beside += [rows[name].map(_spoken) for name in varied]
+    spoken = pd.concat(beside, axis=1).agg(", ".join, axis=1) if beside else ""
+    ordered = rows.assign(
+        line=masks + ", " + spoken if beside else masks,
+        mask_line=masks,
+        beside_mask=spoken,
+        density=rows["density"].round(6),
+    )
     order = ["line", "density"]
     return ordered.sort_values(order, ascending=[True, False], kind="stable")
 

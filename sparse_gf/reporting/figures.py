@@ -1,9 +1,11 @@
 """Figures, from result rows alone; ``panels`` has those of many cells."""
 
+import functools
 import io
+import math
 import pathlib
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +42,9 @@ DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 MAX_BANDED = 4
 """So many lines may have bands; those of more hide one another."""
 
+MAX_TOGETHER = 8
+"""So many kinds of networks under masks are drawn into one panel."""
+
 
 class Axis(NamedTuple):
     """What results are drawn against.
@@ -70,6 +75,8 @@ def against(
     title: str,
     label: str = "",
     axes: Any = None,
+    looks: Mapping[Any, Mapping[str, Any]] = STYLES,
+    scale: Scale | None = None,
 ) -> Any:
     """A result of networks against their width or density.
 
@@ -83,6 +90,8 @@ def against(
         title: Above the figure.
         label: Name of the vertical axis; the column's own if left out.
         axes: To draw into, which keep their title; those of a new figure if None.
+        looks: How lines are drawn by name, others in turn as ``style`` has it.
+        scale: Of the vertical axis; that of these rows if None.
 
     Returns:
         The Matplotlib ``Figure``.
@@ -91,11 +100,11 @@ def against(
     rows = rows.assign(place=axis.factor * rows[axis.column])
     axes = new_figure(7.0, 4.0, title).subplots() if axes is None else axes
     banded = rows[axis.line].nunique() <= MAX_BANDED
-    scale = scales.of(rows[column].to_numpy(float), column != "test_accuracy")
+    scale = scale or _scale(rows, column)
     if scale.log:
         axes.set_yscale("log")
     for number, (name, part) in enumerate(parts_of(rows, axis.line)):
-        look = STYLES.get(name) or style(number)
+        look = looks.get(name) or style(number)
         curve = over_seeds(part, column, "place")
         drawn = {"label": escaped(name), **narrower(number), **look}
         axes.plot(curve.index, curve["mean"], **drawn)
@@ -116,9 +125,61 @@ def against(
 def of_columns(
     axis: Axis, rows: pd.DataFrame, drawn: Iterable[str], title: str
 ) -> Iterator[tuple[str, Any]]:
-    """Draws some columns as ``against`` does, each with the name of its figure."""
+    """Draws some columns, each with the name of its figure.
+
+    As ``against`` does; networks under masks of many kinds as ``by_mask`` does.
+    """
+    many = axis is DENSITY and rows[axis.line].nunique() > MAX_TOGETHER
+    draw = by_mask if many else functools.partial(against, axis)
     for column in drawn:
-        yield columns.file_name(column), against(axis, rows, column, title)
+        yield columns.file_name(column), draw(rows, column, title)
+
+
+def by_mask(rows: pd.DataFrame, column: str, title: str) -> Any:
+    """A result of networks under masks against density, a panel for each mask.
+
+    Lines are what else differs, in every panel by one look; for ``rows`` see
+    ``densities.with_lines``.
+    """
+    axis = DENSITY._replace(line="beside_mask")
+    # Numbers of outliers at the edge of a panel would lie on each other.
+    scale = _scale(rows, column, may_be_cut=False)
+    masks = list(rows.groupby("mask_line", sort=False))
+    names = rows[axis.line].unique()
+    looks = {name: style(number) for number, name in enumerate(names)}
+    across = min(3, len(masks))
+    down = math.ceil(len(masks) / across)
+    figure = new_figure(3.0 * across + 1.2, 2.4 * down + 0.6, title)
+    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    used, left = list(grid.flat)[: len(masks)], list(grid.flat)[len(masks) :]
+    known: dict[str, Any] = {}
+    for axes, (mask, part) in zip(used, masks, strict=True):
+        against(axis, part, column, "", axes=axes, looks=looks, scale=scale)
+        axes.get_legend().remove()
+        note = axes.get_title()
+        axes.set_title("\n".join(filter(None, (escaped(mask), note))), fontsize=9)
+        handles, labels = axes.get_legend_handles_labels()
+        known |= dict(zip(labels, handles, strict=True))
+    for axes in used:
+        _set_ticks(axes, axis.factor * rows[axis.column], axis.log)
+        axes.tick_params(labelsize=8)
+        axes.label_outer()
+    for axes in left:
+        axes.remove()
+    # Above an empty place there is a last panel too.
+    for axes in used[-across:]:
+        axes.set_xlabel(axis.label, fontsize=8)
+        axes.tick_params(labelbottom=True)
+    figure.legend(
+        known.values(),
+        known,
+        loc="outside right center",
+        frameon=False,
+        fontsize=8,
+        title="mean; dots: seeds",
+        title_fontsize=8,
+    )
+    return figure
 
 
 def style(number: int) -> dict[str, Any]:
@@ -179,14 +240,31 @@ def parts_of(rows: pd.DataFrame, line: str) -> list[tuple[Any, pd.DataFrame]]:
 
 
 def _set_ticks(axes: Any, places: pd.Series, log: bool) -> None:
-    """Puts a tick at every width or density."""
+    """Puts a tick at every width, and at densities whose numbers have room."""
+    ticks = sorted(set(places))
     if log:
         # Whole weights are not exactly the wanted share: 9.999% are 10%.
         places = places.map("{:.3g}".format).astype(float)
         axes.set_xscale("log")
-    ticks = sorted(set(places))
+        ticks = _apart(places)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
+
+
+def _scale(rows: pd.DataFrame, column: str, may_be_cut: bool = True) -> Scale:
+    values = rows[column].to_numpy(float)
+    return scales.of(values, column != "test_accuracy", may_be_cut)
+
+
+def _apart(places: pd.Series) -> list[float]:
+    """Places at least an eighth of the axis apart, those of most networks first."""
+    counts = places.value_counts().sort_index(ascending=False)
+    least = 0.125 * np.log10(places.max() / places.min())
+    kept: list[float] = []
+    for place in counts.sort_values(ascending=False, kind="stable").index:
+        if all(abs(np.log10(place / other)) >= least for other in kept):
+            kept.append(place)
+    return sorted(kept)
 
 
 def layer_norms(measurements: pd.DataFrame, title: str) -> Any:

@@ -289,9 +289,8 @@ def _under_masks(
     ordered, drawn = densities.with_lines(rows), [*drawn, *columns.own(rows)]
     for file, figure in plots.of_columns(plots.DENSITY, ordered, drawn, table.title):
         plots.write(folder / "figures", f"{name}-{file}", figure)
-    chart = cell_charts.by_place(plots.DENSITY, ordered, f"{table.title}: ", drawn)
     return block._replace(
         title=block.title or table.title,
         table=render.html(table._replace(title=block.title and table.title)),
-        figures=[chart],
+        figures=cell_charts.under_masks(ordered, f"{table.title}: ", drawn),
     )

@@ -1,5 +1,7 @@
 """Figures of many cells, from rows written by hand."""
 
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -71,6 +73,64 @@ def test_many_kinds_of_masks_have_no_bands():
     axes = against(plots.DENSITY, many)
     assert not axes.collections
     assert axes.get_legend().get_title().get_text() == "mean; dots: seeds"
+
+
+def of_many_masks(densities=(0.02, 0.05, 0.1)):
+    """Five tweaks under two masks, and one that one mask alone has."""
+    kinds = [(m, t) for m in ("random", "snip") for t in "abcde"] + [("snip", "f")]
+    return pd.concat(
+        rows(CELLS[:1]).assign(
+            line=f"{mask}, {tweak}",
+            mask_line=mask,
+            beside_mask=tweak,
+            density=density,
+        )
+        for mask, tweak in kinds
+        for density in densities
+    )
+
+
+def test_many_kinds_of_masks_have_a_panel_each_and_one_readable_legend():
+    frame = of_many_masks()
+    frame.loc[frame["mask_line"] == "snip", "egf2"] *= 1000
+    [(name, figure)] = plots.of_columns(plots.DENSITY, frame, ["egf2"], "title")
+    figure.draw_without_rendering()
+    random, snip = figure.axes
+    assert (name, random.get_title(), snip.get_title()) == ("egf2", "random", "snip")
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list("abcdef")
+    # Whole and beside the panels, which every measured network is in.
+    box = legend.get_window_extent()
+    assert figure.bbox.contains(*box.min)
+    assert figure.bbox.contains(*box.max)
+    assert box.x0 > snip.get_window_extent().x1
+    assert random.get_ylim() == snip.get_ylim()
+    low, high = snip.get_ylim()
+    assert low < frame["egf2"].min() < frame["egf2"].max() < high
+    # A line has one look in both panels.
+    colors = [
+        {line.get_label(): line.get_color() for line in axes.get_lines()}
+        for axes in (random, snip)
+    ]
+    assert all(colors[0][tweak] == colors[1][tweak] for tweak in "abcde")
+
+
+def test_few_kinds_of_masks_are_in_one_panel():
+    frame = of_many_masks()
+    frame = frame[frame["mask_line"] == "snip"]
+    [(_, figure)] = plots.of_columns(plots.DENSITY, frame, ["egf2"], "title")
+    assert len(figure.axes) == 1
+
+
+def test_densities_whose_numbers_would_touch_have_no_tick():
+    """Rounds of a search leave 80, 64, 51.2 % ...; those of most networks stay."""
+    rounds = [0.8**i for i in range(1, 18)]
+    frame = of_many_masks([*rounds, 0.02, 0.05, 0.1, 0.02, 0.05, 0.1])
+    axes = against(plots.DENSITY, frame[frame["mask_line"] == "snip"])
+    axes.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axes.get_xticklabels()]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+    assert {"2", "5", "10"} <= {text.get_text() for text in axes.get_xticklabels()}
 
 
 def draw(frame, *measures):
