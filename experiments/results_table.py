@@ -31,7 +31,6 @@ MAIN = (
     "tessera2021.prelu.sgd",
     "jaiswal2022.any_mask",
     "jaiswal2022.together",
-    "jaiswal2022.random_most",
     "jaiswal2022.flow",
 )
 """What the abstracts and conclusions of both papers say."""
