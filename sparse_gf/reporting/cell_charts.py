@@ -11,9 +11,9 @@ from sparse_gf.reporting.charts import Labels, Line
 from sparse_gf.reporting.figures import (
     DENSITY,
     MAX_BANDED,
-    MAX_TOGETHER,
     WIDTH,
     Axis,
+    has_panels,
     over_seeds,
     parts_of,
 )
@@ -24,7 +24,7 @@ def under_masks(rows: pd.DataFrame, title: str, drawn: Sequence[str]) -> list[Ma
 
     For ``rows`` see ``densities.with_lines``, for the rest ``by_place``.
     """
-    if rows[DENSITY.line].nunique() <= MAX_TOGETHER:
+    if not has_panels(rows):
         return [by_place(DENSITY, rows, title, drawn)]
     axis = DENSITY._replace(line="beside_mask")
     names = list(rows[axis.line].unique())

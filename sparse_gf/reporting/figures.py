@@ -129,10 +129,19 @@ def of_columns(
 
     As ``against`` does; networks under masks of many kinds as ``by_mask`` does.
     """
-    many = axis is DENSITY and rows[axis.line].nunique() > MAX_TOGETHER
-    draw = by_mask if many else functools.partial(against, axis)
+    apart = axis is DENSITY and has_panels(rows)
+    draw = by_mask if apart else functools.partial(against, axis)
     for column in drawn:
         yield columns.file_name(column), draw(rows, column, title)
+
+
+def has_panels(rows: pd.DataFrame) -> bool:
+    """Whether networks under masks are too many kinds for one panel.
+
+    Masks that differ in nothing else stay together: they are what is compared.
+    """
+    many = rows[DENSITY.line].nunique() > MAX_TOGETHER
+    return many and rows["beside_mask"].nunique() > 1
 
 
 def by_mask(rows: pd.DataFrame, column: str, title: str) -> Any:

@@ -179,6 +179,7 @@ def _guarded(
     try:
         return command(*operands) or 0
     except BrokenPipeError:
+        # No file's fault, which an OSError is else; see ``run``.
         raise
     except Failed as error:
         _end(f"error: {error}", 1)

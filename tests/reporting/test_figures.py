@@ -9,8 +9,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from sparse_gf import activations
+from sparse_gf.reporting import cell_charts, functions, panels
 from sparse_gf.reporting import figures as plots
-from sparse_gf.reporting import functions, panels
 
 WIDTHS = (7, 20)
 CELLS = [("sgd", "NR"), ("sgd", "L2"), ("adam", "NR"), ("adam", "L2")]
@@ -120,6 +120,18 @@ def test_few_kinds_of_masks_are_in_one_panel():
     frame = frame[frame["mask_line"] == "snip"]
     [(_, figure)] = plots.of_columns(plots.DENSITY, frame, ["egf2"], "title")
     assert len(figure.axes) == 1
+
+
+def test_many_masks_that_differ_in_nothing_else_are_compared_in_one_panel():
+    frame = pd.concat(
+        rows(CELLS[:1]).assign(line=mask, mask_line=mask, beside_mask="", density=0.1)
+        for mask in "abcdefghijklm"
+    )
+    [(_, figure)] = plots.of_columns(plots.DENSITY, frame, ["egf2"], "title")
+    [axes] = figure.axes
+    named = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert named == list("abcdefghijklm")
+    assert len(cell_charts.under_masks(frame, "", ["egf2"])) == 1
 
 
 def test_densities_whose_numbers_would_touch_have_no_tick():
