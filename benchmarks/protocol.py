@@ -93,7 +93,7 @@ def main() -> None:
             [one[at] / own[at] for one, own in zip(products, epochs, strict=True)],
             "x",
             ">= 0.75",
-            "In turn, on a machine that other work had most of.",
+            "In turn.",
         )
         for at, clock in enumerate(("by the clock", "by processor time"))
     ]

@@ -319,7 +319,8 @@ def _draw_layers(axes: Any, measurements: pd.DataFrame) -> None:
         name = f"layer {layer}"
         axes.plot(means.index, values, color=color, marker=".", label=name)
     if (norms > 0).any():
-        axes.set_yscale("log")
+        # All nine ticks of a decade take a quarter of the time of the whole figure.
+        axes.set_yscale("log", subs=(2, 5))
     axes.grid(alpha=0.25)
 
 
