@@ -58,9 +58,13 @@ MAX_BYTES = 2**30
 
 
 def pytest_collection_finish():
-    """Modules live as long as the tests do: no collection looks at them again."""
+    """Modules live as long as the tests do: no collection looks at them again.
+
+    Others are as rare as in commands (``cli``).
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000)
 
 
 @pytest.fixture(scope="module", autouse=True)
