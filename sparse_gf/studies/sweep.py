@@ -58,14 +58,18 @@ _TYPES = {
 _TYPES["weight_decay"] = float  # None by default.
 
 AXES = {name: kind for name, kind in _TYPES.items() if kind is not tuple}
-"""What grids vary and sweeps may be narrowed to, and the type of a value."""
+"""What grids vary, and the type of a value."""
+
+NARROWED = AXES | {"density": float}
+"""What sweeps may be narrowed to; of a cell's densities all have to be wanted."""
 
 _RUN = tuple(field.name for field in dataclasses.fields(RunSpec))
 
 KEYS: dict[str, Any] = {
     **dict.fromkeys(("paper", "study", "scale", *_PLACES)),
     **{field.name: field.default for field in dataclasses.fields(RunSpec)},
-    **{f"{group}.{axis}": None for group in ("grid", "only") for axis in AXES},
+    **{f"grid.{axis}": None for axis in AXES},
+    **{f"only.{axis}": None for axis in NARROWED},
 }
 """What the config of a sweep may hold, nested keys with a dot, and defaults; None where
 a study's cells, or a grid's, have their own."""
@@ -119,7 +123,7 @@ def config(study: str = "", scale: str = "", **grid: tuple) -> Any:
     grid = _texts(grid, "")
     made = specs.Config({"study": study, "scale": scale})
     made.grid = ConfigDict(_axes("config.grid", grid, AXES))
-    made.only = ConfigDict({axis: config_dict.placeholder(tuple) for axis in AXES})
+    made.only = ConfigDict({axis: config_dict.placeholder(tuple) for axis in NARROWED})
     for name, kind in _TYPES.items():
         made[name] = config_dict.placeholder(kind)
     made.update(dataclasses.asdict(RunSpec()))
@@ -257,21 +261,22 @@ def _spoken(axis: str, value: Any) -> str:
 def _narrowed(study: Study, only: Any) -> Study:
     """The study with those entries whose cells have some values."""
     there = places(type(study.cells[0]))
-    allowed = {axis: AXES[axis] for axis in there if axis in AXES}
+    allowed = {axis: NARROWED[axis] for axis in there if axis in NARROWED}
     wanted = _axes("config.only", only, allowed)
 
-    def value_of(cell: Cell, axis: str) -> Any:
-        value = _value(cell, there[axis])
-        return own_lib.plain(value) if isinstance(value, str) else value
+    def values_of(cell: Cell, axis: str) -> set[Any]:
+        found = _value(cell, there[axis])
+        values = found if isinstance(found, tuple) else (found,)
+        return {own_lib.plain(v) if isinstance(v, str) else v for v in values}
 
     for axis, values in wanted.items():
-        known = {str(value_of(cell, axis)) for cell in study.cells}
+        known = {str(v) for cell in study.cells for v in values_of(cell, axis)}
         for value in values:
             errors.one_of(f"config.only.{axis}", str(value), known)
     entries = tuple(
         entry
         for entry in study.entries
-        if all(value_of(entry.cell, axis) in wanted[axis] for axis in wanted)
+        if all(values_of(entry.cell, axis) <= set(wanted[axis]) for axis in wanted)
     )
     if not entries:
         raise UserError(f"config.only is {wanted!r}: no cell of the sweep is left.")

@@ -185,6 +185,25 @@ def test_a_study_of_masks_is_narrowed_and_changed():
         sweep_lib.expand(config)
 
 
+def test_a_study_is_narrowed_to_densities():
+    config = sweep_lib.config("tost_table2", "small")
+    config.only.density = (0.05, 0.1)
+    config.only.method = ("snip",)
+    config.only.dataset = ("fashion_mnist",)
+    config.only.model = ("resnet8",)
+    config.only.tost = ("",)
+    cells = sweep_lib.expand(config).study.cells
+    assert [cell.mask.density for cell in cells] == [(0.1,), (0.05,)]
+    config.only.density = (0.3,)
+    with pytest.raises(UserError, match=r"only.density is '0.3'.*Did you mean '0.1'"):
+        sweep_lib.expand(config)
+    # Networks of one cell are trained together: it is whole, or left out.
+    config = sweep_lib.config("masks", "smoke")
+    config.only.density = (0.1,)
+    with pytest.raises(UserError, match="no cell of the sweep is left"):
+        sweep_lib.expand(config)
+
+
 def test_a_grid_of_masks():
     config = sweep_lib.config(
         model=("mlp_1_20",), method=("snip", "random"), dataset=("digits",)
