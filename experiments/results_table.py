@@ -44,7 +44,7 @@ _CLAIMS = {claim.id: claim for claim in CLAIMS}
 
 
 def tables(parts: pd.DataFrame, names: Collection[str]) -> str:
-    """One table per scale, claims that were not run after them.
+    """One table, a row above each scale's claims; after it those that were not run.
 
     Args:
         parts: As ``claim_table.read`` gives them.
@@ -52,19 +52,17 @@ def tables(parts: pd.DataFrame, names: Collection[str]) -> str:
     """
     parts = parts[parts["claim"].isin(names)]
     own = {place: part for place, part in parts.groupby(["claim", "setting"])}
-    lines: list[str] = []
+    lines = ["| claim | paper | ours | verdict |", "|---|---|---|---|"]
     verdicts = claims.verdicts(parts)
     waiting = [_CLAIMS[name] for name in verdicts[verdicts["scale"] == ""]["claim"]]
     for scale, group in verdicts[verdicts["scale"] != ""].groupby("scale", sort=False):
-        lines += [f"{scale}:", "", "| claim | paper | ours | verdict |"]
-        lines += ["|---|---|---|---|"]
+        lines.append(f"| **{scale}** | | | |")
         lines += [
             _row(line["claim"], own[line["claim"], line["setting"]], line["verdict"])
             for line in group.to_dict("records")
         ]
-        lines.append("")
     said = " ".join(f"{claim.meaning[:-1]} ({_where(claim)})." for claim in waiting)
-    return "\n".join([*lines, *([f"Not run yet: {said}"] if waiting else [])]).strip()
+    return "\n".join([*lines, *(["", f"Not run yet: {said}"] if waiting else [])])
 
 
 def _row(name: str, parts: pd.DataFrame, verdict: str) -> str:
