@@ -276,7 +276,10 @@ def _narrowed(study: Study, only: Any) -> Study:
     entries = tuple(
         entry
         for entry in study.entries
-        if all(values_of(entry.cell, axis) <= set(wanted[axis]) for axis in wanted)
+        # Masks of counts or patterns have no density that could be wanted.
+        if all(
+            set() < values_of(entry.cell, axis) <= set(wanted[axis]) for axis in wanted
+        )
     )
     if not entries:
         raise UserError(f"config.only is {wanted!r}: no cell of the sweep is left.")
